@@ -1,0 +1,72 @@
+"""Linux namespaces, cgroups and root file systems as Python objects: a machine of its own.
+
+Start with `run`, which is `subprocess.run` with the command in a box of its own, and `BoxSpec`,
+which says what the box is like::
+
+    >>> import nsbox
+    >>> done = nsbox.run(["hostname"], nsbox.BoxSpec(hostname="node1"), capture_output=True, text=True)
+    >>> done.stdout
+    'node1\\n'
+"""
+
+import sys
+
+if not sys.platform.startswith("linux"):
+    raise ImportError(
+        "nsbox needs Linux, whose namespaces and cgroups it is made of; on this system "
+        f"({sys.platform}) a Linux virtual machine such as WSL 2 or Lima serves"
+    )
+
+from typing import TYPE_CHECKING, Any
+
+from nsbox.box import BoxSpec, run
+from nsbox.errors import NsboxError, StepError, UnsupportedError
+from nsbox.namespace import ISOLATED, Choice, IDMap, NamespaceType
+from nsbox.pipes import DEVNULL, PIPE, STDOUT
+from nsbox.plan import Plan, Step
+from nsbox.process import CompletedProcess, Process, Usage
+from nsbox.rootfs import Mount, RootFS
+
+if TYPE_CHECKING:
+    from nsbox.probe import HostReport, probe
+
+__all__ = [
+    "BoxSpec",
+    "Choice",
+    "CompletedProcess",
+    "DEVNULL",
+    "HostReport",
+    "IDMap",
+    "ISOLATED",
+    "Mount",
+    "NamespaceType",
+    "NsboxError",
+    "PIPE",
+    "Plan",
+    "Process",
+    "RootFS",
+    "STDOUT",
+    "Step",
+    "StepError",
+    "UnsupportedError",
+    "Usage",
+    "probe",
+    "run",
+]
+
+_LAZY = {"HostReport": "nsbox.probe", "probe": "nsbox.probe"}
+"""Names whose modules load when first used, so that importing the package stays cheap."""
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import importlib  # noqa: PLC0415
+
+    value = getattr(importlib.import_module(_LAZY[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LAZY})

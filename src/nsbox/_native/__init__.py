@@ -1,0 +1,152 @@
+"""The one door to C: the only file that touches cffi objects.
+
+What stands here is what `nsbox.process` needs of a launch, in Python's own types; what the child
+does between clone and exec is in the C files beside this one, as steps of a plan.
+"""
+
+import functools
+import os
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from nsbox._native._shim import ffi, lib
+
+SLOTS = 64
+"""How many descriptors a plan can hold at once; ``SLOTS`` in page.h."""
+
+
+class Encoded(NamedTuple):
+    """A plan in the form that C reads."""
+
+    steps: bytes
+    data: bytes
+    count: int
+
+
+class Outcome(NamedTuple):
+    """What the box reported; nothing in it is the caller's own observation."""
+
+    step: int
+    error: int
+    finished: bool
+    status: int
+    user_seconds: float
+    system_seconds: float
+    memory_peak: int
+
+
+class Launched:
+    """A launch that got as far as a process, or failed at a step: see `outcome`."""
+
+    def __init__(self, pid: int, pidfd: int, started: int, memory: object) -> None:
+        self.pid = pid
+        self.pidfd = pidfd
+        self._started = started
+        self._memory = ffi.gc(memory, lib.nsbox_release)
+        self._outcome = lib.nsbox_outcome(memory)
+
+    @property
+    def outcome(self) -> Outcome:
+        """What the box has reported so far."""
+        told = self._outcome
+        return Outcome(
+            told.step,
+            told.error,
+            told.finished == 1,
+            told.status,
+            told.user_us / 1e6,
+            told.system_us / 1e6,
+            told.peak_kib * 1024,
+        )
+
+    def wait_exec(self) -> None:
+        """Wait until the command's exec succeeded or it is certain that it will not."""
+        if self._started < 0:
+            return
+        try:
+            while _answer(lib.nsbox_wait_exec(self.pidfd, self._started), retry=True) is None:
+                pass
+        finally:
+            os.close(self._started)
+            self._started = -1
+
+    def wait_end(self, timeout: float | None) -> tuple[int, float, float] | None:
+        """Wait for the first process's end, reap it, and return its exit code, user and system time.
+
+        None when ``timeout`` (seconds) is over first.
+        """
+        status = ffi.new("int32_t *")
+        cpu = ffi.new("int64_t[2]")
+        milliseconds = -1 if timeout is None else max(0, min(int(timeout * 1000 + 0.999), 2**31 - 1))
+        result = lib.nsbox_wait_end(self.pidfd, milliseconds, status, cpu)
+        if result in (-_ETIMEDOUT, -_EINTR):
+            return None
+        _answer(result)
+        return status[0], cpu[0] / 1e6, cpu[1] / 1e6
+
+
+def launch(
+    plan: Encoded,
+    argv: Sequence[bytes],
+    environment: Sequence[bytes],
+    descriptors: Sequence[int],
+    *,
+    tell_of_exec: bool,
+) -> Launched:
+    """Carry out a plan: one call, without the GIL.
+
+    `descriptors` become 0, 1, 2 ... of the box's first process; the C fills in its own among them.
+    Raises `OSError` where the launch itself could not be prepared (memory, descriptors); a step
+    that failed is told by the outcome.
+    """
+    strings = b"".join(string + b"\0" for string in (*argv, *environment))
+    steps = ffi.from_buffer(plan.steps)
+    request = ffi.new("struct nsbox_launch *")
+    request.steps = ffi.cast("struct nsbox_step *", steps)
+    request.step_count = plan.count
+    data = request.data = ffi.from_buffer(plan.data)
+    request.data_size = len(plan.data)
+    kept = request.strings = ffi.from_buffer(strings)
+    request.strings_size = len(strings)
+    request.argc = len(argv)
+    request.envc = len(environment)
+    given = request.descriptors = ffi.new("int32_t[]", descriptors)
+    request.descriptor_count = len(descriptors)
+    request.first_process = first_process()
+    _answer(lib.nsbox_launch(request, tell_of_exec))
+    del steps, data, kept, given  # held until here: the request only points at them
+    return Launched(request.pid, request.pidfd, request.started, request.memory)
+
+
+@functools.cache
+def first_process() -> int:
+    """Return the descriptor of the first process's sealed image, made once and kept.
+
+    Raises `OSError`: EACCES where the sysctl vm.memfd_noexec forbids it. See memfd_create(2).
+    """
+    return _answer(lib.nsbox_first_process())
+
+
+def capabilities() -> int:
+    """Return the calling thread's effective capabilities as a mask. See capget(2)."""
+    return int(lib.nsbox_capabilities())
+
+
+def ask(call: str) -> int:
+    """Return what the kernel answers to a system call with impossible arguments: -errno or more.
+
+    -ENOSYS means that this kernel has no such call, -EPERM that a filter keeps it from us.
+    """
+    return int(lib.nsbox_ask(call.encode()))
+
+
+_EINTR, _ETIMEDOUT = 4, 110
+
+
+def _answer(result: int, *, retry: bool = False) -> int | None:
+    """Turn -errno into `OSError`; None for an interrupted call that may be asked again."""
+    if result >= 0:
+        return result
+    if retry and result == -_EINTR:
+        return None
+    raise OSError(-result, os.strerror(-result))

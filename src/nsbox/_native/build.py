@@ -1,0 +1,70 @@
+"""How the C is built: cffi in API mode, out of line, against the limited API.
+
+The first process is a program of its own: compiled first, without libc, and carried inside the
+extension as bytes. ``setup.py`` hands both to setuptools.
+"""
+
+import importlib.util
+import os
+import pathlib
+import shlex
+import subprocess
+import sysconfig
+
+import cffi
+
+HERE = pathlib.Path(__file__).parent
+GENERATED = HERE.parents[2] / "build" / "generated"
+
+STEPS = ["steps.c", "rootfs.c", "identity.c", "process.c"]
+CALLER = ["launch.c", "host.c"]
+WARNINGS = ["-Wall", "-Wextra", "-Wswitch-enum", "-Wno-unused-parameter"]
+FREESTANDING = [
+    "-Os", "-static", "-nostdlib", "-ffreestanding", "-fno-stack-protector", "-fno-pie", "-no-pie",
+    "-fno-asynchronous-unwind-tables", "-fno-tree-loop-distribute-patterns", "-s",
+    "-Wl,--build-id=none", "-Wl,-z,noseparate-code", "-Wl,-z,noexecstack",
+]  # fmt: skip
+
+
+def generate() -> None:
+    """Write the headers that are made from other sources, before setuptools compiles anything."""
+    GENERATED.mkdir(parents=True, exist_ok=True)
+    spec = importlib.util.spec_from_file_location("operations", HERE / "operations.py")
+    assert spec is not None and spec.loader is not None
+    operations = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(operations)
+    (GENERATED / "operations.h").write_text(operations.c_header())
+
+    image = compile_first_process().read_bytes()
+    rows = (",".join(map(str, image[i : i + 24])) for i in range(0, len(image), 24))
+    text = ",\n".join(rows)
+    (GENERATED / "first_process.h").write_text(
+        f"static const unsigned char first_process_image[] = {{\n{text}\n}};\n"
+    )
+
+
+def compile_first_process() -> pathlib.Path:
+    """Compile the static program and return its path."""
+    program = GENERATED / "nsbox-init"
+    compiler = shlex.split(os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc")
+    sources = [str(HERE / name) for name in ["first_process.c", *STEPS]]
+    subprocess.run(
+        [*compiler, *WARNINGS, *FREESTANDING, f"-I{HERE}", f"-I{GENERATED}", "-o", program]
+        + sources,
+        check=True,
+    )
+    return program
+
+
+ffibuilder = cffi.FFI()
+ffibuilder.cdef((HERE / "shim.h").read_text())
+ffibuilder.set_source(
+    "nsbox._native._shim",
+    '#include "page.h"',
+    sources=[os.path.relpath(HERE / name, HERE.parents[2]) for name in [*CALLER, *STEPS]],
+    include_dirs=[str(HERE), str(GENERATED)],
+    depends=[str(path) for path in HERE.glob("*.[ch]")],
+    define_macros=[("_GNU_SOURCE", None), ("Py_LIMITED_API", "0x030b0000")],
+    extra_compile_args=["-O2", *WARNINGS],
+    py_limited_api=True,
+)

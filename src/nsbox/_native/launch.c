@@ -1,0 +1,210 @@
+/* The caller's half of a launch: share memory, clone, and wait without holding up other threads.
+ *
+ * The child begins as a clone with CLONE_VM|CLONE_VFORK on a stack of its own: nothing of the
+ * caller is copied, its memory and its descriptor table are only shared, and of its threads just
+ * this one waits until the child's exec. See clone(2), vfork(2).
+ */
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "operations.h"
+#include "steps.h"
+#include "sys.h"
+
+enum { CHILD_STACK = 32 * 1024 };
+
+struct nsbox_outcome *nsbox_outcome(void *memory)
+{
+    return &((struct page *)memory)->outcome;
+}
+
+void nsbox_release(void *memory)
+{
+    struct page *page = memory;
+    munmap(page, page->size);
+}
+
+static uint32_t aligned(uint32_t size)
+{
+    return (size + 7U) & ~7U;
+}
+
+/* Lay out what is shared; gives its size. */
+static uint32_t lay_out(struct page *page, const struct nsbox_launch *launch)
+{
+    page->step_count = launch->step_count;
+    page->argc = launch->argc;
+    page->envc = launch->envc;
+    page->descriptor_count = launch->descriptor_count;
+    page->steps = aligned(sizeof *page);
+    page->data = page->steps + launch->step_count * (uint32_t)sizeof(struct nsbox_step);
+    page->strings = page->data + aligned(launch->data_size);
+    page->descriptors = page->strings + aligned(launch->strings_size);
+    page->pointers = page->descriptors + aligned(launch->descriptor_count * 4);
+    return page->pointers + (launch->argc + launch->envc + 2) * (uint32_t)sizeof(char *);
+}
+
+/* The shared memory of one launch, filled; *fd is its memfd, closed by the caller of this. */
+static long make_page(const struct nsbox_launch *launch, struct page **result, int *fd)
+{
+    struct page layout = {.size = 0};
+    uint32_t size = layout.size = lay_out(&layout, launch);
+
+    *fd = memfd_create("nsbox", MFD_CLOEXEC);
+    if (*fd < 0)
+        return -errno;
+    void *memory = MAP_FAILED;
+    if (ftruncate(*fd, size) == 0)
+        memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, *fd, 0);
+    if (memory == MAP_FAILED) {
+        long error = -errno;
+        close(*fd);
+        return error;
+    }
+    struct page *page = memory;
+    *page = layout;
+    memcpy(at(page, page->steps), launch->steps, launch->step_count * sizeof *launch->steps);
+    memcpy(at(page, page->data), launch->data, launch->data_size);
+    memcpy(at(page, page->strings), launch->strings, launch->strings_size);
+    *result = page;
+    return 0;
+}
+
+/* The descriptors of the box: the caller's, with our own at their places. */
+static void give_descriptors(struct page *page, const struct nsbox_launch *launch, int shared,
+                             int owner, int started)
+{
+    int32_t *given = at(page, page->descriptors);
+    memcpy(given, launch->descriptors, launch->descriptor_count * sizeof *given);
+    given[SLOT_PAGE] = shared;
+    given[SLOT_OWNER] = owner;
+    given[SLOT_STARTED] = started;
+    given[SLOT_INIT] = launch->first_process;
+
+    page->highest_descriptor = -1;
+    for (uint32_t i = 0; i < page->descriptor_count; i++)
+        if (given[i] > page->highest_descriptor)
+            page->highest_descriptor = given[i];
+}
+
+static _Noreturn void be_child(void *argument)
+{
+    struct run *run = argument;
+    run_steps(run, (uint32_t)run->page->outcome.step + 1);
+    for (;;)
+        SYS(__NR_exit_group, 127);
+}
+
+/* One clone, with every signal held back from it and from us until the child's exec. */
+static long clone_child(struct run *run, uint64_t flags, int *pidfd)
+{
+    char stack[CHILD_STACK] __attribute__((aligned(16))); /* ours to lend: we wait until the exec */
+    uint64_t all = ~0ULL, before;
+    struct clone_request request = {
+        .flags = flags | CLONE_VM | CLONE_VFORK | CLONE_FILES | CLONE_PIDFD | CLONE_CLEAR_SIGHAND,
+        .pidfd = (uint64_t)pidfd,
+        .exit_signal = SIGCHLD,
+        .stack = (uint64_t)stack,
+        .stack_size = sizeof stack,
+    };
+    SYS(__NR_rt_sigprocmask, SIG_SETMASK, &all, &before, KERNEL_SIGSET_SIZE);
+    long pid = sys_clone3(&request, be_child, run);
+    SYS(__NR_rt_sigprocmask, SIG_SETMASK, &before, 0, KERNEL_SIGSET_SIZE);
+    return pid;
+}
+
+/* Do the plan up to the first process's exec. */
+static void begin(struct nsbox_launch *launch, struct page *page)
+{
+    struct run run;
+    run_begin(&run, page);
+    int step = run_steps(&run, 0);
+    if (step < 0)
+        return;
+    const struct nsbox_step *clone = (struct nsbox_step *)at(page, page->steps) + step;
+    long pid = clone_child(&run, (uint64_t)clone->operand[0], &launch->pidfd);
+    if (pid < 0)
+        page->outcome.error = (int32_t)-pid;
+    else
+        launch->pid = (int32_t)pid;
+}
+
+/* A child that failed before its exec has ended, and nobody but us knows of it. */
+static void bury(struct nsbox_launch *launch)
+{
+    if (launch->pidfd < 0)
+        return;
+    SYS(__NR_waitid, 3 /* P_PIDFD */, launch->pidfd, 0, WEXITED | __WALL, 0);
+    close(launch->pidfd);
+    launch->pidfd = launch->pid = -1;
+}
+
+int nsbox_launch(struct nsbox_launch *launch, int tell_of_exec)
+{
+    struct page *page;
+    int shared;
+    launch->pid = launch->pidfd = launch->started = -1;
+
+    long error = make_page(launch, &page, &shared);
+    if (error < 0)
+        return (int)error;
+    int owner = (int)SYS(__NR_pidfd_open, getpid(), 0);
+    if (tell_of_exec)
+        launch->started = eventfd(0, EFD_CLOEXEC);
+    error = owner < 0 ? owner : tell_of_exec && launch->started < 0 ? -errno : 0;
+    if (error == 0) {
+        give_descriptors(page, launch, shared, owner, launch->started);
+        begin(launch, page);
+    }
+    close(shared);
+    if (owner >= 0)
+        close(owner);
+    if (error < 0) {
+        nsbox_release(page);
+        return (int)error;
+    }
+    launch->memory = page;
+    if (page->outcome.error) {
+        bury(launch);
+        if (launch->started >= 0)
+            close(launch->started);
+        launch->started = -1;
+    }
+    return 0;
+}
+
+/* Until the command's exec succeeded or the first process ended without one; -EINTR: ask again. */
+int nsbox_wait_exec(int pidfd, int started)
+{
+    struct pollfd either[] = {{.fd = started, .events = POLLIN}, {.fd = pidfd, .events = POLLIN}};
+    return poll(either, 2, -1) < 0 ? -errno : 0;
+}
+
+/* Until the end, which is also the end of all in the box; -ETIMEDOUT, -EINTR: not yet. */
+int nsbox_wait_end(int pidfd, int64_t timeout_ms, int32_t *status, int64_t *cpu_us)
+{
+    siginfo_t info = {.si_pid = 0};
+    struct rusage usage;
+
+    if (timeout_ms >= 0) {
+        struct pollfd ended = {.fd = pidfd, .events = POLLIN};
+        int ready = poll(&ended, 1, (int)timeout_ms);
+        if (ready <= 0)
+            return ready < 0 ? -errno : -ETIMEDOUT;
+    }
+    long result = SYS(__NR_waitid, 3 /* P_PIDFD */, pidfd, &info, WEXITED | __WALL, &usage);
+    if (result < 0)
+        return (int)result;
+    *status = info.si_code == CLD_EXITED ? info.si_status : -info.si_status;
+    cpu_us[0] = usage.ru_utime.tv_sec * 1000000L + usage.ru_utime.tv_usec;
+    cpu_us[1] = usage.ru_stime.tv_sec * 1000000L + usage.ru_stime.tv_usec;
+    return 0;
+}

@@ -1,0 +1,85 @@
+"""The one list of operations: what a plan can be made of.
+
+The C switch that carries them out (``steps.c``) is generated from this list as an enumeration, so
+that the compiler refuses a member without a case; `nsbox.plan` encodes and prints steps by it; the
+manual references stand here and nowhere else.
+
+An operation is written as strace(1) would print it. A name in braces is an operand; behind the
+colon stands how it travels: ``slot`` a descriptor by its place in the slot table, ``into`` the slot
+that takes the result (and closes what it held), ``text`` a NUL-terminated string, ``data`` bytes
+with their length, ``number`` an integer; ``shown`` is only for the reader. A path beside a slot is resolved beneath that slot's
+folder with ``RESOLVE_IN_ROOT`` semantics: no symbolic link leads out of it.
+"""
+
+import enum
+import re
+
+_OPERAND = re.compile(r"\{(\w+):(slot|into|text|data|number|shown)\}")
+
+
+class Operation(enum.Enum):
+    """One kind of step: a system call, its operands and its manual page."""
+
+    # Leaving the caller: run by a child that still shares the caller's memory.
+    CLONE3 = "clone3({flags:number})", "clone(2)"
+    UNSHARE_FILES = "close_range(highest + 1, ~0, CLOSE_RANGE_UNSHARE)", "close_range(2)"
+    DUP2 = "dup2(descriptors -> 0, 1, 2 ...)", "dup(2)"
+    WRITE = "write({path:text}, {bytes:data})", "write(2)"
+    AMBIENT = "prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, {capabilities:number})", "capabilities(7)"
+    EXECVEAT = "execveat(first_process, AT_EMPTY_PATH)", "execveat(2)"
+
+    # The machine of its own: run by the box's first process.
+    UNSHARE = "unshare({flags:number})", "unshare(2)"
+    SETHOSTNAME = "sethostname({name:text})", "sethostname(2)"
+    SETDOMAINNAME = "setdomainname({name:text})", "setdomainname(2)"
+    LOOPBACK_UP = 'ioctl(SIOCSIFFLAGS, "lo", IFF_UP)', "netdevice(7)"
+
+    # The root file system.
+    OPEN_TREE = "{tree:into} = open_tree({dir:slot}, {path:text}, {flags:number})", "open_tree(2)"
+    FSOPEN = "{context:into} = fsopen({type:text})", "fsopen(2)"
+    FSCONFIG = "fsconfig({context:slot}, {command:number}, {key:text}, {value:text})", "fsconfig(2)"
+    FSMOUNT = "{tree:into} = fsmount({context:slot}, {attributes:number})", "fsmount(2)"
+    MOUNT_SETATTR = (
+        "mount_setattr({dir:slot}, {path:text}, {flags:number}, {set:number}, {clear:number}, "
+        "{propagation:number})",
+        "mount_setattr(2)",
+    )
+    MOVE_MOUNT = "move_mount({tree:slot}, {dir:slot}, {path:text})", "move_mount(2)"
+    MKDIRAT = "mkdirat({dir:slot}, {path:text}, {mode:number})", "mkdir(2)"
+    OPENAT = "openat({dir:slot}, {path:text}, O_CREAT, {mode:number}, {bytes:data})", "openat(2)"
+    SYMLINKAT = "symlinkat({target:text}, {dir:slot}, {path:text})", "symlink(2)"
+    FCHDIR = "fchdir({dir:slot})", "fchdir(2)"
+    PIVOT_ROOT = "pivot_root({new:text}, {old:text})", "pivot_root(2)"
+    UMOUNT2 = "umount2({path:text}, {flags:number})", "umount(2)"
+    CHDIR = "chdir({path:text})", "chdir(2)"
+
+    # What the command may do, and how it begins.
+    CAPBSET_DROP = "prctl(PR_CAPBSET_DROP, {capabilities:number})", "capabilities(7)"
+    CAPSET = "capset({capabilities:number})", "capset(2)"
+    NO_NEW_PRIVS = "prctl(PR_SET_NO_NEW_PRIVS, 1)", "prctl(2)"
+    VFORK = "clone3(CLONE_VM|CLONE_VFORK)", "clone(2)"
+    SETSID = "setsid()", "setsid(2)"
+    UMASK = "umask({mode:number})", "umask(2)"
+    SIGNALS = "rt_sigaction(SIG_DFL), rt_sigprocmask(SIG_SETMASK, [])", "signal(7)"
+    CLOSE_RANGE = "close_range({first:number}, ~0, {flags:number})", "close_range(2)"
+    EXECVE = "execve({file:shown}, {argv:shown})", "execve(2)"
+
+    def __init__(self, template: str, reference: str) -> None:
+        self.template = template
+        self.reference = reference
+        self.syscall = template.partition(" = ")[2].partition("(")[0] or template.partition("(")[0]
+        self.operands = tuple(_OPERAND.findall(template))
+
+    @property
+    def code(self) -> int:
+        """Its number in an encoded plan and in the C enumeration."""
+        return _CODES[self]
+
+
+_CODES = {operation: code for code, operation in enumerate(Operation)}
+
+
+def c_header() -> str:
+    """The enumeration that ``steps.c`` switches over."""
+    members = "".join(f"    OP_{operation.name},\n" for operation in Operation)
+    return f"/* Generated from operations.py. */\nenum operation {{\n{members}}};\n"

@@ -1,0 +1,43 @@
+/* The memory that a caller and its box share: the outcome, and all that a box needs to begin.
+ *
+ * It is a memfd, mapped by the caller before the clone and by the first process after its exec.
+ * Everything inside is found by offset, for the two map it at different addresses. Nothing but our
+ * own code ever runs with it mapped: the command's exec drops it, and the first process cannot be
+ * traced from within the box.
+ */
+#ifndef NSBOX_PAGE_H
+#define NSBOX_PAGE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "shim.h"
+
+/* The descriptors that every box begins with, by their number in it. */
+enum {
+    SLOT_STDIN,
+    SLOT_STDOUT,
+    SLOT_STDERR,
+    SLOT_PAGE,    /* this memory */
+    SLOT_OWNER,   /* the caller's pidfd: readable once it is dead */
+    SLOT_STARTED, /* an eventfd that tells the caller of the command's exec */
+    SLOT_INIT,    /* the image of the first process */
+    SLOTS_GIVEN
+};
+
+enum { SLOTS = 64 };
+
+struct page {
+    struct nsbox_outcome outcome;
+    uint32_t size; /* of all that is shared */
+    uint32_t step_count, argc, envc, descriptor_count;
+    int32_t highest_descriptor;
+    uint32_t steps, data, strings, descriptors, pointers; /* offsets from here */
+};
+
+static inline void *at(struct page *page, uint32_t offset)
+{
+    return (char *)page + offset;
+}
+
+#endif

@@ -1,0 +1,135 @@
+/* The steps that make a process what it is: descriptors, signals, the program. */
+#include "steps.h"
+
+#include <linux/if.h>
+#include <linux/sockios.h>
+
+#include "sys.h"
+
+/* A table of our own, without copying what the caller has open beyond what the box is given: the
+ * clone shared the caller's (CLONE_FILES), so nothing may be opened or closed before this. */
+long unshare_descriptors(struct page *page)
+{
+    return SYS(__NR_close_range, page->highest_descriptor + 1, ~0U, CLOSE_RANGE_UNSHARE);
+}
+
+/* Make the n-th descriptor given number n, and close all else. */
+long arrange_descriptors(struct page *page)
+{
+    int32_t *given = at(page, page->descriptors);
+    int32_t count = (int32_t)page->descriptor_count;
+
+    /* First out of the way of the numbers to come, so that none is overwritten before its turn. */
+    for (int32_t i = 0; i < count; i++) {
+        if (given[i] < 0 || given[i] >= count || given[i] == i)
+            continue;
+        long moved = SYS(__NR_fcntl, given[i], F_DUPFD_CLOEXEC, count);
+        if (moved < 0)
+            return moved;
+        given[i] = (int32_t)moved;
+    }
+    for (int32_t i = 0; i < count; i++) {
+        long result;
+        if (given[i] < 0)
+            result = SYS(__NR_close, i) * 0; /* whether or not the caller had that number open */
+        else if (given[i] == i)
+            result = SYS(__NR_fcntl, i, F_SETFD, i == SLOT_INIT ? FD_CLOEXEC : 0);
+        else
+            result = SYS(__NR_dup3, given[i], i, i == SLOT_INIT ? O_CLOEXEC : 0);
+        if (result < 0)
+            return result;
+    }
+    return SYS(__NR_close_range, count, ~0U, 0);
+}
+
+/* What the caller ignores is ignored after an exec too, and what it blocks stays blocked. */
+long default_signals(void)
+{
+    struct {
+        uint64_t handler, flags, restorer, mask;
+    } default_action = {0, 0, 0, 0};
+    uint64_t none = 0;
+
+    for (int signal = 1; signal <= 64; signal++)
+        if (signal != 9 && signal != 19) /* SIGKILL and SIGSTOP have no other action */
+            SYS(__NR_rt_sigaction, signal, &default_action, 0, KERNEL_SIGSET_SIZE);
+    return SYS(__NR_rt_sigprocmask, 2 /* SIG_SETMASK */, &none, 0, KERNEL_SIGSET_SIZE);
+}
+
+long loopback_up(void)
+{
+    struct ifreq request = {.ifr_ifrn.ifrn_name = "lo", .ifr_ifru.ifru_flags = IFF_UP | IFF_RUNNING};
+    long sock = SYS(__NR_socket, 2 /* AF_INET */, 2 /* SOCK_DGRAM */ | O_CLOEXEC, 0);
+    if (sock < 0)
+        return sock;
+    long result = SYS(__NR_ioctl, sock, SIOCSIFFLAGS, &request);
+    SYS(__NR_close, sock);
+    return result;
+}
+
+long exec_first_process(void)
+{
+    char *argv[] = {"nsbox-init", 0}, *envp[] = {0};
+    return SYS(__NR_execveat, SLOT_INIT, "", argv, envp, AT_EMPTY_PATH);
+}
+
+/* Point at each string of argv and then of envp, in the space that the caller left for that. */
+static const char **point_at(struct page *page, const char ***envp)
+{
+    const char *string = at(page, page->strings);
+    const char **argv = at(page, page->pointers), **next = argv;
+
+    for (uint32_t i = 0; i < page->argc; i++, string += __builtin_strlen(string) + 1)
+        *next++ = string;
+    *next++ = 0;
+    *envp = next;
+    for (uint32_t i = 0; i < page->envc; i++, string += __builtin_strlen(string) + 1)
+        *next++ = string;
+    *next = 0;
+    return argv;
+}
+
+static const char *search_path(const char **envp)
+{
+    for (; *envp; envp++)
+        if (__builtin_memcmp(*envp, "PATH=", 5) == 0)
+            return *envp + 5;
+    return "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+}
+
+static int has_slash(const char *name)
+{
+    while (*name && *name != '/')
+        name++;
+    return *name == '/';
+}
+
+/* As execvp(3) does it: the first of PATH that can be run; if none, the most telling error. */
+long exec_command(struct page *page)
+{
+    const char **envp, **argv = point_at(page, &envp);
+    char program[4096];
+    size_t name_length = __builtin_strlen(argv[0]);
+    long error = -2; /* ENOENT */
+
+    if (has_slash(argv[0]))
+        return SYS(__NR_execve, argv[0], argv, envp);
+    if (name_length == 0)
+        return error;
+    for (const char *folder = search_path(envp);;) {
+        size_t length = 0;
+        while (folder[length] && folder[length] != ':')
+            length++;
+        if (length + name_length + 2 <= sizeof program) {
+            __builtin_memcpy(program, folder, length);
+            program[length] = '/';
+            __builtin_memcpy(program + length + (length > 0), argv[0], name_length + 1);
+            long result = SYS(__NR_execve, program, argv, envp);
+            if (result != -2 /* ENOENT */ && result != -20 /* ENOTDIR */)
+                error = result;
+        }
+        if (!folder[length])
+            return error;
+        folder += length + 1;
+    }
+}

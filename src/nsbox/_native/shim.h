@@ -1,0 +1,46 @@
+/* What Python sees of the C: read by cffi as its cdef and by the C files as a header. */
+
+/* One step: an operation and its operands. Text and data are offsets into the plan's bytes, data
+ * followed by its length; a slot is an index into the slot table. */
+struct nsbox_step {
+    int64_t operation;
+    int64_t operand[6];
+};
+
+/* How a launch went; in memory that the caller and the box's first process share. */
+struct nsbox_outcome {
+    int32_t step;     /* the step that is being done, or the last one done */
+    int32_t error;    /* errno of the step that failed, or 0 */
+    int32_t finished; /* 1 once the command has ended and what follows is filled in */
+    int32_t status;   /* the command's wait status, see waitpid(2) */
+    int64_t user_us;  /* CPU time and peak resident memory of the command and all it left */
+    int64_t system_us;
+    int64_t peak_kib;
+};
+
+/* What the caller asks for, and what it gets. */
+struct nsbox_launch {
+    const struct nsbox_step *steps;
+    uint32_t step_count;
+    const char *data; /* the text and data of the steps */
+    uint32_t data_size;
+    const char *strings; /* argv, then envp, each string NUL-terminated */
+    uint32_t strings_size, argc, envc;
+    const int32_t *descriptors; /* what becomes descriptor 0, 1, 2 ... of the box; -1: nothing */
+    uint32_t descriptor_count;
+    int32_t first_process; /* the sealed image of the first process */
+
+    int32_t pid, pidfd, started; /* started: an eventfd that tells of the exec, or -1 */
+    void *memory;                /* what is shared: for nsbox_outcome and nsbox_release */
+};
+
+/* Each gives 0, or -errno where it could not do its own part; a step that failed is in the outcome. */
+int nsbox_launch(struct nsbox_launch *launch, int tell_of_exec);
+int nsbox_wait_exec(int pidfd, int started);
+int nsbox_wait_end(int pidfd, int64_t timeout_ms, int32_t *status, int64_t *cpu_us);
+struct nsbox_outcome *nsbox_outcome(void *memory);
+void nsbox_release(void *memory);
+
+int nsbox_first_process(void);   /* a sealed memfd with the first process in it */
+uint64_t nsbox_capabilities(void); /* the calling thread's effective set */
+int nsbox_ask(const char *call); /* what a system call answers to impossible arguments */

@@ -1,0 +1,134 @@
+/* The interpreter of a plan: one loop, one switch, one system call a case.
+ *
+ * NO ALLOCATION, NO LIBC, NO LOCK from here on down: these files run in a child that shares the
+ * memory of a caller with threads, and again in the box's first process, which has no libc at all.
+ */
+#include "steps.h"
+
+#include "operations.h"
+#include "sys.h"
+
+void run_begin(struct run *run, struct page *page)
+{
+    run->page = page;
+    for (int i = 0; i < SLOTS; i++)
+        run->slot[i] = (uint32_t)i < page->descriptor_count ? i : -1;
+}
+
+static int slot_of(const struct run *run, int64_t index)
+{
+    if (index < 0) /* AT_FDCWD travels as itself */
+        return (int)index;
+    return index < SLOTS ? run->slot[index] : -1;
+}
+
+/* Keep a new descriptor in its slot; what was there before is no longer needed. */
+static long keep(struct run *run, int64_t index, long fd)
+{
+    if (fd < 0)
+        return fd;
+    if (run->slot[index] >= 0)
+        SYS(__NR_close, run->slot[index]);
+    run->slot[index] = (int)fd;
+    return fd;
+}
+
+static long do_step(struct run *run, const struct nsbox_step *step)
+{
+    struct page *page = run->page;
+    const int64_t *operand = step->operand;
+#define NUMBER(i) operand[i]
+#define TEXT(i) ((const char *)at(page, page->data + (uint32_t)operand[i]))
+#define FD(i) slot_of(run, operand[i])
+#define KEEP(i, fd) keep(run, operand[i], fd)
+
+    switch ((enum operation)step->operation) {
+    case OP_CLONE3:
+    case OP_VFORK:
+        return 0; /* these begin another process: run_steps stops before them */
+
+    case OP_UNSHARE_FILES:
+        return unshare_descriptors(page);
+    case OP_DUP2:
+        return arrange_descriptors(page);
+    case OP_WRITE:
+        return write_file(TEXT(0), TEXT(1), NUMBER(2));
+    case OP_AMBIENT:
+        return raise_ambient((uint64_t)NUMBER(0));
+    case OP_EXECVEAT:
+        return exec_first_process();
+
+    case OP_UNSHARE:
+        return SYS(__NR_unshare, NUMBER(0));
+    case OP_SETHOSTNAME:
+        return SYS(__NR_sethostname, TEXT(0), __builtin_strlen(TEXT(0)));
+    case OP_SETDOMAINNAME:
+        return SYS(__NR_setdomainname, TEXT(0), __builtin_strlen(TEXT(0)));
+    case OP_LOOPBACK_UP:
+        return loopback_up();
+
+    case OP_OPEN_TREE:
+        return KEEP(0, SYS(__NR_open_tree, FD(1), TEXT(2), NUMBER(3)));
+    case OP_FSOPEN:
+        return KEEP(0, SYS(__NR_fsopen, TEXT(1), FSOPEN_CLOEXEC));
+    case OP_FSCONFIG:
+        return SYS(__NR_fsconfig, FD(0), NUMBER(1), *TEXT(2) ? TEXT(2) : 0,
+                   *TEXT(3) ? TEXT(3) : 0, 0);
+    case OP_FSMOUNT:
+        return KEEP(0, SYS(__NR_fsmount, FD(1), FSMOUNT_CLOEXEC, NUMBER(2)));
+    case OP_MOUNT_SETATTR:
+        return attach_attributes(FD(0), TEXT(1), &operand[2]);
+    case OP_MOVE_MOUNT:
+        return move_into(FD(0), FD(1), TEXT(2));
+    case OP_MKDIRAT:
+        return make_folder(FD(0), TEXT(1), NUMBER(2));
+    case OP_OPENAT:
+        return make_file(FD(0), TEXT(1), NUMBER(2), TEXT(3), NUMBER(4));
+    case OP_SYMLINKAT:
+        return make_symlink(TEXT(0), FD(1), TEXT(2));
+    case OP_FCHDIR:
+        return SYS(__NR_fchdir, FD(0));
+    case OP_PIVOT_ROOT:
+        return SYS(__NR_pivot_root, TEXT(0), TEXT(1));
+    case OP_UMOUNT2:
+        return SYS(__NR_umount2, TEXT(0), NUMBER(1));
+    case OP_CHDIR:
+        return SYS(__NR_chdir, TEXT(0));
+
+    case OP_CAPBSET_DROP:
+        return drop_from_bounding_set((uint64_t)NUMBER(0));
+    case OP_CAPSET:
+        return set_capabilities((uint64_t)NUMBER(0));
+    case OP_NO_NEW_PRIVS:
+        return SYS(__NR_prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+    case OP_SETSID:
+        return SYS(__NR_setsid);
+    case OP_UMASK:
+        return SYS(__NR_umask, NUMBER(0));
+    case OP_SIGNALS:
+        return default_signals();
+    case OP_CLOSE_RANGE:
+        return SYS(__NR_close_range, NUMBER(0), ~0U, NUMBER(1));
+    case OP_EXECVE:
+        return exec_command(page);
+    }
+    return -38; /* ENOSYS: an operation from another version of this package */
+}
+
+int run_steps(struct run *run, uint32_t first)
+{
+    struct page *page = run->page;
+    const struct nsbox_step *steps = at(page, page->steps);
+
+    for (uint32_t i = first; i < page->step_count; i++) {
+        page->outcome.step = (int32_t)i;
+        if (steps[i].operation == OP_CLONE3 || steps[i].operation == OP_VFORK)
+            return (int)i;
+        long result = do_step(run, &steps[i]);
+        if (result < 0) {
+            page->outcome.error = (int32_t)-result;
+            return -1;
+        }
+    }
+    return (int)page->step_count;
+}

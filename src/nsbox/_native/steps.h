@@ -1,0 +1,39 @@
+/* Carrying out a plan. */
+#ifndef NSBOX_STEPS_H
+#define NSBOX_STEPS_H
+
+#include "page.h"
+
+/* A run through the steps by one process: its descriptors by slot, and the plan. */
+struct run {
+    struct page *page;
+    int slot[SLOTS];
+};
+
+void run_begin(struct run *run, struct page *page);
+
+/* Do the steps from `first` on, up to one that starts another process (that one's index is the
+ * result) or one that fails (-1, and the outcome says which and why). */
+int run_steps(struct run *run, uint32_t first);
+
+/* One concept a file; each gives a result >= 0 or -errno. */
+long move_into(int tree, int dir, const char *path);
+long make_folder(int dir, const char *path, int64_t mode);
+long make_file(int dir, const char *path, int64_t mode, const char *bytes, int64_t length);
+long make_symlink(const char *target, int dir, const char *path);
+long attach_attributes(int dir, const char *path, const int64_t *operand);
+long write_file(const char *path, const char *bytes, int64_t length);
+
+long drop_from_bounding_set(uint64_t dropped);
+long set_capabilities(uint64_t kept);
+long raise_ambient(uint64_t raised);
+
+long unshare_descriptors(struct page *page);
+long arrange_descriptors(struct page *page);
+
+long default_signals(void);
+long loopback_up(void);
+long exec_first_process(void);
+long exec_command(struct page *page);
+
+#endif

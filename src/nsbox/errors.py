@@ -1,0 +1,89 @@
+"""What can go wrong, drawn as a tree.
+
+    NsboxError
+    ├── UnsupportedError     this host cannot do it at all: said before anything was touched
+    └── StepError            a step of a plan failed; also an OSError, of the subclass its errno has
+
+Nonsense in a value is a `ValueError` that names the field; a command that ran too long or failed
+under ``check=True`` is subprocess's own `TimeoutExpired` or `CalledProcessError`.
+"""
+
+import os
+from typing import Any, Protocol
+
+
+class NsboxError(Exception):
+    """The root of what this package raises of its own."""
+
+
+class UnsupportedError(NsboxError):
+    """This host, kernel or caller cannot do what was asked; the message says what would help."""
+
+
+class FailedStep(Protocol):
+    """What an error needs to know of a step."""
+
+    @property
+    def name(self) -> str:
+        """The system call."""
+
+    @property
+    def path(self) -> str | None:
+        """The file it was about."""
+
+    @property
+    def reference(self) -> str:
+        """Its manual page."""
+
+
+class StepError(NsboxError, OSError):
+    """A step of a plan failed. Nothing of the box is left, and the caller is as it was.
+
+    `step` is the step (its name, arguments and manual reference), `index` its place in the plan,
+    `errno` the kernel's answer, `box` the host name of the box, `hint` what is likely missing and
+    how to get it, where that is known.
+    """
+
+    step: Any
+    index: int
+    box: str | None
+    hint: str | None
+
+    @classmethod
+    def of(
+        cls, step: FailedStep, errno: int, index: int, *, box: str | None, hint: str | None
+    ) -> "StepError":
+        """Make the error of the class that belongs to `errno`, so that ``except OSError`` works."""
+        error = _CLASSES.get(errno, cls)(errno, os.strerror(errno), step.path)
+        error.step, error.index, error.box, error.hint = step, index, box, hint
+        return error
+
+    def __str__(self) -> str:
+        where = f" of box {self.box!r}" if self.box else ""
+        text = f"step {self.index}{where} failed: {self.step}: {self.strerror}"
+        text += f" (see {self.step.reference})"
+        return f"{text}\n{self.hint}" if self.hint else text
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (self.step, self.errno, self.index, self.box, self.hint)
+
+
+def _rebuild(step: FailedStep, errno: int, index: int, box: str | None, hint: str | None) -> StepError:
+    return StepError.of(step, errno, index, box=box, hint=hint)
+
+
+def _classes() -> dict[int, type[StepError]]:
+    """For each errno that has a class in the standard library, a StepError of that class too."""
+    made: dict[type[OSError], type[StepError]] = {}
+    classes = {}
+    for number in range(1, 134):
+        standard = type(OSError(number, ""))
+        if standard is OSError:
+            continue
+        if standard not in made:
+            made[standard] = type("StepError", (StepError, standard), {"__doc__": StepError.__doc__})
+        classes[number] = made[standard]
+    return classes
+
+
+_CLASSES = _classes()

@@ -1,0 +1,37 @@
+"""A mapping that is a value."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, TypeVar
+
+Key = TypeVar("Key")
+Value = TypeVar("Value", covariant=True)
+
+
+class FrozenMap(Mapping[Key, Value]):
+    """A mapping that never changes: hashable, picklable, joined with ``|`` as a dict is."""
+
+    __slots__ = ("_items",)
+
+    def __init__(self, items: Mapping[Key, Value] | None = None) -> None:
+        self._items: dict[Key, Value] = dict(items or {})
+
+    def __getitem__(self, key: Key) -> Value:
+        return self._items[key]
+
+    def __iter__(self) -> Iterator[Key]:
+        return iter(self._items)
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def __hash__(self) -> int:
+        return hash(frozenset(self._items.items()))
+
+    def __or__(self, other: Mapping[Key, Any]) -> "FrozenMap[Key, Any]":
+        return FrozenMap({**self._items, **other})
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return FrozenMap, (self._items,)
+
+    def __repr__(self) -> str:
+        return f"FrozenMap({self._items!r})"

@@ -1,0 +1,131 @@
+"""What is likely missing when a step fails, and how to get it: a table by (step, errno).
+
+A hint is only ever added to the kernel's own answer, never put in its place.
+"""
+
+import errno
+from collections.abc import Callable
+
+from nsbox._native.operations import Operation
+from nsbox.constants import CloneFlag
+from nsbox.plan import Step
+
+OLDEST_KERNEL = {
+    "clone3": "5.3",
+    "close_range": "5.9",
+    "fsconfig": "5.2",
+    "fsmount": "5.2",
+    "fsopen": "5.2",
+    "mount_setattr": "5.12",
+    "move_mount": "5.2",
+    "open_tree": "5.2",
+    "openat2": "5.6",
+}
+"""The first Linux that has a system call."""
+
+
+def hint(step: Step, number: int) -> str | None:
+    """Return what would help with a step that failed with an errno, or None."""
+    if number == errno.ENOSYS:
+        return _too_old(step)
+    make = _TABLE.get((step.name, number))
+    return make(step) if make else None
+
+
+def _too_old(step: Step) -> str:
+    version = OLDEST_KERNEL.get(step.name)
+    need = f"it came with Linux {version}" if version else "it is not configured"
+    return f"hint: this kernel has no {step.name} ({need}), or a seccomp filter hides it"
+
+
+def _user_namespaces(step: Step) -> str | None:
+    """Say what keeps this caller from a user namespace, as `nsbox.probe` finds it."""
+    from nsbox.probe import probe  # noqa: PLC0415 - only a failure pays for looking
+
+    finding = probe().user_namespaces
+    if finding.ok:
+        return None
+    return f"hint: {finding.reason}; {finding.remedy}"
+
+
+def _clone(step: Step) -> str | None:
+    flags = step.arguments[0]
+    assert isinstance(flags, int)
+    if not flags & CloneFlag.CLONE_NEWUSER:
+        return "hint: new namespaces need CAP_SYS_ADMIN, or a user namespace of their own"
+    return _user_namespaces(step) or (
+        "hint: this host lets this caller make no user namespace; a container's seccomp filter "
+        "or a security module may be the reason: see nsbox.probe()"
+    )
+
+
+def _id_map(step: Step) -> str | None:
+    if not str(step.path).startswith("/proc/self/"):
+        return None
+    return _user_namespaces(step) or (
+        "hint: an ordinary caller can map its own user and group id, and no other, and must be "
+        "dumpable (see PR_SET_DUMPABLE(2const)) to do so"
+    )
+
+
+def _missing_command(step: Step) -> str:
+    name = step.path or ""
+    if "/" in name:
+        return (
+            f"hint: {name} is not in the box's root, or the interpreter or dynamic loader that it "
+            "names is not"
+        )
+    return f"hint: {name!r} is in no folder of the PATH that the box's environment gives"
+
+
+def _not_executable(step: Step) -> str:
+    return f"hint: {step.path} is no program that this user may execute, or its mount is noexec"
+
+
+def _missing_source(step: Step) -> str:
+    return f"hint: {step.path} does not exist on the host, and so cannot be shown in the box"
+
+
+def _missing_target(step: Step) -> str:
+    return "hint: the mount point is missing in the box's root, or a link on the way leads nowhere"
+
+
+def _readonly_target(step: Step) -> str:
+    return (
+        f"hint: {step.path!r} is missing where it is to be mounted upon, and cannot be made there, "
+        "because the file system is read-only: make it beforehand, or mount elsewhere"
+    )
+
+
+def _masked_proc(step: Step) -> str:
+    return (
+        "hint: in a user namespace /proc can be mounted only where the host's own is wholly visible "
+        "and the pid namespace is new; inside a container, its /proc must not be masked"
+    )
+
+
+def _mount_denied(step: Step) -> str | None:
+    return _user_namespaces(step) or "hint: mounting needs CAP_SYS_ADMIN in the box's namespaces"
+
+
+_TABLE: dict[tuple[str, int], Callable[[Step], str | None]] = {
+    (Operation.CLONE3.syscall, errno.EPERM): _clone,
+    (Operation.CLONE3.syscall, errno.EACCES): _clone,
+    (Operation.CLONE3.syscall, errno.ENOSPC): _clone,
+    (Operation.CLONE3.syscall, errno.EUSERS): _clone,
+    (Operation.WRITE.syscall, errno.EPERM): _id_map,
+    (Operation.WRITE.syscall, errno.EACCES): _id_map,
+    (Operation.OPEN_TREE.syscall, errno.ENOENT): _missing_source,
+    (Operation.MOUNT_SETATTR.syscall, errno.EACCES): _mount_denied,
+    (Operation.MOUNT_SETATTR.syscall, errno.EPERM): _mount_denied,
+    (Operation.FSOPEN.syscall, errno.EPERM): _mount_denied,
+    (Operation.FSCONFIG.syscall, errno.EPERM): _masked_proc,
+    (Operation.FSMOUNT.syscall, errno.EPERM): _masked_proc,
+    (Operation.MOVE_MOUNT.syscall, errno.ENOENT): _missing_target,
+    (Operation.MKDIRAT.syscall, errno.EROFS): _readonly_target,
+    (Operation.OPENAT.syscall, errno.EROFS): _readonly_target,
+    (Operation.MKDIRAT.syscall, errno.EACCES): _readonly_target,
+    (Operation.OPENAT.syscall, errno.EACCES): _readonly_target,
+    (Operation.EXECVE.syscall, errno.ENOENT): _missing_command,
+    (Operation.EXECVE.syscall, errno.EACCES): _not_executable,
+}

@@ -1,0 +1,192 @@
+"""Standard input, output and error between a caller and a box."""
+
+import contextlib
+import io
+import os
+import selectors
+import subprocess
+import time
+from collections.abc import Iterator
+from typing import IO, Any, Protocol
+
+import attrs
+
+PIPE, STDOUT, DEVNULL = subprocess.PIPE, subprocess.STDOUT, subprocess.DEVNULL
+CHUNK = 1 << 16
+
+
+class HasFileno(Protocol):
+    """Anything with a descriptor."""
+
+    def fileno(self) -> int:
+        """Return the descriptor."""
+
+
+Stream = int | HasFileno | None
+
+
+@attrs.frozen
+class Text:
+    """How the bytes of a pipe are read as text; see `io.TextIOWrapper`."""
+
+    encoding: str | None = None
+    errors: str | None = None
+
+
+@attrs.define
+class Ends:
+    """The descriptors of a launch: those that the child gets, and ours of each pipe."""
+
+    child: list[int] = attrs.field(factory=list)
+    ours: list[int] = attrs.field(factory=list)
+    closed_after: list[int] = attrs.field(factory=list)
+
+    def take(self, text: Text | None) -> tuple[Any, Any, Any]:
+        """Turn our ends into file objects, which own them from now on."""
+        files: list[IO[Any] | None] = []
+        for number, fd in enumerate(self.ours):
+            self.ours[number] = -1
+            files.append(None if fd < 0 else _file(fd, "wb" if number == 0 else "rb", text))
+        return files[0], files[1], files[2]
+
+
+def _file(fd: int, mode: str, text: Text | None) -> IO[Any]:
+    binary = open(fd, mode)  # noqa: SIM115
+    if text is None:
+        return binary
+    return io.TextIOWrapper(
+        binary, encoding=text.encoding, errors=text.errors, write_through=mode == "wb"
+    )
+
+
+@contextlib.contextmanager
+def opened(stdin: Stream, stdout: Stream, stderr: Stream) -> Iterator[Ends]:
+    """Open what the three streams ask for; what was not taken is closed at the block's end."""
+    ends = Ends()
+    try:
+        _open(ends, stdin, 0)
+        _open(ends, stdout, 1)
+        if stderr == STDOUT:
+            ends.child.append(ends.child[1])
+            ends.ours.append(-1)
+        else:
+            _open(ends, stderr, 2)
+        yield ends
+    finally:
+        for fd in (*ends.closed_after, *ends.ours):
+            if fd >= 0:
+                os.close(fd)
+
+
+def _open(ends: Ends, stream: Stream, number: int) -> None:
+    ours = -1
+    if stream is None:
+        child = number if _is_open(number) else -1
+    elif stream == PIPE:
+        reading, writing = os.pipe2(os.O_CLOEXEC)
+        child, ours = (reading, writing) if number == 0 else (writing, reading)
+        ends.closed_after.append(child)
+    elif stream == DEVNULL:
+        child = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+        ends.closed_after.append(child)
+    elif isinstance(stream, int):
+        if stream < 0:
+            raise ValueError(f"a descriptor, PIPE, DEVNULL or STDOUT (stderr only), not {stream!r}")
+        child = stream
+    else:
+        child = stream.fileno()
+    ends.child.append(child)
+    ends.ours.append(ours)
+
+
+def _is_open(fd: int) -> bool:
+    try:
+        os.fstat(fd)
+    except OSError:
+        return False
+    return True
+
+
+class Exchange:
+    """Input written and output read at once, so that no pipe runs full; goes on after a deadline."""
+
+    def __init__(self, stdin: Any, outputs: list[Any], data: Any) -> None:
+        self._stdin = stdin
+        self._left = memoryview(_encoded(stdin, data) if data else b"")
+        self._open = list(outputs)
+        self._collected = {stream: bytearray() for stream in outputs}
+        if stdin is not None:
+            if self._left:
+                os.set_blocking(stdin.fileno(), False)
+            else:
+                self._close_stdin()
+
+    def run(self, deadline: float | None) -> bool:
+        """Go on to the pipes' end; False where the deadline (`time.monotonic`) came first."""
+        with selectors.DefaultSelector() as selector:
+            if self._stdin is not None:
+                selector.register(self._stdin, selectors.EVENT_WRITE)
+            for stream in self._open:
+                selector.register(stream, selectors.EVENT_READ)
+            while selector.get_map():
+                timeout = None if deadline is None else deadline - time.monotonic()
+                if timeout is not None and timeout <= 0:
+                    return False
+                for key, _ in selector.select(timeout):
+                    self._move(selector, key.fileobj)
+        return True
+
+    def output(self, stream: Any) -> Any:
+        """Return what was read from a stream: bytes, or text where the stream is one of text."""
+        if stream is None:
+            return None
+        read = bytes(self._collected[stream])
+        if not isinstance(stream, io.TextIOWrapper):
+            return read
+        text = read.decode(stream.encoding, stream.errors or "strict")
+        return text.replace("\r\n", "\n").replace("\r", "\n")
+
+    def so_far(self, stream: Any) -> bytes | None:
+        """Return what was read from a stream before its end, as bytes."""
+        return None if stream is None else bytes(self._collected[stream])
+
+    def _move(self, selector: selectors.BaseSelector, stream: Any) -> None:
+        if stream is self._stdin:
+            self._write()
+            if self._stdin is None:
+                selector.unregister(stream)
+                _close(stream)
+            return
+        chunk = os.read(stream.fileno(), CHUNK)
+        self._collected[stream] += chunk
+        if not chunk:
+            selector.unregister(stream)
+            self._open.remove(stream)
+            stream.close()
+
+    def _write(self) -> None:
+        try:
+            self._left = self._left[os.write(self._stdin.fileno(), self._left[:CHUNK]) :]
+        except BlockingIOError:
+            return
+        except BrokenPipeError:
+            self._left = self._left[:0]  # it does not want the rest, as with subprocess
+        if not self._left:
+            self._stdin = None
+
+    def _close_stdin(self) -> None:
+        _close(self._stdin)
+        self._stdin = None
+
+
+def _close(stream: Any) -> None:
+    with contextlib.suppress(BrokenPipeError):
+        stream.close()
+
+
+def _encoded(stdin: Any, data: Any) -> bytes:
+    if not isinstance(stdin, io.TextIOWrapper):
+        return bytes(memoryview(data))
+    if not isinstance(data, str):
+        raise TypeError(f"input: str, because the pipes are text; not {type(data).__name__}")
+    return data.encode(stdin.encoding, stdin.errors or "strict")

@@ -1,0 +1,147 @@
+"""A plan: the flat list of steps from a spec to a box, printable before anything is done."""
+
+import enum
+import functools
+import struct
+from collections.abc import Iterator, Sequence
+from typing import overload
+
+import attrs
+
+from nsbox._native import SLOTS, Encoded
+from nsbox._native.operations import Operation
+from nsbox.constants import AT_FDCWD
+
+Operand = int | str | bytes | tuple[str, ...]
+
+
+class Slot(enum.IntEnum):
+    """Where a plan keeps the descriptors that it works with; 0 to 6 are given by the caller.
+
+    The numbers of the first seven are those of ``page.h``.
+    """
+
+    STDIN = 0
+    STDOUT = 1
+    STDERR = 2
+    PAGE = 3
+    OWNER = 4
+    STARTED = 5
+    INIT = 6
+    STAGE = SLOTS - 4
+    CONTEXT = SLOTS - 3
+    TREE = SLOTS - 2
+    ROOT = SLOTS - 1
+    CWD = AT_FDCWD
+
+
+@attrs.frozen
+class Step:
+    """One step: a system call with its arguments. `str()` gives it as strace(1) would print it."""
+
+    operation: Operation
+    arguments: tuple[Operand, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The system call, as its manual page is named: ``mount_setattr``, ``execve`` ..."""
+        return self.operation.syscall
+
+    @property
+    def reference(self) -> str:
+        """The manual page that this step answers to, such as ``pivot_root(2)``."""
+        return self.operation.reference
+
+    @property
+    def path(self) -> str | None:
+        """The file that it is about, if there is one."""
+        for (operand, kind), value in zip(self.operation.operands, self.arguments, strict=True):
+            if kind in ("text", "shown") and operand in ("path", "file"):
+                return str(value)
+        return None
+
+    def __str__(self) -> str:
+        text = self.operation.template
+        for (operand, kind), value in zip(self.operation.operands, self.arguments, strict=True):
+            text = text.replace(f"{{{operand}:{kind}}}", _shown(operand, kind, value), 1)
+        return text
+
+
+@attrs.frozen(repr=False)
+class Plan(Sequence[Step]):
+    """The steps from a spec to a box, in order. Making or printing one changes nothing."""
+
+    steps: tuple[Step, ...]
+
+    @overload
+    def __getitem__(self, index: int) -> Step: ...
+    @overload
+    def __getitem__(self, index: slice) -> "Plan": ...
+    def __getitem__(self, index: int | slice) -> "Step | Plan":
+        return Plan(self.steps[index]) if isinstance(index, slice) else self.steps[index]
+
+    def __len__(self) -> int:
+        return len(self.steps)
+
+    def __iter__(self) -> Iterator[Step]:
+        return iter(self.steps)
+
+    def __str__(self) -> str:
+        return "\n".join(f"{index:3d}  {step}" for index, step in enumerate(self.steps))
+
+    def __repr__(self) -> str:
+        return f"<Plan of {len(self)} steps>"
+
+
+_STEP = struct.Struct("=7q")
+_NO_OPERANDS = (0,) * 6
+
+
+def encode(steps: Sequence[Step]) -> Encoded:
+    """Encode steps for C: fixed records, whose text and data are offsets into one run of bytes."""
+    data = bytearray()
+    place = functools.partial(_place, data, {})
+    records = bytearray()
+    for step in steps:
+        words: list[int] = []
+        for (_, kind), value in zip(step.operation.operands, step.arguments, strict=True):
+            if isinstance(value, int):
+                words.append(value - (1 << 64) if value >= 1 << 63 else value)
+            elif kind != "shown":
+                words.extend(place(kind, value))
+        records += _STEP.pack(step.operation.code, *words, *_NO_OPERANDS[len(words) :])
+    return Encoded(bytes(records), bytes(data), len(steps))
+
+
+def _place(
+    data: bytearray, placed: dict[Operand, int], kind: str, value: str | bytes | tuple[str, ...]
+) -> tuple[int, ...]:
+    """Put text or data among the plan's bytes, once, and return the words that refer to it."""
+    content = value if isinstance(value, bytes) else str(value).encode(errors="surrogateescape")
+    if kind == "text" and b"\0" in content:
+        raise ValueError(f"embedded null byte in {value!r}")
+    offset = placed.get(value)
+    if offset is None:
+        offset = placed[value] = len(data)
+        data += content + b"\0"
+    return (offset,) if kind == "text" else (offset, len(content))
+
+
+def _shown(operand: str, kind: str, value: Operand) -> str:
+    if kind in ("slot", "into"):
+        return "AT_FDCWD" if value == AT_FDCWD else Slot(value).name.lower()  # type: ignore[arg-type]
+    if isinstance(value, enum.Flag):
+        return "|".join(str(flag.name) for flag in value) or "0"
+    if isinstance(value, enum.Enum):
+        return value.name
+    if isinstance(value, int):
+        return f"0{value:o}" if operand == "mode" else str(value)
+    if isinstance(value, tuple):
+        return f"[{', '.join(map(_quoted, value))}]"
+    return _quoted(value if isinstance(value, str) else value.decode(errors="backslashreplace"))
+
+
+def _quoted(text: str, limit: int = 60) -> str:
+    shown = text if len(text) <= limit else text[:limit]
+    escaped = shown.encode("unicode_escape").decode().replace('"', '\\"')
+    return f'"{escaped}"' + ("..." if len(text) > limit else "")

@@ -1,0 +1,274 @@
+"""A command in a box, as a handle shaped like `subprocess.Popen`."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import threading
+import time
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
+
+import attrs
+
+from nsbox import _native, pipes
+from nsbox._native import Encoded, Outcome
+from nsbox.errors import StepError
+from nsbox.pipes import DEVNULL, PIPE, STDOUT, Stream
+
+StrOrBytesPath = str | bytes | os.PathLike[str] | os.PathLike[bytes]
+
+_OURS = (-1, -1, -1, -1)
+"""Places for the descriptors that C adds: see the slots of page.h."""
+
+__all__ = ["DEVNULL", "PIPE", "STDOUT", "Command", "CompletedProcess", "Process", "Usage"]
+
+
+@attrs.frozen
+class Usage:
+    """What a command cost, with all that it started.
+
+    `wall_seconds` run from the launch to the end, setting up the box included. CPU time and
+    `memory_peak` (bytes, the largest resident set of any one process) are those of getrusage(2),
+    RUSAGE_CHILDREN, as the box's first process saw them; `memory_peak` is None where it could not
+    tell, because it was killed or left out (``init=False``).
+    """
+
+    wall_seconds: float
+    user_seconds: float
+    system_seconds: float
+    memory_peak: int | None
+
+    @property
+    def cpu_seconds(self) -> float:
+        """User and system time together, in seconds."""
+        return self.user_seconds + self.system_seconds
+
+
+class CompletedProcess(subprocess.CompletedProcess[Any]):
+    """A `subprocess.CompletedProcess` that also tells its `usage`."""
+
+    def __init__(self, args: Any, returncode: int, stdout: Any, stderr: Any, usage: Usage) -> None:
+        super().__init__(args, returncode, stdout, stderr)
+        self.usage = usage
+
+    def __repr__(self) -> str:
+        return f"{super().__repr__()[:-1]}, usage={self.usage!r})"
+
+
+@attrs.frozen
+class Command:
+    """What is launched: made by `nsbox.box` from a spec and its arguments.
+
+    `failure` makes the error for a step, by its index, that failed with an errno.
+    """
+
+    args: tuple[StrOrBytesPath, ...]
+    environment: tuple[bytes, ...]
+    plan: Encoded
+    failure: Callable[[int, int], StepError]
+
+    def argv(self) -> list[bytes]:
+        """Encode the arguments as the kernel takes them."""
+        argv = [os.fsencode(argument) for argument in self.args]
+        for argument in argv:
+            if b"\0" in argument:
+                raise ValueError("args: embedded null byte")
+        return argv
+
+
+def arguments(args: StrOrBytesPath | Sequence[StrOrBytesPath]) -> tuple[StrOrBytesPath, ...]:
+    """Check a command: a program and its arguments, or the program alone."""
+    listed = (args,) if isinstance(args, str | bytes | os.PathLike) else tuple(args)
+    if not listed:
+        raise ValueError("args: a program and its arguments, not an empty sequence")
+    for argument in listed:
+        if not isinstance(argument, str | bytes | os.PathLike):
+            raise ValueError(f"args: str, bytes or os.PathLike, not {argument!r}")
+    return listed
+
+
+class Process:
+    """A running command and the box that it runs in; both end together.
+
+    The names and their meaning are those of `subprocess.Popen`: `args`, `pid`, `returncode`
+    (negative: ended by that signal), `stdin`, `stdout`, `stderr`. `fileno` is the pidfd, to be
+    waited for by any event loop; `usage` is there once the command has ended.
+    """
+
+    def __init__(
+        self,
+        command: Command,
+        *,
+        stdin: Stream = None,
+        stdout: Stream = None,
+        stderr: Stream = None,
+        text: pipes.Text | None = None,
+        tell_of_exec: bool = True,
+    ) -> None:
+        self.args = command.args
+        self.returncode: int | None = None
+        self.usage: Usage | None = None
+        self._failure = command.failure
+        self._waiting = threading.Lock()
+        self._exchange: pipes.Exchange | None = None
+        self._launched: _native.Launched | None = None
+        argv = command.argv()
+        with pipes.opened(stdin, stdout, stderr) as ends:
+            self._started = time.monotonic()
+            self._launched = _native.launch(
+                command.plan,
+                argv,
+                command.environment,
+                [*ends.child, *_OURS],
+                tell_of_exec=tell_of_exec,
+            )
+            self.pid = self._launched.pid
+            self._begin(tell_of_exec)
+            self.stdin, self.stdout, self.stderr = ends.take(text)
+
+    def _begin(self, tell_of_exec: bool) -> None:
+        """Make sure of the start, as far as it can be known yet; whatever failed leaves nothing."""
+        assert self._launched is not None
+        if self._launched.pidfd < 0:
+            outcome = self._launched.outcome
+            self._launched = None
+            raise self._failure(outcome.step, outcome.error)
+        if tell_of_exec:
+            try:
+                self._launched.wait_exec()
+            except BaseException:
+                self._abandon()
+                raise
+            if self._launched.outcome.error:
+                self._end(None)
+
+    def fileno(self) -> int:
+        """Return the pidfd of the box's first process: readable once the box has ended."""
+        if self._launched is None:
+            raise ValueError("the process has ended and its descriptor is closed")
+        return self._launched.pidfd
+
+    def poll(self) -> int | None:
+        """Return the return code if the command has ended, else None."""
+        if self.returncode is None and self._waiting.acquire(blocking=False):
+            try:
+                self._end(0)
+            finally:
+                self._waiting.release()
+        return self.returncode
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Wait for the end of the command, and so of its box; return its return code.
+
+        Raises `subprocess.TimeoutExpired` after `timeout` seconds, and `StepError` where it turns
+        out that the command could not be started.
+        """
+        deadline = None if timeout is None else time.monotonic() + timeout
+        if not self._waiting.acquire(timeout=-1 if timeout is None else max(0, timeout)):
+            raise subprocess.TimeoutExpired(list(self.args), timeout or 0)
+        try:
+            while self.returncode is None and not self._end(_left(deadline)):
+                if deadline is not None and time.monotonic() >= deadline:
+                    raise subprocess.TimeoutExpired(list(self.args), timeout or 0)
+        finally:
+            self._waiting.release()
+        assert self.returncode is not None
+        return self.returncode
+
+    def communicate(self, input: Any = None, timeout: float | None = None) -> tuple[Any, Any]:  # noqa: A002
+        """Send `input`, read both pipes to their end and wait, as `subprocess.Popen.communicate`."""
+        deadline = None if timeout is None else time.monotonic() + timeout
+        if self._exchange is None:
+            outputs = [stream for stream in (self.stdout, self.stderr) if stream is not None]
+            self._exchange = pipes.Exchange(self.stdin, outputs, input)
+        if not self._exchange.run(deadline):
+            raise subprocess.TimeoutExpired(
+                list(self.args),
+                timeout or 0,
+                output=self._exchange.so_far(self.stdout),
+                stderr=self._exchange.so_far(self.stderr),
+            )
+        self.wait(_left(deadline))
+        return self._exchange.output(self.stdout), self._exchange.output(self.stderr)
+
+    def send_signal(self, sig: int) -> None:
+        """Send a signal to the command; the box's first process passes it on. No-op at the end."""
+        if self.poll() is None and self._launched is not None:
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self._launched.pidfd, sig)
+
+    def terminate(self) -> None:
+        """Send SIGTERM."""
+        self.send_signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """End the box at once: the command and all that it started."""
+        self.send_signal(signal.SIGKILL)
+
+    def close(self) -> None:
+        """End the box if it still runs, and close everything. Twice is harmless."""
+        if self.returncode is None and self._launched is not None:
+            self._abandon()
+        for stream in (self.stdin, self.stdout, self.stderr):
+            if stream is not None:
+                with contextlib.suppress(BrokenPipeError):
+                    stream.close()
+
+    def __enter__(self) -> "Process":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> Literal[False]:
+        self.close()
+        return False
+
+    def __del__(self) -> None:
+        if getattr(self, "_launched", None) is not None and self.returncode is None:
+            warnings.warn(f"box of process {self.pid} was not ended", ResourceWarning, source=self)
+            self._abandon()
+
+    def __repr__(self) -> str:
+        state = "running" if self.returncode is None else f"returncode={self.returncode}"
+        return f"<Process {list(self.args)!r} {state}>"
+
+    def __reduce__(self) -> Any:
+        raise TypeError("a Process is a live handle; pickle the BoxSpec and the arguments instead")
+
+    def _abandon(self) -> None:
+        """End the box without a word about its outcome."""
+        assert self._launched is not None
+        signal.pidfd_send_signal(self._launched.pidfd, signal.SIGKILL)
+        with contextlib.suppress(StepError):
+            while not self._end(None):
+                pass
+
+    def _end(self, timeout: float | None) -> bool:
+        """Wait, and take down what the box reported; False where it has not ended yet."""
+        launched = self._launched
+        if launched is None:
+            return True
+        ended = launched.wait_end(timeout)
+        if ended is None:
+            return False
+        outcome = launched.outcome
+        os.close(launched.pidfd)
+        self._launched = None
+        self.returncode, user, system = ended
+        wall = time.monotonic() - self._started
+        self.usage = Usage(wall, user, system, None)
+        if outcome.error:
+            raise self._failure(outcome.step, outcome.error)
+        if outcome.finished:
+            self._report(outcome, wall)
+        return True
+
+    def _report(self, outcome: Outcome, wall: float) -> None:
+        self.returncode = os.waitstatus_to_exitcode(outcome.status)
+        self.usage = Usage(
+            wall, outcome.user_seconds, outcome.system_seconds, outcome.memory_peak
+        )
+
+
+def _left(deadline: float | None) -> float | None:
+    return None if deadline is None else max(0.0, deadline - time.monotonic())
