@@ -20,6 +20,7 @@ if not sys.platform.startswith("linux"):
 from typing import TYPE_CHECKING, Any
 
 from nsbox.box import BoxSpec, run
+from nsbox.cgroup import Resources
 from nsbox.errors import NsboxError, StepError, UnsupportedError
 from nsbox.namespace import ISOLATED, Choice, IDMap, NamespaceType
 from nsbox.pipes import DEVNULL, PIPE, STDOUT
@@ -44,6 +45,7 @@ __all__ = [
     "PIPE",
     "Plan",
     "Process",
+    "Resources",
     "RootFS",
     "STDOUT",
     "Step",

@@ -9,6 +9,7 @@ from typing import Any
 import attrs
 
 from nsbox import lower
+from nsbox.cgroup import Resources
 from nsbox.frozen import FrozenMap
 from nsbox.namespace import ISOLATED, IDMap
 from nsbox.namespace.types import Choices, check_choices
@@ -61,6 +62,7 @@ class BoxSpec:
     - `namespaces`: which namespaces it has of its own; see `ISOLATED`. A user namespace is added
       when the starter has no right to do without.
     - `id_map`: as whom the starter appears in that user namespace.
+    - `resources`: its limits, by cgroups made for it.
     - `env`: its whole environment, str to str.
     - `cwd`: the folder, in the box, in which its command starts.
     - `init`: whether a first process of ours stands above the command: it reaps orphans, passes
@@ -78,6 +80,9 @@ class BoxSpec:
         default=ISOLATED, converter=FrozenMap, validator=check_choices
     )
     id_map: IDMap = attrs.field(default=IDMap(), validator=attrs.validators.instance_of(IDMap))
+    resources: Resources = attrs.field(
+        default=Resources(), validator=attrs.validators.instance_of(Resources)
+    )
     env: FrozenMap[str, str] = attrs.field(
         default=ENVIRONMENT, converter=FrozenMap, validator=_environment
     )
@@ -99,11 +104,14 @@ def command(spec: BoxSpec, args: StrOrBytesPath | Sequence[StrOrBytesPath]) -> C
     listed = arguments(args)
     lowered = lower.lower(spec)
     lowered.check_sources(spec.hostname)
+    plan, groups = lowered.next_box()
     return Command(
         listed,
         tuple(f"{name}={value}".encode(errors="surrogateescape") for name, value in spec.env.items()),
-        lowered.encoded,
+        plan,
         lambda index, errno: lowered.failure(index, errno, listed, spec.hostname),
+        lowered.end_signal,
+        groups,
     )
 
 

@@ -7,7 +7,9 @@
 """
 
 import functools
+import itertools
 import os
+import signal
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
@@ -16,6 +18,7 @@ import attrs
 from nsbox import _native, hints
 from nsbox._native import Encoded
 from nsbox._native.operations import Operation
+from nsbox.cgroup import lower as cgroups
 from nsbox.constants import Capability, CloneFlag, CloseRangeFlag
 from nsbox.errors import StepError
 from nsbox.namespace import Choice, NamespaceType
@@ -29,6 +32,8 @@ if TYPE_CHECKING:
 
 UMASK = 0o022
 
+_numbers = itertools.count(1)
+
 
 @attrs.frozen
 class Caller:
@@ -38,12 +43,13 @@ class Caller:
     gid: int
     privileged: bool
     folder: str
+    pid: int
 
     @classmethod
     def current(cls) -> "Caller":
         """Look at the calling thread. See credentials(7), capabilities(7)."""
         privileged = bool(_native.capabilities() & Capability.CAP_SYS_ADMIN)
-        return cls(os.geteuid(), os.getegid(), privileged, os.getcwd())
+        return cls(os.geteuid(), os.getegid(), privileged, os.getcwd(), os.getpid())
 
 
 @attrs.frozen(eq=False)
@@ -53,6 +59,17 @@ class Lowered:
     steps: tuple[Step, ...]
     encoded: Encoded
     sources: tuple[tuple[int, str], ...]
+    groups: tuple[str, ...]
+    end_signal: int
+
+    def next_box(self) -> tuple[Encoded, tuple[str, ...]]:
+        """Return the plan and the group folders of one more box: its number filled in."""
+        if not self.groups:
+            return self.encoded, ()
+        number = f"{next(_numbers):0{len(cgroups.NUMBER)}}"
+        data = self.encoded.data.replace(cgroups.NUMBER.encode(), number.encode())
+        folders = (folder.replace(cgroups.NUMBER, number) for folder in self.groups)
+        return self.encoded._replace(data=data), tuple(folders)
 
     def check_sources(self, box: str | None) -> None:
         """Look for what the caller wants to be shown, before anything is made."""
@@ -86,7 +103,8 @@ def lower(spec: "BoxSpec") -> Lowered:
 
 @functools.lru_cache(maxsize=64)
 def _lower(spec: "BoxSpec", caller: Caller) -> Lowered:
-    steps = tuple(_steps(spec, caller))
+    groups = cgroups.lower(spec.resources)
+    steps = tuple(_steps(spec, caller, groups))
     wanted = {os.path.join(caller.folder, mount.source) for mount in _binds(spec)}
     if spec.rootfs.path is not None:
         wanted.add(os.path.join(caller.folder, spec.rootfs.path))
@@ -95,7 +113,13 @@ def _lower(spec: "BoxSpec", caller: Caller) -> Lowered:
         for index, step in enumerate(steps)
         if step.operation is Operation.OPEN_TREE and step.path in map(os.path.normpath, wanted)
     )
-    return Lowered(steps, encode(steps), sources)
+    return Lowered(steps, encode(steps), sources, groups.folders, _end_signal(spec))
+
+
+def _end_signal(spec: "BoxSpec") -> int:
+    """Return what ends the whole box: as process 1, anything that kills; else see supervise.c."""
+    own_pids = spec.namespaces.get(NamespaceType.PID) is Choice.NEW
+    return signal.SIGKILL if own_pids or not spec.init else signal.SIGRTMAX
 
 
 def _binds(spec: "BoxSpec") -> Iterator[BindMount]:
@@ -107,11 +131,12 @@ def _execve(args: Sequence[object]) -> Step:
     return Step(Operation.EXECVE, (shown[0] if shown else "", shown))
 
 
-def _steps(spec: "BoxSpec", caller: Caller) -> Iterator[Step]:
+def _steps(spec: "BoxSpec", caller: Caller, groups: cgroups.Groups) -> Iterator[Step]:
     new = {kind for kind, choice in spec.namespaces.items() if choice is Choice.NEW}
     if not caller.privileged and NamespaceType.USER not in spec.namespaces:
         new.add(NamespaceType.USER)
-    yield from _leave_caller(spec, caller, new)
+    yield from groups.make
+    yield from _leave_caller(spec, caller, new, groups)
     if spec.init:
         yield Step(Operation.EXECVEAT)
         yield Step(Operation.SETSID)
@@ -123,13 +148,15 @@ def _steps(spec: "BoxSpec", caller: Caller) -> Iterator[Step]:
 
 
 def _leave_caller(
-    spec: "BoxSpec", caller: Caller, new: set[NamespaceType]
+    spec: "BoxSpec", caller: Caller, new: set[NamespaceType], groups: cgroups.Groups
 ) -> Iterator[Step]:
-    flags = CloneFlag(0)
-    for kind in new:
-        flags |= kind.clone_flag
-    yield Step(Operation.CLONE3, (flags,))
+    # A cgroup namespace shows as its root the group that its maker is in: so after joining.
+    later = {NamespaceType.CGROUP} & new if groups.join else set()
+    yield Step(Operation.CLONE3, (_flags(new - later),))
     yield Step(Operation.UNSHARE_FILES)
+    yield from groups.join
+    if later:
+        yield Step(Operation.UNSHARE, (_flags(later),))
     if NamespaceType.USER in new:
         uid_line, gid_line = spec.id_map.lines(caller.uid, caller.gid)
         # In this order: a gid_map takes no entry of an unprivileged writer before the "deny".
@@ -139,6 +166,13 @@ def _leave_caller(
         if spec.init and not uid_line.startswith("0 "):
             yield Step(Operation.AMBIENT, (capabilities.ALL_CAPABILITIES,))
     yield Step(Operation.DUP2)
+
+
+def _flags(kinds: set[NamespaceType]) -> CloneFlag:
+    flags = CloneFlag(0)
+    for kind in kinds:
+        flags |= kind.clone_flag
+    return flags
 
 
 def _machine(spec: "BoxSpec", new: set[NamespaceType]) -> Iterator[Step]:

@@ -61,13 +61,17 @@ class CompletedProcess(subprocess.CompletedProcess[Any]):
 class Command:
     """What is launched: made by `nsbox.box` from a spec and its arguments.
 
-    `failure` makes the error for a step, by its index, that failed with an errno.
+    `failure` makes the error for a step, by its index, that failed with an errno; `end_signal` is
+    what the first process, or the kernel, takes as the order to end the box with all in it; `groups` are the
+    folders of its cgroups, which the plan makes and its end removes.
     """
 
     args: tuple[StrOrBytesPath, ...]
     environment: tuple[bytes, ...]
     plan: Encoded
     failure: Callable[[int, int], StepError]
+    end_signal: int
+    groups: tuple[str, ...]
 
     def argv(self) -> list[bytes]:
         """Encode the arguments as the kernel takes them."""
@@ -111,6 +115,8 @@ class Process:
         self.returncode: int | None = None
         self.usage: Usage | None = None
         self._failure = command.failure
+        self._end_signal = command.end_signal
+        self._groups = command.groups
         self._waiting = threading.Lock()
         self._exchange: pipes.Exchange | None = None
         self._launched: _native.Launched | None = None
@@ -134,6 +140,7 @@ class Process:
         if self._launched.pidfd < 0:
             outcome = self._launched.outcome
             self._launched = None
+            self._remove_groups()
             raise self._failure(outcome.step, outcome.error)
         if tell_of_exec:
             try:
@@ -165,32 +172,19 @@ class Process:
         Raises `subprocess.TimeoutExpired` after `timeout` seconds, and `StepError` where it turns
         out that the command could not be started.
         """
-        deadline = None if timeout is None else time.monotonic() + timeout
-        if not self._waiting.acquire(timeout=-1 if timeout is None else max(0, timeout)):
-            raise subprocess.TimeoutExpired(list(self.args), timeout or 0)
-        try:
-            while self.returncode is None and not self._end(_left(deadline)):
-                if deadline is not None and time.monotonic() >= deadline:
-                    raise subprocess.TimeoutExpired(list(self.args), timeout or 0)
-        finally:
-            self._waiting.release()
+        if not self._wait_until(_deadline(timeout)):
+            raise self._expired(timeout)
         assert self.returncode is not None
         return self.returncode
 
     def communicate(self, input: Any = None, timeout: float | None = None) -> tuple[Any, Any]:  # noqa: A002
         """Send `input`, read both pipes to their end and wait, as `subprocess.Popen.communicate`."""
-        deadline = None if timeout is None else time.monotonic() + timeout
+        deadline = _deadline(timeout)
         if self._exchange is None:
             outputs = [stream for stream in (self.stdout, self.stderr) if stream is not None]
             self._exchange = pipes.Exchange(self.stdin, outputs, input)
-        if not self._exchange.run(deadline):
-            raise subprocess.TimeoutExpired(
-                list(self.args),
-                timeout or 0,
-                output=self._exchange.so_far(self.stdout),
-                stderr=self._exchange.so_far(self.stderr),
-            )
-        self.wait(_left(deadline))
+        if not self._exchange.run(deadline) or not self._wait_until(deadline):
+            raise self._expired(timeout)
         return self._exchange.output(self.stdout), self._exchange.output(self.stderr)
 
     def send_signal(self, sig: int) -> None:
@@ -205,7 +199,7 @@ class Process:
 
     def kill(self) -> None:
         """End the box at once: the command and all that it started."""
-        self.send_signal(signal.SIGKILL)
+        self.send_signal(self._end_signal)
 
     def close(self) -> None:
         """End the box if it still runs, and close everything. Twice is harmless."""
@@ -238,7 +232,7 @@ class Process:
     def _abandon(self) -> None:
         """End the box without a word about its outcome."""
         assert self._launched is not None
-        signal.pidfd_send_signal(self._launched.pidfd, signal.SIGKILL)
+        signal.pidfd_send_signal(self._launched.pidfd, self._end_signal)
         with contextlib.suppress(StepError):
             while not self._end(None):
                 pass
@@ -254,6 +248,7 @@ class Process:
         outcome = launched.outcome
         os.close(launched.pidfd)
         self._launched = None
+        self._remove_groups()
         self.returncode, user, system = ended
         wall = time.monotonic() - self._started
         self.usage = Usage(wall, user, system, None)
@@ -263,11 +258,40 @@ class Process:
             self._report(outcome, wall)
         return True
 
+    def _wait_until(self, deadline: float | None) -> bool:
+        """Wait for the end; False where the deadline (`time.monotonic`) came first."""
+        left = _left(deadline)
+        if not self._waiting.acquire(timeout=-1 if left is None else left):
+            return False
+        try:
+            while self.returncode is None and not self._end(_left(deadline)):
+                if deadline is not None and time.monotonic() >= deadline:
+                    return False
+        finally:
+            self._waiting.release()
+        return True
+
+    def _expired(self, timeout: float | None) -> subprocess.TimeoutExpired:
+        read = [None, None]
+        if self._exchange is not None:
+            read = [self._exchange.so_far(stream) for stream in (self.stdout, self.stderr)]
+        return subprocess.TimeoutExpired(list(self.args), timeout or 0, *read)
+
+    def _remove_groups(self) -> None:
+        """Remove what the plan made of the box's cgroups; no task is left in them."""
+        for folder in self._groups:
+            with contextlib.suppress(FileNotFoundError):
+                os.rmdir(folder)
+
     def _report(self, outcome: Outcome, wall: float) -> None:
         self.returncode = os.waitstatus_to_exitcode(outcome.status)
         self.usage = Usage(
             wall, outcome.user_seconds, outcome.system_seconds, outcome.memory_peak
         )
+
+
+def _deadline(timeout: float | None) -> float | None:
+    return None if timeout is None else time.monotonic() + timeout
 
 
 def _left(deadline: float | None) -> float | None:

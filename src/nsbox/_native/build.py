@@ -18,6 +18,7 @@ GENERATED = HERE.parents[2] / "build" / "generated"
 
 STEPS = ["steps.c", "rootfs.c", "identity.c", "process.c"]
 CALLER = ["launch.c", "host.c"]
+FIRST_PROCESS = ["first_process.c", "supervise.c"]
 WARNINGS = ["-Wall", "-Wextra", "-Wswitch-enum", "-Wno-unused-parameter"]
 FREESTANDING = [
     "-Os", "-static", "-nostdlib", "-ffreestanding", "-fno-stack-protector", "-fno-pie", "-no-pie",
@@ -47,7 +48,7 @@ def compile_first_process() -> pathlib.Path:
     """Compile the static program and return its path."""
     program = GENERATED / "nsbox-init"
     compiler = shlex.split(os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc")
-    sources = [str(HERE / name) for name in ["first_process.c", *STEPS]]
+    sources = [str(HERE / name) for name in [*FIRST_PROCESS, *STEPS]]
     subprocess.run(
         [*compiler, *WARNINGS, *FREESTANDING, f"-I{HERE}", f"-I{GENERATED}", "-o", program]
         + sources,

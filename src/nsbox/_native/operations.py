@@ -20,6 +20,9 @@ _OPERAND = re.compile(r"\{(\w+):(slot|into|text|data|number|shown)\}")
 class Operation(enum.Enum):
     """One kind of step: a system call, its operands and its manual page."""
 
+    # Before the clone: done by the caller itself.
+    MKDIR = "mkdir({path:text}, {mode:number})", "mkdir(2)"
+
     # Leaving the caller: run by a child that still shares the caller's memory.
     CLONE3 = "clone3({flags:number})", "clone(2)"
     UNSHARE_FILES = "close_range(highest + 1, ~0, CLOSE_RANGE_UNSHARE)", "close_range(2)"

@@ -47,6 +47,8 @@ static long do_step(struct run *run, const struct nsbox_step *step)
     case OP_VFORK:
         return 0; /* these begin another process: run_steps stops before them */
 
+    case OP_MKDIR:
+        return SYS(__NR_mkdirat, AT_FDCWD, TEXT(0), NUMBER(1));
     case OP_UNSHARE_FILES:
         return unshare_descriptors(page);
     case OP_DUP2:

@@ -1,11 +1,12 @@
 """Mounts, as values: what is mounted where in a box."""
 
 import os
-import re
 from pathlib import PurePosixPath
 from typing import Any
 
 import attrs
+
+from nsbox.sizes import size_in_bytes
 
 StrPath = str | os.PathLike[str]
 
@@ -26,20 +27,6 @@ def _target(value: StrPath) -> str:
     if not path.is_absolute() or ".." in path.parts or len(path.parts) == 1:
         raise ValueError(f"target: an absolute path below /, without '..', not {str(value)!r}")
     return "/" + "/".join(path.parts[1:])
-
-
-_UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
-_SIZE = re.compile(r"(\d+)\s*([KMGT]?)(?:i?B)?", re.IGNORECASE)
-
-
-def size_in_bytes(value: int | str, field: str) -> int:
-    """Read a size: bytes, or text with a binary unit such as ``"64M"``."""
-    if type(value) is int and value > 0:
-        return value
-    found = _SIZE.fullmatch(value.strip()) if isinstance(value, str) else None
-    if found is None or int(found[1]) == 0:
-        raise ValueError(f"{field}: bytes above 0, or text such as '64M' or '1G', not {value!r}")
-    return int(found[1]) * _UNITS[found[2].upper()]
 
 
 def _optional_size(value: int | str | None) -> int | None:

@@ -1,0 +1,20 @@
+"""Amounts of memory, as people write them."""
+
+import re
+
+_UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
+_SIZE = re.compile(r"(\d+)\s*([KMGT]?)(?:i?B)?", re.IGNORECASE | re.ASCII)
+MAX_SIZE = (1 << 63) - 1
+
+
+def size_in_bytes(value: int | str, field: str) -> int:
+    """Read a size: bytes, or text with a binary unit such as ``"64M"``.
+
+    Raises `ValueError`, naming the field, for anything else.
+    """
+    size = value if type(value) is int else None
+    if isinstance(value, str) and (found := _SIZE.fullmatch(value.strip())):
+        size = int(found[1]) * _UNITS[found[2].upper()]
+    if size is None or not 0 < size <= MAX_SIZE:
+        raise ValueError(f"{field}: bytes above 0, or text such as '64M' or '1G', not {value!r}")
+    return size
