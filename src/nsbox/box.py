@@ -11,7 +11,7 @@ import attrs
 from nsbox import lower
 from nsbox.cgroup import Resources
 from nsbox.frozen import FrozenMap
-from nsbox.namespace import ISOLATED, IDMap
+from nsbox.namespace import ISOLATED, Choice, IDMap, NamespaceType
 from nsbox.namespace.types import Choices, check_choices
 from nsbox.pipes import PIPE, Stream, Text
 from nsbox.plan import Plan
@@ -88,6 +88,13 @@ class BoxSpec:
     )
     cwd: str = attrs.field(default="/", converter=os.fspath, validator=_absolute)
     init: bool = attrs.field(default=True, validator=attrs.validators.instance_of(bool))
+
+    def __attrs_post_init__(self) -> None:
+        """Refuse what would change the host: its mounts, or its name."""
+        if self.namespaces.get(NamespaceType.MNT) is not Choice.NEW:
+            raise ValueError("namespaces: a box mounts its root, so its mnt must be Choice.NEW")
+        if self.hostname is not None and self.namespaces.get(NamespaceType.UTS) is not Choice.NEW:
+            raise ValueError("hostname: naming a box takes a uts namespace that is Choice.NEW")
 
     def plan(self, args: StrOrBytesPath | Sequence[StrOrBytesPath] = ()) -> Plan:
         """Return the steps that starting this box would take, for whoever calls this.

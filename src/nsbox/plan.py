@@ -93,6 +93,9 @@ class Plan(Sequence[Step]):
         return f"<Plan of {len(self)} steps>"
 
 
+SHOWN_BYTES = 60
+"""How much of a file's contents a printed plan shows."""
+
 _STEP = struct.Struct("=7q")
 _NO_OPERANDS = (0,) * 6
 
@@ -138,10 +141,12 @@ def _shown(operand: str, kind: str, value: Operand) -> str:
         return f"0{value:o}" if operand == "mode" else str(value)
     if isinstance(value, tuple):
         return f"[{', '.join(map(_quoted, value))}]"
-    return _quoted(value if isinstance(value, str) else value.decode(errors="backslashreplace"))
+    if isinstance(value, bytes):
+        more = "..." if len(value) > SHOWN_BYTES else ""
+        return _quoted(value[:SHOWN_BYTES].decode(errors="backslashreplace")) + more
+    return _quoted(value)
 
 
-def _quoted(text: str, limit: int = 60) -> str:
-    shown = text if len(text) <= limit else text[:limit]
-    escaped = shown.encode("unicode_escape").decode().replace('"', '\\"')
-    return f'"{escaped}"' + ("..." if len(text) > limit else "")
+def _quoted(text: str) -> str:
+    escaped = text.encode("unicode_escape").decode().replace('"', '\\"')
+    return f'"{escaped}"'

@@ -1,7 +1,7 @@
-"""What the kernel writes in `/proc`, as values: text in, frozen tuples out, no I/O.
+r"""What the kernel writes in `/proc`, as values: text in, frozen tuples out, no I/O.
 
 Three habits of the kernel shape every parser here. It escapes as little as it must, so a name may
-hold any other byte: lines end at "\\n" alone and fields at the one character the manual names
+hold any other byte: lines end at "\n" alone and fields at the one character the manual names
 (`str.splitlines` and a bare `str.split` would also cut at a form feed or a Unicode space). Names
 are bytes, and `decode` loses none of them. And a field may be empty, as a mount's source is.
 

@@ -11,9 +11,9 @@ words = re.compile(r"[^ \t]+").findall
 
 
 def decode(data: bytes) -> str:
-    """Turn a file's bytes into text that keeps every byte and every line end.
+    r"""Turn a file's bytes into text that keeps every byte and every line end.
 
-    Text mode would do neither: it refuses bytes that are no UTF-8, and makes "\\n" of "\\r".
+    Text mode would do neither: it refuses bytes that are no UTF-8, and makes "\n" of "\r".
     """
     return data.decode("utf-8", "surrogateescape")
 

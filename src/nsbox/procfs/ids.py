@@ -1,13 +1,15 @@
 """Which ids a user namespace maps, and which ones a user may have mapped."""
 
-from typing import NamedTuple
+import attrs
 
 from nsbox.procfs._lines import number, require, rows, split, words
 
 _LIMIT = 2**32  # uid_t and gid_t have 32 bits
 
 
-class IDMapLine(NamedTuple):
+# Not named tuples, as the other records are: a tuple has a method `count`.
+@attrs.frozen
+class IDMapLine:
     """`count` ids from `inside` on are those from `outside` on: user_namespaces(7).
 
     Outside means the parent namespace, or the reader's if it reads another's map; 4294967295
@@ -19,7 +21,8 @@ class IDMapLine(NamedTuple):
     count: int
 
 
-class SubID(NamedTuple):
+@attrs.frozen
+class SubID:
     """`count` subordinate ids from `start` on, granted to `owner`: a login name or a uid."""
 
     owner: str

@@ -90,7 +90,7 @@ def _options(text: str) -> tuple[str, ...]:
 
 
 def _unescape(text: str) -> str:
-    """Decode \\ooo; a backslash that starts no escape, as in some options, stands for itself."""
+    r"""Decode \ooo; a backslash that starts no escape, as in some options, stands for itself."""
     return _OCTAL_ESCAPES.sub(
         lambda run: decode(bytes(int(octal, 8) for octal in run[0].split("\\")[1:])), text
     )

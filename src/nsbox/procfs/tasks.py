@@ -99,13 +99,15 @@ def parse_stat(text: str) -> Stat:
     fields = tail.split(" ")
     try:
         require(opened != "" and len(fields) >= 20, "pid, (comm), state and 19 fields or more")
-        state, *family = fields[:4]
+        state, ppid, pgrp, session = fields[:4]
         require(len(state) == 1 and state.isascii() and state.isalpha(), "a one-letter state")
         return Stat(
             number(pid, "a pid"),
             comm,
             state,
-            *(_relative(field) for field in family),
+            _relative(ppid),
+            _relative(pgrp),
+            _relative(session),
             number(fields[17], "a number of threads"),
             number(fields[19], "a start time"),
         )

@@ -1,0 +1,95 @@
+"""After each test nothing is left: one fixture checks it everywhere."""
+
+import gc
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from nsbox import _native
+
+
+class Traces(NamedTuple):
+    """What a test could leave behind, or could have changed in its own process."""
+
+    descriptors: dict[str, str]
+    children: frozenset[int]
+    threads: int
+    mounts: tuple[str, ...]
+    cgroups: frozenset[str]
+    namespaces: dict[str, str]
+    attributes: tuple[object, ...]
+
+    @classmethod
+    def now(cls) -> "Traces":
+        return cls(
+            _links(Path("/proc/self/fd")),
+            frozenset(_children()),
+            len(os.listdir("/proc/self/task")),
+            tuple(Path("/proc/self/mountinfo").read_text().splitlines()),
+            frozenset(map(str, _own_cgroups())),
+            _links(Path("/proc/thread-self/ns")),
+            (os.getcwd(), _umask(), _status("SigBlk"), _status("CapEff")),
+        )
+
+
+def _links(folder: Path) -> dict[str, str]:
+    found = {}
+    for entry in os.listdir(folder):
+        try:
+            found[entry] = os.readlink(folder / entry)
+        except FileNotFoundError:
+            continue  # the descriptor that the listing itself had open
+    return found
+
+
+def _children() -> list[int]:
+    tasks = Path("/proc/self/task").glob("*/children")
+    return [int(pid) for task in tasks for pid in task.read_text().split()]
+
+
+def _own_cgroups() -> Iterator[Path]:
+    """Groups that this process made: it is the owner that their names tell."""
+    prefix = f"nsbox-{os.getpid()}-"
+    for folder, names, _ in os.walk("/sys/fs/cgroup"):
+        yield from (Path(folder, name) for name in names if name.startswith(prefix))
+        names[:] = [name for name in names if not name.startswith("nsbox-")]
+
+
+def _status(field: str) -> str:
+    text = Path("/proc/thread-self/status").read_text()
+    return next(line for line in text.splitlines() if line.startswith(f"{field}:"))
+
+
+def _umask() -> str:
+    return _status("Umask")
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_left() -> Iterator[None]:
+    _native.first_process()  # made once in a process, and kept
+    before = Traces.now()
+    yield
+    gc.collect()
+    deadline = time.monotonic() + 2
+    while (after := Traces.now()) != before and time.monotonic() < deadline:
+        time.sleep(0.01)  # a thread that was joined is still seen for a moment
+    for field in Traces._fields:
+        assert getattr(after, field) == getattr(before, field), f"left behind: {field}"
+
+
+@pytest.fixture
+def root() -> None:
+    """The test needs rights that an ordinary user lacks."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root")
+
+
+@pytest.fixture
+def ordinary_user() -> None:
+    """The test is about a caller without rights."""
+    if os.geteuid() == 0:
+        pytest.skip("needs an ordinary user: `.ci/run` runs the rootless tests as one")

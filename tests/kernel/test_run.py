@@ -1,0 +1,186 @@
+"""`nsbox.run` behaves as `subprocess.run` does: each claim is made of both."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import nsbox
+from nsbox import BoxSpec, Choice, NamespaceType
+
+RUNNERS = [
+    pytest.param(subprocess.run, id="subprocess"),
+    pytest.param(nsbox.run, id="nsbox"),
+    pytest.param(
+        lambda *args, **kwargs: nsbox.run(
+            *args, spec=BoxSpec(namespaces=nsbox.ISOLATED | {NamespaceType.PID: Choice.HOST}), **kwargs
+        ),
+        id="nsbox-host-pids",
+        marks=pytest.mark.skipif(os.geteuid() != 0, reason="/proc of the host's pids needs root"),
+    ),
+]
+
+
+@pytest.fixture(params=RUNNERS)
+def run(request: pytest.FixtureRequest) -> Any:
+    return request.param
+
+
+@pytest.mark.parametrize("code", [0, 1, 2, 7, 126, 127, 128, 137, 255])
+def test_an_exit_code_is_the_return_code(run: Any, code: int) -> None:
+    assert run(["sh", "-c", f"exit {code}"]).returncode == code
+
+
+@pytest.mark.parametrize("name", ["TERM", "KILL", "SEGV", "ABRT", "HUP", "USR1", "PIPE"])
+def test_death_by_a_signal_is_a_negative_return_code(run: Any, name: str) -> None:
+    done = run(["sh", "-c", f"ulimit -c 0; kill -{name} $$"])
+    assert done.returncode == -getattr(signal, f"SIG{name}")
+
+
+def test_output_and_errors_are_captured_apart(run: Any) -> None:
+    done = run(["sh", "-c", "echo out; echo err >&2"], capture_output=True)
+    assert (done.stdout, done.stderr) == (b"out\n", b"err\n")
+
+
+def test_nothing_is_captured_unless_asked(run: Any) -> None:
+    done = run(["true"])
+    assert (done.stdout, done.stderr) == (None, None)
+
+
+def test_errors_can_go_where_the_output_goes(run: Any) -> None:
+    script = ["sh", "-c", "echo out; echo err >&2"]
+    done = run(script, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    assert done.stdout == b"out\nerr\n"
+
+
+def test_output_can_go_to_a_file_or_nowhere(run: Any, tmp_path: Path) -> None:
+    with open(tmp_path / "out", "wb") as file:
+        run(["echo", "kept"], stdout=file, stderr=subprocess.DEVNULL)
+    assert (tmp_path / "out").read_bytes() == b"kept\n"
+    fd = os.open(tmp_path / "out", os.O_RDONLY)
+    try:
+        assert run(["cat"], stdin=fd, stdout=subprocess.PIPE).stdout == b"kept\n"
+    finally:
+        os.close(fd)
+
+
+@pytest.mark.parametrize("size", [0, 1, 65536, 65537, 8 << 20])
+def test_input_of_any_size_comes_back_from_cat(run: Any, size: int) -> None:
+    data = os.urandom(1024) * (size // 1024) + os.urandom(size % 1024)
+    assert run(["cat"], input=data, capture_output=True).stdout == data
+
+
+def test_input_that_nobody_reads_is_no_error(run: Any) -> None:
+    assert run(["true"], input=b"x" * (4 << 20)).returncode == 0
+
+
+def test_text_is_decoded_with_universal_newlines(run: Any) -> None:
+    done = run(["printf", "a\\r\\nb\\rc\\n\\303\\244"], capture_output=True, text=True, encoding="utf-8")
+    assert done.stdout == "a\nb\nc\nä"
+    done = run(["cat"], input="grüße", capture_output=True, encoding="latin-1")
+    assert done.stdout == "grüße"
+    done = run(["printf", "\\377"], capture_output=True, encoding="utf-8", errors="replace")
+    assert done.stdout == "\ufffd"
+
+
+def test_bytes_are_refused_where_text_is_expected(run: Any) -> None:
+    with pytest.raises((TypeError, AttributeError)):
+        run(["cat"], input=b"bytes", capture_output=True, text=True)
+
+
+def test_check_raises_with_all_that_is_known(run: Any) -> None:
+    with pytest.raises(subprocess.CalledProcessError) as caught:
+        run(["sh", "-c", "echo out; echo err >&2; exit 3"], check=True, capture_output=True)
+    assert caught.value.returncode == 3
+    assert (caught.value.stdout, caught.value.stderr) == (b"out\n", b"err\n")
+
+
+def test_a_timeout_ends_the_command_and_tells_what_was_read(run: Any) -> None:
+    script = ["sh", "-c", "echo early; echo why >&2; exec sleep 60"]
+    with pytest.raises(subprocess.TimeoutExpired) as caught:
+        run(script, capture_output=True, timeout=0.5)
+    assert caught.value.timeout == 0.5
+    assert (caught.value.stdout, caught.value.stderr) == (b"early\n", b"why\n")
+
+
+def test_arguments_may_be_text_bytes_and_paths(run: Any) -> None:
+    done = run([Path("/bin/echo"), b"b\xff", "ü", Path("p")], capture_output=True)
+    assert done.stdout == b"b\xff \xc3\xbc p\n"
+    assert run("true").returncode == 0
+
+
+def test_the_environment_is_what_was_given(run: Any) -> None:
+    done = run(["/usr/bin/env"], env={"ONLY": "this"}, capture_output=True)
+    assert done.stdout == b"ONLY=this\n"
+
+
+def test_the_command_is_looked_for_on_the_given_path(run: Any) -> None:
+    assert run(["true"], env={"PATH": "/nowhere:/usr/bin"}).returncode == 0
+    with pytest.raises(FileNotFoundError):
+        run(["true"], env={"PATH": "/nowhere"})
+
+
+def test_the_working_folder_is_what_was_given(run: Any) -> None:
+    assert run(["pwd"], cwd="/usr/lib", capture_output=True).stdout == b"/usr/lib\n"
+
+
+@pytest.mark.parametrize(
+    ("command", "error"),
+    [
+        (["no-such-command"], FileNotFoundError),
+        (["/no/such/command"], FileNotFoundError),
+        (["/etc/passwd"], PermissionError),
+        (["/usr"], PermissionError),
+        (["/usr/bin/env/below"], NotADirectoryError),
+        (["echo", "x" * (1 << 18)], OSError),
+        (["nul\0byte"], ValueError),
+        ([], (ValueError, IndexError)),
+    ],
+    ids=["not-on-path", "no-file", "not-executable", "folder", "below-a-file", "too-long", "nul", "none"],
+)
+def test_a_command_that_cannot_start_raises(run: Any, command: list[str], error: Any) -> None:
+    with pytest.raises(error):
+        run(command)
+
+
+def test_a_file_that_is_no_program_is_exec_format_error(tmp_path: Path) -> None:
+    program = tmp_path / "empty"
+    program.write_bytes(b"no program")
+    program.chmod(0o755)
+    spec = BoxSpec(rootfs=nsbox.RootFS.system().with_mounts(nsbox.Mount.bind(program, "/program")))
+    with pytest.raises(OSError, match="Exec format error") as caught:
+        nsbox.run(["/program"], spec)
+    assert isinstance(caught.value, nsbox.StepError)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"input": b"", "stdin": 0}, {"capture_output": True, "stdout": subprocess.PIPE}]
+)
+def test_contradictions_are_refused(run: Any, wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="may not"):
+        run(["true"], **wrong)
+
+
+def test_standard_streams_that_the_caller_has_closed_are_closed_in_the_box() -> None:
+    script = (
+        "import os, nsbox\n"
+        "report = os.dup(1)\n"
+        "os.closerange(0, 3)\n"
+        "done = nsbox.run(['readlink', *(f'/proc/self/fd/{n}' for n in range(3))], stdout=nsbox.PIPE)\n"
+        "os.write(report, done.stdout)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True)
+    assert done.stdout.startswith(b"pipe:")
+    assert done.stdout.count(b"\n") == 1
+
+
+def test_the_result_is_a_completed_process_with_usage() -> None:
+    done = nsbox.run(["sh", "-c", "i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done"])
+    assert isinstance(done, subprocess.CompletedProcess)
+    assert 0 < done.usage.cpu_seconds <= done.usage.wall_seconds * (os.cpu_count() or 1)
+    assert done.usage.cpu_seconds == done.usage.user_seconds + done.usage.system_seconds
+    assert "usage=" in repr(done)
