@@ -13,9 +13,9 @@ from nsbox.cgroup import Resources
 from nsbox.frozen import FrozenMap
 from nsbox.namespace import ISOLATED, Choice, IDMap, NamespaceType
 from nsbox.namespace.types import Choices, check_choices
-from nsbox.pipes import PIPE, Stream, Text
+from nsbox.pipes import PIPE, StrOrBytesPath, Stream, Text
 from nsbox.plan import Plan
-from nsbox.process import Command, CompletedProcess, Process, StrOrBytesPath, arguments
+from nsbox.process import Command, CompletedProcess, Process, arguments
 from nsbox.rootfs import RootFS
 
 ENVIRONMENT: FrozenMap[str, str] = FrozenMap(
@@ -114,7 +114,9 @@ def command(spec: BoxSpec, args: StrOrBytesPath | Sequence[StrOrBytesPath]) -> C
     plan, groups = lowered.next_box()
     return Command(
         listed,
-        tuple(f"{name}={value}".encode(errors="surrogateescape") for name, value in spec.env.items()),
+        tuple(
+            f"{name}={value}".encode(errors="surrogateescape") for name, value in spec.env.items()
+        ),
         plan,
         lambda index, errno: lowered.failure(index, errno, listed, spec.hostname),
         lowered.end_signal,

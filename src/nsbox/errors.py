@@ -68,7 +68,9 @@ class StepError(NsboxError, OSError):
         return _rebuild, (self.step, self.errno, self.index, self.box, self.hint)
 
 
-def _rebuild(step: FailedStep, errno: int, index: int, box: str | None, hint: str | None) -> StepError:
+def _rebuild(
+    step: FailedStep, errno: int, index: int, box: str | None, hint: str | None
+) -> StepError:
     return StepError.of(step, errno, index, box=box, hint=hint)
 
 
@@ -81,7 +83,9 @@ def _classes() -> dict[int, type[StepError]]:
         if standard is OSError:
             continue
         if standard not in made:
-            made[standard] = type("StepError", (StepError, standard), {"__doc__": StepError.__doc__})
+            made[standard] = type(
+                "StepError", (StepError, standard), {"__doc__": StepError.__doc__}
+            )
         classes[number] = made[standard]
     return classes
 

@@ -22,6 +22,7 @@ from nsbox.cgroup import lower as cgroups
 from nsbox.constants import Capability, CloneFlag, CloseRangeFlag
 from nsbox.errors import StepError
 from nsbox.namespace import Choice, NamespaceType
+from nsbox.pipes import StrOrBytesPath
 from nsbox.plan import Plan, Slot, Step, encode
 from nsbox.rootfs import lower as rootfs
 from nsbox.rootfs.mount import BindMount
@@ -81,7 +82,7 @@ class Lowered:
                 raise self.failure(index, error.errno, (), box) from None
 
     def failure(
-        self, index: int, errno: int, args: Sequence[object], box: str | None
+        self, index: int, errno: int, args: Sequence[StrOrBytesPath], box: str | None
     ) -> StepError:
         """Make the error for the step that failed."""
         step = self.steps[min(max(index, 0), len(self.steps) - 1)]
@@ -90,30 +91,34 @@ class Lowered:
         return StepError.of(step, errno, index, box=box, hint=hints.hint(step, errno))
 
 
-def plan(spec: "BoxSpec", args: Sequence[object]) -> Plan:
+def plan(spec: "BoxSpec", args: Sequence[StrOrBytesPath]) -> Plan:
     """Return the printable plan of a spec for the calling process."""
     *steps, _ = lower(spec).steps
     return Plan((*steps, _execve(args))) if args else Plan(tuple(steps))
 
 
 def lower(spec: "BoxSpec") -> Lowered:
-    """Lower a spec for the calling process."""
-    return _lower(spec, Caller.current())
+    """Lower a spec for the calling process; the result is kept for the next box of the spec."""
+    if spec.rootfs.path is not None and spec.rootfs.readonly:
+        return _lower(spec, Caller.current())  # may show a folder's entries: look each time
+    return _kept(spec, Caller.current())
 
 
-@functools.lru_cache(maxsize=64)
 def _lower(spec: "BoxSpec", caller: Caller) -> Lowered:
     groups = cgroups.lower(spec.resources)
     steps = tuple(_steps(spec, caller, groups))
-    wanted = {os.path.join(caller.folder, mount.source) for mount in _binds(spec)}
+    wanted = {os.path.abspath(mount.source) for mount in _binds(spec)}
     if spec.rootfs.path is not None:
-        wanted.add(os.path.join(caller.folder, spec.rootfs.path))
+        wanted.add(os.path.abspath(spec.rootfs.path))
     sources = tuple(
-        (index, step.path)
+        (index, str(step.arguments[2]))
         for index, step in enumerate(steps)
-        if step.operation is Operation.OPEN_TREE and step.path in map(os.path.normpath, wanted)
+        if step.operation is Operation.OPEN_TREE and step.arguments[2] in wanted
     )
     return Lowered(steps, encode(steps), sources, groups.folders, _end_signal(spec))
+
+
+_kept = functools.lru_cache(maxsize=64)(_lower)
 
 
 def _end_signal(spec: "BoxSpec") -> int:
@@ -126,8 +131,8 @@ def _binds(spec: "BoxSpec") -> Iterator[BindMount]:
     return (mount for mount in spec.rootfs.mounts if isinstance(mount, BindMount))
 
 
-def _execve(args: Sequence[object]) -> Step:
-    shown = tuple(os.fsdecode(argument) for argument in args)  # type: ignore[call-overload]
+def _execve(args: Sequence[StrOrBytesPath]) -> Step:
+    shown = tuple(os.fsdecode(argument) for argument in args)
     return Step(Operation.EXECVE, (shown[0] if shown else "", shown))
 
 

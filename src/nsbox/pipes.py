@@ -14,6 +14,8 @@ import attrs
 PIPE, STDOUT, DEVNULL = subprocess.PIPE, subprocess.STDOUT, subprocess.DEVNULL
 CHUNK = 1 << 16
 
+StrOrBytesPath = str | bytes | os.PathLike[str] | os.PathLike[bytes]
+
 
 class HasFileno(Protocol):
     """Anything with a descriptor."""

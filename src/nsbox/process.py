@@ -15,9 +15,8 @@ import attrs
 from nsbox import _native, pipes
 from nsbox._native import Encoded, Outcome
 from nsbox.errors import StepError
-from nsbox.pipes import DEVNULL, PIPE, STDOUT, Stream
+from nsbox.pipes import DEVNULL, PIPE, STDOUT, StrOrBytesPath, Stream
 
-StrOrBytesPath = str | bytes | os.PathLike[str] | os.PathLike[bytes]
 
 _OURS = (-1, -1, -1, -1)
 """Places for the descriptors that C adds: see the slots of page.h."""
@@ -272,7 +271,7 @@ class Process:
         return True
 
     def _expired(self, timeout: float | None) -> subprocess.TimeoutExpired:
-        read = [None, None]
+        read: list[bytes | None] = [None, None]
         if self._exchange is not None:
             read = [self._exchange.so_far(stream) for stream in (self.stdout, self.stderr)]
         return subprocess.TimeoutExpired(list(self.args), timeout or 0, *read)
@@ -285,9 +284,7 @@ class Process:
 
     def _report(self, outcome: Outcome, wall: float) -> None:
         self.returncode = os.waitstatus_to_exitcode(outcome.status)
-        self.usage = Usage(
-            wall, outcome.user_seconds, outcome.system_seconds, outcome.memory_peak
-        )
+        self.usage = Usage(wall, outcome.user_seconds, outcome.system_seconds, outcome.memory_peak)
 
 
 def _deadline(timeout: float | None) -> float | None:

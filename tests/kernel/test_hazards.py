@@ -155,7 +155,9 @@ def test_many_threads_start_boxes_at_once() -> None:
     def start(number: int) -> None:
         for round_ in range(20):
             word = f"{number}-{round_}".encode()
-            results[number * 100 + round_] = nsbox.run(["cat"], input=word, stdout=nsbox.PIPE).stdout
+            results[number * 100 + round_] = nsbox.run(
+                ["cat"], input=word, stdout=nsbox.PIPE
+            ).stdout
             assert results[number * 100 + round_] == word
 
     threads = [threading.Thread(target=start, args=(number,)) for number in range(8)]
@@ -222,14 +224,18 @@ def test_a_box_dies_with_its_owner_though_a_fork_of_it_lives_on() -> None:
         nsbox.ISOLATED,
         pytest.param(
             nsbox.ISOLATED | {NamespaceType.PID: Choice.HOST},
-            marks=pytest.mark.skipif(os.geteuid() != 0, reason="needs root: /proc of the host's pids"),
+            marks=pytest.mark.skipif(
+                os.geteuid() != 0, reason="needs root: /proc of the host's pids"
+            ),
         ),
     ],
     ids=["own-pids", "host-pids"],
 )
 def test_a_timeout_ends_the_whole_tree(namespaces: nsbox.box.Choices) -> None:
     seconds = 100000 + os.getpid()
-    script = f"(setsid sleep {seconds} & sleep {seconds} &) & setsid sh -c 'sleep {seconds} & wait' & "
+    script = (
+        f"(setsid sleep {seconds} & sleep {seconds} &) & setsid sh -c 'sleep {seconds} & wait' & "
+    )
     script += f"trap '' TERM HUP; sleep {seconds}"
     with pytest.raises(subprocess.TimeoutExpired):
         nsbox.run(["sh", "-c", script], BoxSpec(namespaces=namespaces), timeout=0.4)
@@ -287,7 +293,9 @@ def test_the_first_process_cannot_be_ended_or_stopped_from_inside() -> None:
 
 def test_the_first_processs_image_is_sealed() -> None:
     with sleeping() as process:
-        with pytest.raises(OSError, match=r"Operation not permitted|Text file busy|Permission denied"):
+        with pytest.raises(
+            OSError, match=r"Operation not permitted|Text file busy|Permission denied"
+        ):
             os.close(os.open(f"/proc/{process.pid}/exe", os.O_WRONLY))
         assert "nsbox-init" in os.readlink(f"/proc/{process.pid}/exe")
 

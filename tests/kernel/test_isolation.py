@@ -110,9 +110,9 @@ def test_tmp_is_private() -> None:
 
 
 def test_devices_work() -> None:
-    assert sh("head -c 3 /dev/zero | wc -c; echo x > /dev/null; head -c 4 /dev/urandom | wc -c") == (
-        "3\n4\n"
-    )
+    assert sh(
+        "head -c 3 /dev/zero | wc -c; echo x > /dev/null; head -c 4 /dev/urandom | wc -c"
+    ) == ("3\n4\n")
     assert sh("echo x > /dev/full || echo full") == "full\n"
     assert sh("echo hello > /dev/stdout; cat /dev/fd/0 < /dev/null") == "hello\n"
     names = set(sh("ls /dev").split())
@@ -193,7 +193,9 @@ def test_the_session_and_umask_are_the_boxs_own() -> None:
         assert sh("umask") == "0022\n"
     finally:
         os.umask(before)
-    done = nsbox.run(["sh", "-c", "cut -d' ' -f1,5,6 /proc/self/stat"], capture_output=True, text=True)
+    done = nsbox.run(
+        ["sh", "-c", "cut -d' ' -f1,5,6 /proc/self/stat"], capture_output=True, text=True
+    )
     _, group, session = done.stdout.split()
     assert group == session != "0"
 

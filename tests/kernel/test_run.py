@@ -17,7 +17,9 @@ RUNNERS = [
     pytest.param(nsbox.run, id="nsbox"),
     pytest.param(
         lambda *args, **kwargs: nsbox.run(
-            *args, spec=BoxSpec(namespaces=nsbox.ISOLATED | {NamespaceType.PID: Choice.HOST}), **kwargs
+            *args,
+            spec=BoxSpec(namespaces=nsbox.ISOLATED | {NamespaceType.PID: Choice.HOST}),
+            **kwargs,
         ),
         id="nsbox-host-pids",
         marks=pytest.mark.skipif(os.geteuid() != 0, reason="/proc of the host's pids needs root"),
@@ -79,7 +81,9 @@ def test_input_that_nobody_reads_is_no_error(run: Any) -> None:
 
 
 def test_text_is_decoded_with_universal_newlines(run: Any) -> None:
-    done = run(["printf", "a\\r\\nb\\rc\\n\\303\\244"], capture_output=True, text=True, encoding="utf-8")
+    done = run(
+        ["printf", "a\\r\\nb\\rc\\n\\303\\244"], capture_output=True, text=True, encoding="utf-8"
+    )
     assert done.stdout == "a\nb\nc\nä"
     done = run(["cat"], input="grüße", capture_output=True, encoding="latin-1")
     assert done.stdout == "grüße"
@@ -140,7 +144,16 @@ def test_the_working_folder_is_what_was_given(run: Any) -> None:
         (["nul\0byte"], ValueError),
         ([], (ValueError, IndexError)),
     ],
-    ids=["not-on-path", "no-file", "not-executable", "folder", "below-a-file", "too-long", "nul", "none"],
+    ids=[
+        "not-on-path",
+        "no-file",
+        "not-executable",
+        "folder",
+        "below-a-file",
+        "too-long",
+        "nul",
+        "none",
+    ],
 )
 def test_a_command_that_cannot_start_raises(run: Any, command: list[str], error: Any) -> None:
     with pytest.raises(error):

@@ -20,7 +20,7 @@ class Encoded(NamedTuple):
 
     steps: bytes
     data: bytes
-    count: int
+    step_count: int
 
 
 class Outcome(NamedTuple):
@@ -64,8 +64,10 @@ class Launched:
         if self._started < 0:
             return
         try:
-            while _answer(lib.nsbox_wait_exec(self.pidfd, self._started), retry=True) is None:
-                pass
+            result = -_EINTR
+            while result == -_EINTR:
+                result = lib.nsbox_wait_exec(self.pidfd, self._started)
+            _answer(result)
         finally:
             os.close(self._started)
             self._started = -1
@@ -77,7 +79,9 @@ class Launched:
         """
         status = ffi.new("int32_t *")
         cpu = ffi.new("int64_t[2]")
-        milliseconds = -1 if timeout is None else max(0, min(int(timeout * 1000 + 0.999), 2**31 - 1))
+        milliseconds = (
+            -1 if timeout is None else max(0, min(int(timeout * 1000 + 0.999), 2**31 - 1))
+        )
         result = lib.nsbox_wait_end(self.pidfd, milliseconds, status, cpu)
         if result in (-_ETIMEDOUT, -_EINTR):
             return None
@@ -103,7 +107,7 @@ def launch(
     steps = ffi.from_buffer(plan.steps)
     request = ffi.new("struct nsbox_launch *")
     request.steps = ffi.cast("struct nsbox_step *", steps)
-    request.step_count = plan.count
+    request.step_count = plan.step_count
     data = request.data = ffi.from_buffer(plan.data)
     request.data_size = len(plan.data)
     kept = request.strings = ffi.from_buffer(strings)
@@ -143,10 +147,8 @@ def ask(call: str) -> int:
 _EINTR, _ETIMEDOUT = 4, 110
 
 
-def _answer(result: int, *, retry: bool = False) -> int | None:
-    """Turn -errno into `OSError`; None for an interrupted call that may be asked again."""
-    if result >= 0:
-        return result
-    if retry and result == -_EINTR:
-        return None
-    raise OSError(-result, os.strerror(-result))
+def _answer(result: int) -> int:
+    """Turn -errno into `OSError`."""
+    if result < 0:
+        raise OSError(-result, os.strerror(-result))
+    return result

@@ -50,7 +50,7 @@ def compile_first_process() -> pathlib.Path:
     compiler = shlex.split(os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc")
     sources = [str(HERE / name) for name in [*FIRST_PROCESS, *STEPS]]
     subprocess.run(
-        [*compiler, *WARNINGS, *FREESTANDING, f"-I{HERE}", f"-I{GENERATED}", "-o", program]
+        [*compiler, *WARNINGS, *FREESTANDING, f"-I{HERE}", f"-I{GENERATED}", "-o", str(program)]
         + sources,
         check=True,
     )

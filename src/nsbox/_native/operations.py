@@ -28,7 +28,10 @@ class Operation(enum.Enum):
     UNSHARE_FILES = "close_range(highest + 1, ~0, CLOSE_RANGE_UNSHARE)", "close_range(2)"
     DUP2 = "dup2(descriptors -> 0, 1, 2 ...)", "dup(2)"
     WRITE = "write({path:text}, {bytes:data})", "write(2)"
-    AMBIENT = "prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, {capabilities:number})", "capabilities(7)"
+    AMBIENT = (
+        "prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, {capabilities:number})",
+        "capabilities(7)",
+    )
     EXECVEAT = "execveat(first_process, AT_EMPTY_PATH)", "execveat(2)"
 
     # The machine of its own: run by the box's first process.

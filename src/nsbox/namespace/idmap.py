@@ -8,7 +8,7 @@ MAX_ID = 2**32 - 2
 """The highest user or group id; the one above means "no change" to the kernel."""
 
 
-def check_id(_: Any, attribute: "attrs.Attribute[int | None]", value: int | None) -> None:
+def check_id(_: Any, attribute: "attrs.Attribute[Any]", value: Any) -> None:
     """Refuse all but a plain id: no bool, no text, nothing out of range."""
     if value is None:
         return
@@ -24,8 +24,8 @@ class IDMap:
     See user_namespaces(7).
     """
 
-    uid: int | None = attrs.field(default=0, validator=check_id)
-    gid: int | None = attrs.field(default=0, validator=check_id, kw_only=True)
+    uid: int | None = attrs.field(validator=check_id, default=0)
+    gid: int | None = attrs.field(validator=check_id, default=0, kw_only=True)
 
     @classmethod
     def root(cls) -> "IDMap":

@@ -33,6 +33,6 @@ __all__ = [
 def probe() -> HostReport:
     """Find out what this host can do for the calling thread: it only reads, and never forks.
 
-    A file that cannot be read counts as a fact unknown, and no exception is raised for it.
+    A file that cannot be read or understood is a fact unknown, and never an exception.
     """
     return report(Host.here())

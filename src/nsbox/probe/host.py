@@ -5,12 +5,15 @@ import pwd
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import attrs
 
 from nsbox import _native
 from nsbox.constants import Capability
-from nsbox.procfs import MountInfo, decode, parse_mountinfo, parse_status
+from nsbox.procfs import decode, parse_status
+
+Value = TypeVar("Value")
 
 _FIRST_USER_NAMESPACE = "user:[4026531837]"  # PROC_USER_INIT_INO, fixed in the kernel's headers
 
@@ -61,9 +64,13 @@ class Host:
         text = self.read("/proc/sys/" + name.replace(".", "/"))
         return int(text) if text and re.fullmatch(r"-?[0-9]+\n?", text) else None
 
-    def mounts(self) -> tuple[MountInfo, ...]:
-        """Return the mounts that the caller sees."""
-        return parse_mountinfo(self.read("/proc/self/mountinfo") or "")
+    def parse(self, absolute: str, parser: Callable[[str], Value]) -> Value | None:
+        """Return what a file says; None where it is unreadable or unlike what its kernel writes."""
+        text = self.read(absolute)
+        try:
+            return None if text is None else parser(text)
+        except ValueError:
+            return None
 
     @property
     def release(self) -> str:
@@ -83,7 +90,7 @@ class Host:
 
     @property
     def no_new_privs(self) -> bool:
-        """Whether setuid programs gain nothing when this caller starts them: PR_SET_NO_NEW_PRIVS(2const)."""
+        """Whether setuid programs gain nothing from this caller: PR_SET_NO_NEW_PRIVS(2const)."""
         return self._status("NoNewPrivs") == "1"
 
     @property
@@ -96,7 +103,7 @@ class Host:
 
     def _status(self, key: str) -> str | None:
         # Not Status.of: kernels in user space, such as gVisor's, write fewer fields than it needs.
-        return parse_status(self.read("/proc/thread-self/status") or "").get(key)
+        return (self.parse("/proc/thread-self/status", parse_status) or {}).get(key)
 
 
 def _login(uid: int) -> str | None:

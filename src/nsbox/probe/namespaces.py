@@ -4,6 +4,7 @@ from nsbox.constants import Capability
 from nsbox.frozen import FrozenMap
 from nsbox.probe.finding import Finding, Obstacle
 from nsbox.probe.host import Host
+from nsbox.procfs import parse_mountinfo
 
 KERNEL_OPTIONS = {
     "cgroup": "CONFIG_CGROUPS",
@@ -61,10 +62,7 @@ def _chroot(host: Host) -> Obstacle | None:
 
     One whose root happens to be a mount point looks like no chroot, and passes.
     """
-    try:
-        mounts = host.mounts()
-    except ValueError:
-        return None
+    mounts = host.parse("/proc/self/mountinfo", parse_mountinfo)
     if not mounts or any(mount.mount_point == "/" for mount in mounts):
         return None
     return Obstacle(

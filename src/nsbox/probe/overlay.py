@@ -17,7 +17,7 @@ def overlay(host: Host) -> Finding:
     if unprivileged and host.version < _IN_USER_NAMESPACE:
         reason = "without CAP_SYS_ADMIN, overlay file systems need Linux 5.11"
         return Finding("overlay", "privileged only", Obstacle(reason, "boot a younger kernel"))
-    if "overlay" in parse_filesystems(host.read("/proc/filesystems") or ""):
+    if "overlay" in (host.parse("/proc/filesystems", parse_filesystems) or ()):
         return Finding("overlay", "loaded")
     if not _has_module(host):
         return Finding(

@@ -43,7 +43,7 @@ def landlock(host: Host) -> LandlockReport:
     if answer == -errno.EOPNOTSUPP:
         obstacle = Obstacle(
             "the kernel has Landlock, but was booted without it",
-            "add landlock to the kernel's command line, first in the list of lsm=",
+            "add landlock to the list of lsm= on the kernel's command line",
         )
     return LandlockReport(
         name="landlock",

@@ -132,5 +132,3 @@ class FileMount(Mount):
         converter=_content, kw_only=True, repr=lambda content: f"<{len(content)} bytes>"
     )
     mode: int = attrs.field(default=0o644, validator=check_mode, kw_only=True)
-
-

@@ -71,7 +71,9 @@ class Tree:
                 self._open_up(parts[:depth]).put("/".join(parts[depth:]), _empty(folder=folder))
                 return
         if _is_folder(node) != folder:
-            raise ValueError(f"target {target!r}: is {'not ' if folder else ''}a folder in the root")
+            raise ValueError(
+                f"target {target!r}: is {'not ' if folder else ''}a folder in the root"
+            )
 
     def _resolve(self, target: str) -> list[str]:
         """Follow the links of the tree as a process would whose / it is."""

@@ -1,0 +1,223 @@
+/* The floor under nsbox.run: the same steps in straight C, with nothing around them.
+ *
+ * FLOOR_PLAN is a header that floor.py makes from a BoxSpec's plan: one call of a step_ function
+ * (floor_steps.h) for each step. So the floor follows the spec by itself, yet shares no code with
+ * nsbox: there is no interpreter, no encoded list, no shared memory, no report of what went wrong
+ * beyond a number.
+ *
+ * What is fair? A floor is the least that anybody could get away with for the same result.
+ * - Its first process is a static program without libc (this file again, with -DFIRST_PROCESS):
+ *   the start-up of a libc would only raise the floor. It need not be told a plan, for its own is
+ *   compiled in. Its duties are the same: reap, pass signals on, end with its owner.
+ * - A path is handed to the kernel as it stands in the plan. nsbox resolves each beneath the root,
+ *   so that no link of a hostile tree leads out of it. With -DGUARDED the floor does so too, and
+ *   then makes nsbox's system calls one for one: the difference is the price of that safety.
+ *
+ * floor COUNT box|plain COMMAND [ARGUMENT ...]
+ *     starts COMMAND COUNT times, or, where COUNT is 0, each time that a byte comes in on standard
+ *     input, and prints the microseconds of each start, up to the end and the wait for it.
+ *     "plain" is clone, exec and wait, without isolation.
+ */
+#include "floor_steps.h"
+
+static _Noreturn void quit(int code)
+{
+    for (;;)
+        SYS(exit_group, code);
+}
+
+static void say(const char *text, long length)
+{
+    SYS(write, 2, text, length);
+}
+
+/* Not in the hot path: "step N: errno M" on standard error. */
+static _Noreturn void fail(long step, long result)
+{
+    char text[] = "floor: step 000: errno 000\n";
+    for (int i = 2, s = (int)step, e = (int)-result; i >= 0; i--, s /= 10, e /= 10)
+        text[12 + i] = (char)('0' + s % 10), text[23 + i] = (char)('0' + e % 10);
+    say(text, sizeof text - 1);
+    quit(127);
+}
+
+#define STEP(index, call)           \
+    do {                            \
+        long result_ = (call);      \
+        if (result_ < 0)            \
+            fail(index, result_);   \
+    } while (0)
+
+#include FLOOR_PLAN /* NAMESPACES, HAS_FIRST_PROCESS, leave_caller, build_box, become_command */
+
+/* clone3 as vfork(2) does it: the child runs on our stack, below us, until its exec. */
+static inline long clone_until_exec(uint64_t flags, int *pidfd)
+{
+    struct clone_args request = {.flags = flags | CLONE_VM | CLONE_VFORK,
+                                 .pidfd = (uint64_t)pidfd,
+                                 .exit_signal = SIGCHLD_};
+    return SYS(clone3, &request, sizeof request);
+}
+
+static _Noreturn void run_command(char **argv, char **envp)
+{
+    STEP(998, SYS(execve, argv[0], argv, envp));
+    quit(127);
+}
+
+#ifdef FIRST_PROCESS
+
+#include <linux/poll.h>
+#include <linux/signalfd.h>
+#include <linux/wait.h>
+
+static _Noreturn void __attribute__((noinline)) be_command(char **argv, char **envp)
+{
+    become_command();
+    run_command(argv, envp);
+}
+
+/* What is left in the box ends with us, process 1, by itself. */
+static void reap(long command)
+{
+    long pid, usage[18];
+    int status;
+    while ((pid = SYS(wait4, -1, &status, WNOHANG | __WALL, 0)) > 0)
+        if (pid == command) {
+            SYS(getrusage, -1 /* RUSAGE_CHILDREN */, usage);
+            quit(status & 0x7f ? 128 + (status & 0x7f) : status >> 8 & 0xff);
+        }
+}
+
+static _Noreturn void supervise(long command)
+{
+    uint64_t all = ~0ULL;
+    struct signalfd_siginfo signal;
+
+    SYS(close_range, 0, OWNER - 1, 0);
+    SYS(close_range, OWNER + 1, ~0U, 0);
+    struct pollfd watched[] = {
+        {.fd = OWNER, .events = POLLIN},
+        {.fd = (int)SYS(signalfd4, -1, &all, sizeof all, O_CLOEXEC), .events = POLLIN},
+    };
+    for (reap(command);;) {
+        SYS(ppoll, watched, 2, 0, 0, sizeof all);
+        if (watched[0].revents)
+            quit(137);
+        if (watched[1].revents && SYS(read, watched[1].fd, &signal, sizeof signal) > 0) {
+            if (signal.ssi_signo == SIGCHLD_)
+                reap(command);
+            else
+                SYS(kill, command, signal.ssi_signo);
+        }
+    }
+}
+
+_Noreturn void first_process(char **stack);
+_Noreturn void first_process(char **stack)
+{
+    char **argv = stack + 2, **envp = argv;
+    while (*envp++)
+        ;
+    SYS(prctl, PR_SET_DUMPABLE, 0, 0, 0, 0);
+    forget_slots();
+    build_box();
+    long command = clone_until_exec(0, 0);
+    if (command == 0)
+        be_command(argv, envp);
+    STEP(997, command);
+    supervise(command);
+}
+
+#if defined(__x86_64__)
+__asm__(".globl _start\n_start:\n\txor %ebp, %ebp\n\tmov %rsp, %rdi\n\tcall first_process\n\thlt\n");
+#else
+__asm__(".globl _start\n_start:\n\tmov x29, xzr\n\tmov x0, sp\n\tbl first_process\n\tbrk #1\n");
+#endif
+
+#else /* the caller */
+
+#include <linux/wait.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+extern char **environ;
+
+static _Noreturn void __attribute__((noinline)) be_child(char **argv, int isolated)
+{
+    uint64_t none = 0;
+
+    if (!isolated) {
+        SYS(rt_sigprocmask, 2 /* SIG_SETMASK */, &none, 0, sizeof none);
+        run_command(argv, environ);
+    }
+    forget_slots();
+    leave_caller();
+#if HAS_FIRST_PROCESS
+    argv[-1] = "floor-init";
+    STEP(999, SYS(execveat, INIT_IMAGE, "", argv - 1, environ, AT_EMPTY_PATH));
+#endif
+    run_command(argv, environ);
+}
+
+static double microseconds(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec * 1e6 + (double)now.tv_nsec / 1e3;
+}
+
+static double start_once(char **argv, int isolated)
+{
+    uint64_t flags = isolated ? NAMESPACES | CLONE_FILES | CLONE_CLEAR_SIGHAND : 0;
+    int pidfd = -1;
+    siginfo_t end;
+    long usage[18];
+
+    double began = microseconds();
+    long pid = clone_until_exec(flags | CLONE_PIDFD, &pidfd);
+    if (pid == 0)
+        be_child(argv, isolated);
+    STEP(0, pid);
+    STEP(1, SYS(waitid, P_PIDFD, pidfd, &end, WEXITED | __WALL, usage));
+    SYS(close, pidfd);
+    double took = microseconds() - began;
+    if (end.si_code != 1 /* CLD_EXITED */ || end.si_status != 0)
+        exit(fprintf(stderr, "floor: the command ended with %d\n", end.si_status) ? 1 : 1);
+    return took;
+}
+
+/* What the box is given, at the numbers where it belongs: the image closes by itself at the exec. */
+static void open_descriptors(void)
+{
+    long image = SYS(openat, AT_FDCWD, FLOOR_INIT, O_RDONLY | O_CLOEXEC, 0);
+    long owner = SYS(pidfd_open, SYS(getpid, 0), 0);
+    STEP(2, image);
+    STEP(3, owner);
+    STEP(4, image == INIT_IMAGE ? 0 : SYS(dup3, image, INIT_IMAGE, O_CLOEXEC));
+    STEP(5, SYS(dup3, owner, OWNER + 1, 0));
+    STEP(6, SYS(dup3, OWNER + 1, OWNER, 0));
+    SYS(close, OWNER + 1);
+}
+
+int main(int argc, char **argv)
+{
+    uint64_t all = ~0ULL;
+    char go;
+    if (argc < 4)
+        return fprintf(stderr, "usage: floor COUNT box|plain COMMAND [ARGUMENT ...]\n"), 2;
+    long count = atol(argv[1]);
+    int isolated = strcmp(argv[2], "box") == 0;
+
+    open_descriptors();
+    SYS(rt_sigprocmask, 2 /* SIG_SETMASK */, &all, 0, sizeof all);
+    for (long i = 0; count == 0 ? SYS(read, 0, &go, 1) == 1 : i < count; i++) {
+        printf("%.1f\n", start_once(argv + 3, isolated));
+        fflush(stdout);
+    }
+    return 0;
+}
+
+#endif

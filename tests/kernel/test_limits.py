@@ -1,0 +1,45 @@
+"""Limits that bite, on whatever cgroups this host has."""
+
+import pytest
+
+import nsbox
+from nsbox import BoxSpec, Resources
+
+pytestmark = pytest.mark.usefixtures("writable_cgroups")
+
+
+@pytest.fixture
+def writable_cgroups() -> None:
+    report = nsbox.probe().cgroups
+    if not report.writable:
+        pytest.skip(f"needs cgroups to write to: {report.finding.reason}")
+
+
+def test_memory_is_limited() -> None:
+    spec = BoxSpec(resources=Resources(memory_max="32M"))
+    done = nsbox.run(
+        ["sh", "-c", "head -c 200M /dev/zero | tail -c 199M"], spec, stderr=nsbox.DEVNULL
+    )
+    assert done.returncode == 137
+    assert done.usage.memory_peak is not None
+    assert done.usage.memory_peak <= 33 << 20
+
+
+def test_tasks_are_limited() -> None:
+    script = "for i in 1 2 3 4 5 6 7 8 9 10; do sleep 5 & done; echo all started"
+    assert b"all" in nsbox.run(["sh", "-c", script], stdout=nsbox.PIPE).stdout
+    few = BoxSpec(resources=Resources(pids_max=5))
+    done = nsbox.run(["sh", "-c", script], few, capture_output=True)
+    assert done.returncode != 0
+    assert b"all" not in done.stdout
+
+
+def test_cpu_time_is_limited() -> None:
+    script = ["sh", "-c", "i=0; while [ $i -lt 300000 ]; do i=$((i+1)); done"]
+    done = nsbox.run(script, BoxSpec(resources=Resources(cpu_max=0.25)))
+    assert done.usage.cpu_seconds < 0.4 * done.usage.wall_seconds
+
+
+def test_the_groups_are_gone_after_a_failure_too() -> None:
+    with pytest.raises(FileNotFoundError):
+        nsbox.run(["no-such-command"], BoxSpec(resources=Resources(pids_max=5)))
