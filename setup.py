@@ -5,8 +5,8 @@ import sys
 from typing import Any
 
 from setuptools import setup
-from setuptools.command.build_ext import build_ext
 from setuptools.command.bdist_wheel import bdist_wheel
+from setuptools.command.build_ext import build_ext
 
 BUILD = "src/nsbox/_native/build.py"
 

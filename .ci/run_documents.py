@@ -9,4 +9,4 @@ for name in sys.argv[1:]:
     namespace: dict[str, object] = {"__name__": name}
     for number, block in enumerate(re.findall(r"^```python\n(.*?)^```", text, re.M | re.S), 1):
         print(f"{name}: block {number}")
-        exec(compile(block, f"{name}, block {number}", "exec"), namespace)  # noqa: S102
+        exec(compile(block, f"{name}, block {number}", "exec"), namespace)

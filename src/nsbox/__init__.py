@@ -1,12 +1,12 @@
-"""Linux namespaces, cgroups and root file systems as Python objects: a machine of its own.
+r"""Linux namespaces, cgroups and root file systems as Python objects: a machine of its own.
 
 Start with `run`, which is `subprocess.run` with the command in a box of its own, and `BoxSpec`,
 which says what the box is like::
 
     >>> import nsbox
-    >>> done = nsbox.run(["hostname"], nsbox.BoxSpec(hostname="node1"), capture_output=True, text=True)
-    >>> done.stdout
-    'node1\\n'
+    >>> spec = nsbox.BoxSpec(hostname="node1")
+    >>> nsbox.run(["hostname"], spec, capture_output=True, text=True).stdout
+    'node1\n'
 """
 
 import sys

@@ -13,7 +13,7 @@ from nsbox.cgroup import Resources
 from nsbox.frozen import FrozenMap
 from nsbox.namespace import ISOLATED, Choice, IDMap, NamespaceType
 from nsbox.namespace.types import Choices, check_choices
-from nsbox.pipes import PIPE, StrOrBytesPath, Stream, Text
+from nsbox.pipes import PIPE, Stream, StrOrBytesPath, Text
 from nsbox.plan import Plan
 from nsbox.process import Command, CompletedProcess, Process, arguments
 from nsbox.rootfs import RootFS

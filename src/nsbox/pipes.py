@@ -110,7 +110,7 @@ def _is_open(fd: int) -> bool:
 
 
 class Exchange:
-    """Input written and output read at once, so that no pipe runs full; goes on after a deadline."""
+    """Input written and output read at once, so that no pipe runs full; can be resumed."""
 
     def __init__(self, stdin: Any, outputs: list[Any], data: Any) -> None:
         self._stdin = stdin

@@ -15,8 +15,7 @@ import attrs
 from nsbox import _native, pipes
 from nsbox._native import Encoded, Outcome
 from nsbox.errors import StepError
-from nsbox.pipes import DEVNULL, PIPE, STDOUT, StrOrBytesPath, Stream
-
+from nsbox.pipes import DEVNULL, PIPE, STDOUT, Stream, StrOrBytesPath
 
 _OURS = (-1, -1, -1, -1)
 """Places for the descriptors that C adds: see the slots of page.h."""
@@ -61,8 +60,8 @@ class Command:
     """What is launched: made by `nsbox.box` from a spec and its arguments.
 
     `failure` makes the error for a step, by its index, that failed with an errno; `end_signal` is
-    what the first process, or the kernel, takes as the order to end the box with all in it; `groups` are the
-    folders of its cgroups, which the plan makes and its end removes.
+    what the first process, or the kernel, takes as the order to end the box with all in it;
+    `groups` are the folders of its cgroups, which the plan makes and its end removes.
     """
 
     args: tuple[StrOrBytesPath, ...]
@@ -177,7 +176,7 @@ class Process:
         return self.returncode
 
     def communicate(self, input: Any = None, timeout: float | None = None) -> tuple[Any, Any]:  # noqa: A002
-        """Send `input`, read both pipes to their end and wait, as `subprocess.Popen.communicate`."""
+        """Send `input`, read both pipes to their end and wait, as `subprocess.Popen` does."""
         deadline = _deadline(timeout)
         if self._exchange is None:
             outputs = [stream for stream in (self.stdout, self.stderr) if stream is not None]
@@ -218,7 +217,7 @@ class Process:
 
     def __del__(self) -> None:
         if getattr(self, "_launched", None) is not None and self.returncode is None:
-            warnings.warn(f"box of process {self.pid} was not ended", ResourceWarning, source=self)
+            warnings.warn(f"box of process {self.pid} was not ended", ResourceWarning, 2, self)
             self._abandon()
 
     def __repr__(self) -> str:

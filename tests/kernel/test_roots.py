@@ -1,5 +1,6 @@
 """Roots and mounts on the real kernel: what is shown, what is kept out, what stays as it was."""
 
+import contextlib
 import os
 import shutil
 from collections.abc import Iterator
@@ -120,10 +121,9 @@ def test_a_link_in_the_tree_leads_no_mount_out_of_it(
     rootfs = RootFS.directory(tree, readonly=readonly).with_mounts(
         Mount.tmpfs("/data/below"), Mount.file("/data/file", "hostile")
     )
-    try:
+    # An error is as good as a mount within the tree: the canary decides.
+    with contextlib.suppress(OSError, ValueError):
         sh("true", rootfs)
-    except (OSError, ValueError):
-        pass  # an error is as good as a mount within the tree: the canary decides
     assert (canary / "file").read_text() == "untouched\n"
 
 

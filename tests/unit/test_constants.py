@@ -65,7 +65,7 @@ def test_there_are_constants_to_compare():
 
 
 @pytest.mark.skipif(COMPILER is None, reason="no C compiler: cc, gcc or clang")
-@pytest.mark.parametrize(("kind", "name", "value"), CONSTANTS, ids=lambda item: str(item))
+@pytest.mark.parametrize(("kind", "name", "value"), CONSTANTS, ids=str)
 def test_a_constant_is_the_kernels(kind, name, value):
     header = HEADERS.get(name) or HEADERS[kind]
     if not accepted(header, f"enum {{ known = sizeof({name}) }};"):

@@ -88,7 +88,7 @@ def unit(module: str) -> str:
 
 
 def ours(module: str) -> bool:
-    return module.split(".")[0] == "nsbox"
+    return module.split(".", maxsplit=1)[0] == "nsbox"
 
 
 def test_every_module_has_its_place_in_the_picture():

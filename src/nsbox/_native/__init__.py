@@ -73,7 +73,7 @@ class Launched:
             self._started = -1
 
     def wait_end(self, timeout: float | None) -> tuple[int, float, float] | None:
-        """Wait for the first process's end, reap it, and return its exit code, user and system time.
+        """Wait for the first process's end, reap it, return its exit code, user and system time.
 
         None when ``timeout`` (seconds) is over first.
         """

@@ -31,7 +31,8 @@ def generate() -> None:
     """Write the headers that are made from other sources, before setuptools compiles anything."""
     GENERATED.mkdir(parents=True, exist_ok=True)
     spec = importlib.util.spec_from_file_location("operations", HERE / "operations.py")
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     operations = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(operations)
     (GENERATED / "operations.h").write_text(operations.c_header())
@@ -49,10 +50,9 @@ def compile_first_process() -> pathlib.Path:
     program = GENERATED / "nsbox-init"
     compiler = shlex.split(os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc")
     sources = [str(HERE / name) for name in [*FIRST_PROCESS, *STEPS]]
+    includes = [f"-I{HERE}", f"-I{GENERATED}"]
     subprocess.run(
-        [*compiler, *WARNINGS, *FREESTANDING, f"-I{HERE}", f"-I{GENERATED}", "-o", str(program)]
-        + sources,
-        check=True,
+        [*compiler, *WARNINGS, *FREESTANDING, *includes, "-o", str(program), *sources], check=True
     )
     return program
 

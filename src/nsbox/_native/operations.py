@@ -7,8 +7,9 @@ manual references stand here and nowhere else.
 An operation is written as strace(1) would print it. A name in braces is an operand; behind the
 colon stands how it travels: ``slot`` a descriptor by its place in the slot table, ``into`` the slot
 that takes the result (and closes what it held), ``text`` a NUL-terminated string, ``data`` bytes
-with their length, ``number`` an integer; ``shown`` is only for the reader. A path beside a slot is resolved beneath that slot's
-folder with ``RESOLVE_IN_ROOT`` semantics: no symbolic link leads out of it.
+with their length, ``number`` an integer; ``shown`` is only for the reader. A path beside a slot is
+resolved beneath that slot's folder with ``RESOLVE_IN_ROOT`` semantics: no symbolic link leads out
+of it.
 """
 
 import enum

@@ -36,7 +36,7 @@ def hierarchies(root: Path = Path("/")) -> tuple[Hierarchy, ...]:
 
 
 def _own(mount: procfs.MountInfo, path: str | None) -> str:
-    """Return the folder of the caller's group; of a mount of a part of the tree, that part's top."""
+    """Return the folder of the caller's group; where a part of the tree is mounted, its top."""
     if path is None or not PurePosixPath(path).is_relative_to(mount.root):
         return mount.mount_point
     return str(PurePosixPath(mount.mount_point) / PurePosixPath(path).relative_to(mount.root))

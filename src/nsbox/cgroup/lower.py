@@ -62,8 +62,8 @@ def _per_hierarchy(resources: Resources) -> dict[Hierarchy, dict[str, list[tuple
         if home is None:
             raise UnsupportedError(
                 f"resources: no cgroup hierarchy here has the {subsystem} subsystem for the "
-                "caller's group: on cgroup v2 it must be in the cgroup.subtree_control of the group "
-                "above (systemd: Delegate=yes)"
+                "caller's group: on cgroup v2 it must be in the cgroup.subtree_control of the "
+                "group above (systemd: Delegate=yes)"
             )
         lowered = _VERSIONS[home.version].writes(resources)
         wanted.setdefault(home, {})[subsystem] = lowered[subsystem]

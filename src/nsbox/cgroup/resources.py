@@ -1,4 +1,4 @@
-"""What a box may use of its host, as a value; `v1` and `v2` lower it to files and what is written."""
+"""What a box may use of its host, as a value; `v1` and `v2` lower it to files to write."""
 
 from typing import Any
 

@@ -60,7 +60,7 @@ class Host:
             return None
 
     def sysctl(self, name: str) -> int | None:
-        """Return a number from `/proc/sys`, None where the kernel has no such setting: sysctl(8)."""
+        """Return a number from `/proc/sys`, None where there is no such setting: sysctl(8)."""
         text = self.read("/proc/sys/" + name.replace(".", "/"))
         return int(text) if text and re.fullmatch(r"-?[0-9]+\n?", text) else None
 

@@ -48,7 +48,7 @@ class HostReport:
         return self.landlock.abi
 
     def __str__(self) -> str:
-        # One row for all kinds that are there; `user_namespaces` has what there is to say of its own.
+        # One row for all kinds that are there; `user_namespaces` has a row of its own.
         kinds = [kind for kind, finding in self.namespaces.items() if finding.ok]
         folded = [self.namespaces[kind] for kind in {*kinds, "user"}]
         shown = [finding for finding in self.findings if finding not in folded]

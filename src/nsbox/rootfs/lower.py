@@ -1,4 +1,4 @@
-"""A `RootFS` lowered to steps: the root is built beside the host's, entered, and the host let go."""
+"""A `RootFS` lowered to steps: the root is built over the host's, entered, the host let go."""
 
 import os
 from collections.abc import Iterator

@@ -75,7 +75,7 @@ class Mount:
 
     @staticmethod
     def proc(target: StrPath = "/proc") -> "ProcMount":
-        """Mount the box's own processes and kernel figures, with what could harm masked. See proc(5)."""
+        """Mount the box's own processes and kernel figures, what could harm masked: proc(5)."""
         return ProcMount(target)
 
     @staticmethod

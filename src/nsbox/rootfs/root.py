@@ -39,8 +39,8 @@ class RootFS:
     def directory(cls, path: StrPath, *, readonly: bool = False) -> "RootFS":
         """A folder of the host as the root.
 
-        Where the root is writable, mount points that it lacks (``/proc`` ...) are made in the folder,
-        as other container runtimes do it. A read-only one is left as it is: the box sees a folder
+        Where it is writable, mount points that it lacks (``/proc`` ...) are made in the folder, as
+        other container runtimes do it. A read-only one is left as it is: the box sees a folder
         in memory with the tree's entries and the missing mount points in it.
         """
         return cls(text_path(path), readonly=readonly)
