@@ -5,12 +5,11 @@ from pathlib import Path
 
 import pytest
 
-import nsbox
 from nsbox._native.operations import Operation, c_header
 from nsbox.constants import CloneFlag
 from nsbox.plan import Slot, Step
 
-STEPS_C = (Path(nsbox.__file__).parent / "_native" / "steps.c").read_text()
+STEPS_C = (Path(__file__).parents[2] / "src/nsbox/_native/steps.c").read_text()
 KINDS = {"slot", "into", "text", "data", "number", "shown"}
 WORDS = {"data": 2, "shown": 0}
 EXAMPLES = {
