@@ -14,11 +14,11 @@ SOURCE = Path(nsbox.__file__).parent
 # Lowest first. What stands together in a string is one unit and may import within itself; units of
 # one layer do not know of each other.
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("errors", "constants", "frozen", "pipes", "_native"),
-    ("procfs", "fd", "probe"),
+    ("errors", "constants", "frozen", "sizes", "pipes", "_native"),
+    ("procfs",),
+    ("probe",),
     ("plan hints",),
     ("namespace", "rootfs", "security", "cgroup"),
-    ("task",),
     ("process",),
     ("box lower",),
     ("__init__ __main__",),
