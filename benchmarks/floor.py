@@ -1,0 +1,90 @@
+"""The floor in C for a spec: its plan written out as straight-line calls, compiled, and started."""
+
+import json
+import subprocess
+from pathlib import Path
+from typing import IO
+
+import nsbox
+from nsbox.plan import Plan, Slot, Step
+
+HERE = Path(__file__).parent
+STATIC = [
+    "-static", "-nostdlib", "-ffreestanding", "-fno-stack-protector", "-fno-pie", "-no-pie",
+    "-fno-asynchronous-unwind-tables", "-fno-tree-loop-distribute-patterns",
+]  # fmt: skip
+
+
+class Floor:
+    """A running floor program: each `start` starts its command once."""
+
+    def __init__(self, folder: Path, name: str, spec: nsbox.BoxSpec, mode: str, *command: str):
+        program = compile_floor(folder, name, spec)
+        self._process = subprocess.Popen(
+            [program, "0", mode, *command], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
+
+    def start(self) -> float:
+        """Start the command once; return the milliseconds until it has ended."""
+        stdin, stdout = self._pipes()
+        stdin.write(b"x")
+        stdin.flush()
+        return float(stdout.readline()) / 1000
+
+    def close(self) -> None:
+        """End the program."""
+        for pipe in self._pipes():
+            pipe.close()
+        self._process.wait()
+
+    def _pipes(self) -> tuple[IO[bytes], IO[bytes]]:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        return self._process.stdin, self._process.stdout
+
+
+def compile_floor(folder: Path, name: str, spec: nsbox.BoxSpec) -> Path:
+    """Compile the floor of a spec, its static first process beside it; return its path."""
+    plan, init, program = (folder / f"{name}{end}" for end in (".h", "-init", ""))
+    plan.write_text(header(spec.plan(["command"]), spec))
+    shared = ["cc", "-O2", f'-DFLOOR_PLAN="{plan}"', "-DGUARDED", "-D_GNU_SOURCE"]
+    source = str(HERE / "floor.c")
+    subprocess.run([*shared, *STATIC, "-DFIRST_PROCESS", source, "-o", init], check=True)
+    subprocess.run([*shared, f'-DFLOOR_INIT="{init}"', source, "-o", program], check=True)
+    return program
+
+
+def header(plan: Plan, spec: nsbox.BoxSpec) -> str:
+    """Write a plan as the three functions that floor.c calls."""
+    names = [step.operation.name for step in plan]
+    begin = names.index("CLONE3")
+    init = names.index("EXECVEAT") if spec.init else len(plan) - 1
+    command = names.index("VFORK") if spec.init else len(plan) - 1
+    (flags,) = plan[begin].arguments
+    parts = {
+        "leave_caller": range(begin + 1, init),
+        "build_box": range(init + 1, command),
+        "become_command": range(command + 1, len(plan) - 1),
+    }
+    lines = [f"#define NAMESPACES {int(str(int(flags)))}ULL"]  # type: ignore[arg-type]
+    lines.append(f"#define HAS_FIRST_PROCESS {int(spec.init)}")
+    for function, indexes in parts.items():
+        lines.append(f"static inline void {function}(void)\n{{")
+        lines += [f"    STEP({index}, {_call(plan[index])});" for index in indexes]
+        lines.append("}")
+    return "\n".join(lines) + "\n"
+
+
+def _call(step: Step) -> str:
+    words: list[str] = []
+    for (_, kind), value in zip(step.operation.operands, step.arguments, strict=True):
+        if kind in ("slot", "into"):
+            place = "AT_FDCWD" if value == Slot.CWD else f"slot[{int(value)}]"  # type: ignore[arg-type]
+            words.append(f"&{place}" if kind == "into" else place)
+        elif isinstance(value, int):
+            words.append(f"{int(value)}L")
+        else:
+            text = value.decode() if isinstance(value, bytes) else str(value)
+            words.append(json.dumps(text))
+            words += [str(len(text.encode()))] if kind == "data" else []
+    return f"step_{step.operation.name.lower()}({', '.join(words)})"
