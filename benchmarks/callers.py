@@ -20,6 +20,10 @@ CALLERS = {
 }
 
 
+_computing = threading.Event()
+_computing.set()
+
+
 def measure_callers(rounds: int, busybox: str) -> None:
     """Print what a start costs each caller, by turns, each in a process of its own."""
     workers = {
@@ -79,10 +83,15 @@ def _work(busybox: str, having: dict[str, int]) -> None:
     for start in ways.values():
         start()
     print("ready", flush=True)
+    _computing.clear()
     for line in sys.stdin:
+        _computing.set()
+        time.sleep(0.002)
         began = time.perf_counter()
         ways[line.strip()]()
-        print((time.perf_counter() - began) * 1000, flush=True)
+        took = time.perf_counter() - began
+        _computing.clear()  # while others have their turn
+        print(took * 1000, flush=True)
     del ballast, files
 
 
@@ -94,7 +103,7 @@ def _fork(command: list[str]) -> None:
 
 
 def _compute() -> None:
-    while True:
+    while _computing.wait():
         sum(range(1000))
 
 
