@@ -59,7 +59,7 @@ def _which(host: Host, program: str) -> Path | None:
     # Not shutil.which, which knows no root but the real one.
     for folder in host.search_path.split(os.pathsep):
         path = host.path(folder) / program
-        if folder and path.is_file() and os.access(path, os.X_OK):
+        if folder and os.path.isfile(path) and os.access(path, os.X_OK):
             return path
     return None
 
