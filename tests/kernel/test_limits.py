@@ -12,7 +12,7 @@ pytestmark = pytest.mark.usefixtures("writable_cgroups")
 def writable_cgroups() -> None:
     report = nsbox.probe().cgroups
     if not report.writable:
-        pytest.skip(f"needs cgroups to write to: {report.finding.reason}")
+        pytest.skip(f"needs cgroups to write to: {report.reason}")
 
 
 def test_memory_is_limited() -> None:
