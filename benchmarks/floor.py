@@ -1,145 +1,90 @@
-"""The C floor: a spec's plan turned into straight C, compiled, and driven over pipes."""
+"""The floor in C for a spec: its plan written out as straight-line calls, compiled, and started."""
 
-import contextlib
-import os
-import pathlib
-import shlex
+import json
 import subprocess
-from collections.abc import Iterator, Sequence
-from typing import Literal
+from pathlib import Path
+from typing import IO
 
-import attrs
+import nsbox
+from nsbox.plan import Plan, Slot, Step
 
-from nsbox import BoxSpec, Step
-
-HERE = pathlib.Path(__file__).parent
-FREESTANDING = (
+HERE = Path(__file__).parent
+STATIC = [
     "-static", "-nostdlib", "-ffreestanding", "-fno-stack-protector", "-fno-pie", "-no-pie",
-    "-fno-asynchronous-unwind-tables", "-fno-builtin", "-s", "-Wl,--build-id=none",
-    "-Wl,-z,noseparate-code", "-Wl,-z,noexecstack",
-)  # fmt: skip
-SWITCHES = {"EXECVEAT", "VFORK"}
-"""The operations at which a plan goes on in another process."""
+    "-fno-asynchronous-unwind-tables", "-fno-tree-loop-distribute-patterns",
+]  # fmt: skip
 
 
-class NoFloor(Exception):
-    """This machine, or the floor as it is written, cannot do the plan; says why."""
-
-
-@attrs.frozen
 class Floor:
-    """A compiled floor for one spec."""
+    """A running floor program: each `start` starts its command once."""
 
-    program: pathlib.Path
-    environment: dict[str, str]
+    def __init__(self, folder: Path, name: str, spec: nsbox.BoxSpec, mode: str, *command: str):
+        program = compile_floor(folder, name, spec)
+        self._process = subprocess.Popen(
+            [program, "0", mode, *command], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
 
-    def command(
-        self, count: int, mode: Literal["box", "plain"], args: Sequence[str]
-    ) -> tuple[str, ...]:
-        """Return the command that makes so many starts; 0: one for each byte on its input."""
-        return (str(self.program), str(count), mode, *args)
+    def start(self) -> float:
+        """Start the command once; return the milliseconds until it has ended."""
+        stdin, stdout = self._pipes()
+        stdin.write(b"x")
+        stdin.flush()
+        return float(stdout.readline()) / 1000
 
+    def close(self) -> None:
+        """End the program."""
+        for pipe in self._pipes():
+            pipe.close()
+        self._process.wait()
 
-def compiled(spec: BoxSpec, folder: pathlib.Path, *, guarded: bool = False) -> Floor:
-    """Compile the floor of a spec in an empty folder. Raises `NoFloor`."""
-    (folder / "plan.h").write_text(_header(spec.plan()))
-    program, image = folder / "floor", folder / "floor-init"
-    options = [*shlex.split(os.environ.get("CC", "cc")), "-O2", f"-I{HERE}", f"-I{folder}"]
-    options += ["-Werror=implicit-function-declaration", '-DFLOOR_PLAN="plan.h"']
-    options += [f'-DFLOOR_INIT="{image}"', *(["-DGUARDED"] if guarded else [])]
-    _compile([*options, "-o", str(program), str(HERE / "floor.c")])
-    if spec.init:
-        _compile([*options, *FREESTANDING, "-DFIRST_PROCESS", "-o", str(image), str(HERE / "floor.c")])
-    return Floor(program, dict(spec.env))
-
-
-def _compile(command: Sequence[str]) -> None:
-    try:
-        subprocess.run(command, check=True, stderr=subprocess.PIPE, text=True)
-    except FileNotFoundError as error:
-        raise NoFloor(f"no C compiler: {error.filename}") from None
-    except subprocess.CalledProcessError as error:
-        told = [line for line in error.stderr.splitlines() if "error:" in line]
-        raise NoFloor((told or error.stderr.splitlines() or ["the compiler failed"])[0]) from None
+    def _pipes(self) -> tuple[IO[bytes], IO[bytes]]:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        return self._process.stdin, self._process.stdout
 
 
-def _header(plan: Sequence[Step]) -> str:
-    """Write the three parts of a plan as C functions; the first part starts with the clone."""
+def compile_floor(folder: Path, name: str, spec: nsbox.BoxSpec) -> Path:
+    """Compile the floor of a spec, its static first process beside it; return its path."""
+    plan, init, program = (folder / f"{name}{end}" for end in (".h", "-init", ""))
+    plan.write_text(header(spec.plan(["command"]), spec))
+    shared = ["cc", "-O2", f'-DFLOOR_PLAN="{plan}"', "-DGUARDED", "-D_GNU_SOURCE"]
+    source = str(HERE / "floor.c")
+    subprocess.run([*shared, *STATIC, "-DFIRST_PROCESS", source, "-o", init], check=True)
+    subprocess.run([*shared, f'-DFLOOR_INIT="{init}"', source, "-o", program], check=True)
+    return program
+
+
+def header(plan: Plan, spec: nsbox.BoxSpec) -> str:
+    """Write a plan as the three functions that floor.c calls."""
     names = [step.operation.name for step in plan]
-    if not names or names[0] != "CLONE3":
-        raise NoFloor("the floor makes no groups: a spec without resources, please")
-    cuts = [0, *(i for i, name in enumerate(names) if name in SWITCHES), len(plan)]
-    parts = [range(a + 1, b) for a, b in zip(cuts, cuts[1:], strict=False)]
-    parts += [range(0)] * (3 - len(parts))
-    functions = zip(("leave_caller", "build_box", "become_command"), parts, strict=True)
-    return "\n".join(
-        [
-            f"#define NAMESPACES {_literal(plan[0].arguments[0])}",
-            f"#define HAS_FIRST_PROCESS {int('EXECVEAT' in names)}",
-            *(line for name, part in functions for line in _function(name, plan, part)),
-        ]
-    )
-
-
-def _function(name: str, plan: Sequence[Step], part: range) -> Iterator[str]:
-    yield f"static inline void {name}(void)\n{{"
-    for index in part:
-        if plan[index].operation.name != "EXECVE":
-            yield f"    STEP({index}, {_call(plan[index])});"
-    yield "}\n"
+    begin = names.index("CLONE3")
+    init = names.index("EXECVEAT") if spec.init else len(plan) - 1
+    command = names.index("VFORK") if spec.init else len(plan) - 1
+    (flags,) = plan[begin].arguments
+    parts = {
+        "leave_caller": range(begin + 1, init),
+        "build_box": range(init + 1, command),
+        "become_command": range(command + 1, len(plan) - 1),
+    }
+    lines = [f"#define NAMESPACES {int(str(int(flags)))}ULL"]  # type: ignore[arg-type]
+    lines.append(f"#define HAS_FIRST_PROCESS {int(spec.init)}")
+    for function, indexes in parts.items():
+        lines.append(f"static inline void {function}(void)\n{{")
+        lines += [f"    STEP({index}, {_call(plan[index])});" for index in indexes]
+        lines.append("}")
+    return "\n".join(lines) + "\n"
 
 
 def _call(step: Step) -> str:
-    arguments: list[str] = []
+    words: list[str] = []
     for (_, kind), value in zip(step.operation.operands, step.arguments, strict=True):
-        match kind:
-            case "slot" | "into" if isinstance(value, int) and value >= 0:
-                arguments.append(f"{'&' if kind == 'into' else ''}slot[{int(value)}]")
-            case "data" if isinstance(value, bytes):
-                arguments += [_literal(value), str(len(value))]
-            case _:
-                arguments.append(_literal(value))
-    return f"step_{step.operation.name.lower()}({', '.join(arguments)})"
-
-
-def _literal(value: object) -> str:
-    """Write a number or a string as C does."""
-    if isinstance(value, int):
-        return f"{int(value)}{'' if -(1 << 31) <= value < 1 << 31 else 'ULL'}"
-    data = value if isinstance(value, bytes) else str(value).encode(errors="surrogateescape")
-    plain = b"\"\\?"
-    return '"' + "".join(
-        chr(byte) if 32 <= byte < 127 and byte not in plain else f"\\{byte:03o}" for byte in data
-    ) + '"'
-
-
-@contextlib.contextmanager
-def driven(floor: Floor, mode: Literal["box", "plain"], args: Sequence[str]) -> Iterator["Drive"]:
-    """Keep a floor waiting for orders, and end it with the block."""
-    with subprocess.Popen(
-        floor.command(0, mode, args),
-        env=floor.environment,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        bufsize=0,
-    ) as process:
-        yield Drive(process)
-        assert process.stdin is not None
-        process.stdin.close()
-
-
-@attrs.frozen
-class Drive:
-    """A floor that waits for orders."""
-
-    process: "subprocess.Popen[bytes]"
-
-    def start(self) -> float:
-        """Let it start its command once; return the seconds that it took."""
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        self.process.stdin.write(b".")
-        answer = self.process.stdout.readline()
-        if not answer:
-            raise RuntimeError(f"the floor ended with {self.process.wait()}")
-        return float(answer) / 1e6
+        if kind in ("slot", "into"):
+            place = "AT_FDCWD" if value == Slot.CWD else f"slot[{int(value)}]"  # type: ignore[arg-type]
+            words.append(f"&{place}" if kind == "into" else place)
+        elif isinstance(value, int):
+            words.append(f"{int(value)}L")
+        else:
+            text = value.decode() if isinstance(value, bytes) else str(value)
+            words.append(json.dumps(text))
+            words += [str(len(text.encode()))] if kind == "data" else []
+    return f"step_{step.operation.name.lower()}({', '.join(words)})"
