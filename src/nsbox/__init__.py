@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 from nsbox.box import BoxSpec, run
 from nsbox.cgroup import Resources
 from nsbox.errors import NsboxError, StepError, UnsupportedError
-from nsbox.namespace import ISOLATED, Choice, IDMap, NamespaceType
+from nsbox.namespace import ISOLATED, Choice, IDMap, Namespace, NamespaceType, namespaces, unpin
 from nsbox.pipes import DEVNULL, PIPE, STDOUT
 from nsbox.plan import Plan, Step
 from nsbox.process import CompletedProcess, Process, Usage
@@ -40,6 +40,7 @@ __all__ = [
     "IDMap",
     "ISOLATED",
     "Mount",
+    "Namespace",
     "NamespaceType",
     "NsboxError",
     "PIPE",
@@ -52,8 +53,10 @@ __all__ = [
     "StepError",
     "UnsupportedError",
     "Usage",
+    "namespaces",
     "probe",
     "run",
+    "unpin",
 ]
 
 _LAZY = {"HostReport": "nsbox.probe", "probe": "nsbox.probe"}

@@ -1,20 +1,24 @@
 """From a spec to a box: `BoxSpec`, and `run`."""
 
+import contextlib
 import os
 import subprocess
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import PurePosixPath
 from typing import Any
 
 import attrs
 
 from nsbox import lower
+from nsbox.caller import Caller
 from nsbox.cgroup import Resources
 from nsbox.frozen import FrozenMap
-from nsbox.namespace import ISOLATED, Choice, IDMap, NamespaceType
-from nsbox.namespace.types import Choices, check_choices
+from nsbox.namespace import ISOLATED, Choice, Choices, IDMap, NamespaceType
+from nsbox.namespace.choices import check_choices, choices
+from nsbox.namespace.joining import opened
 from nsbox.pipes import PIPE, Stream, StrOrBytesPath, Text
-from nsbox.plan import Plan
+from nsbox.plan import Plan, Slot
 from nsbox.process import Command, CompletedProcess, Process, arguments
 from nsbox.rootfs import RootFS
 
@@ -58,10 +62,12 @@ class BoxSpec:
 
     - `hostname`: its host name, up to 64 bytes; its own copy of the starter's if None.
       See sethostname(2).
-    - `rootfs`: what it takes for ``/``.
-    - `namespaces`: which namespaces it has of its own; see `ISOLATED`. A user namespace is added
-      when the starter has no right to do without.
-    - `id_map`: as whom the starter appears in that user namespace.
+    - `rootfs`: what it takes for ``/``, if its mnt namespace is new.
+    - `namespaces`: of each `NamespaceType`, a new one (`Choice.NEW`), the starter's (`Choice.HOST`,
+      or nothing), or one to join: a `Namespace`, or the path of one. See `ISOLATED`. A user
+      namespace is added when the starter has no right to do without: a new one, or the one that
+      owns what is joined.
+    - `id_map`: who is who in a new user namespace.
     - `resources`: its limits, by cgroups made for it.
     - `env`: its whole environment, str to str.
     - `cwd`: the folder, in the box, in which its command starts.
@@ -76,9 +82,7 @@ class BoxSpec:
     rootfs: RootFS = attrs.field(
         default=RootFS.system(), validator=attrs.validators.instance_of(RootFS)
     )
-    namespaces: Choices = attrs.field(
-        default=ISOLATED, converter=FrozenMap, validator=check_choices
-    )
+    namespaces: Choices = attrs.field(default=ISOLATED, converter=choices, validator=check_choices)
     id_map: IDMap = attrs.field(default=IDMap(), validator=attrs.validators.instance_of(IDMap))
     resources: Resources = attrs.field(
         default=Resources(), validator=attrs.validators.instance_of(Resources)
@@ -90,11 +94,17 @@ class BoxSpec:
     init: bool = attrs.field(default=True, validator=attrs.validators.instance_of(bool))
 
     def __attrs_post_init__(self) -> None:
-        """Refuse what would change the host: its mounts, or its name."""
-        if self.namespaces.get(NamespaceType.MNT) is not Choice.NEW:
-            raise ValueError("namespaces: a box mounts its root, so its mnt must be Choice.NEW")
+        """Refuse what would change the host, its mounts or its name, and what cannot be had."""
+        own_mounts = self.namespaces.get(NamespaceType.MNT) is Choice.NEW
+        if not own_mounts and self.rootfs != RootFS.system():
+            raise ValueError("rootfs: building one takes a mnt namespace that is Choice.NEW")
         if self.hostname is not None and self.namespaces.get(NamespaceType.UTS) is not Choice.NEW:
             raise ValueError("hostname: naming a box takes a uts namespace that is Choice.NEW")
+        if not self.init and (
+            self.id_map.has_ranges
+            or not all(isinstance(chosen, Choice) for chosen in self.namespaces.values())
+        ):
+            raise ValueError("init: it is the first process that joins namespaces, so it must be")
 
     def plan(self, args: StrOrBytesPath | Sequence[StrOrBytesPath] = ()) -> Plan:
         """Return the steps that starting this box would take, for whoever calls this.
@@ -121,7 +131,12 @@ def command(spec: BoxSpec, args: StrOrBytesPath | Sequence[StrOrBytesPath]) -> C
         lambda index, errno: lowered.failure(index, errno, listed, spec.hostname),
         lowered.end_signal,
         groups,
+        lambda: _opened(spec) if lowered.joins else contextlib.nullcontext({}),
     )
+
+
+def _opened(spec: BoxSpec) -> AbstractContextManager[Mapping[Slot, int]]:
+    return opened(spec.namespaces, spec.id_map, Caller.current())
 
 
 def run(

@@ -9,6 +9,7 @@ class CloneFlag(enum.IntFlag):
     """clone(2)."""
 
     CLONE_NEWTIME = 0x00000080
+    CLONE_FS = 0x00000200
     CLONE_NEWNS = 0x00020000
     CLONE_NEWCGROUP = 0x02000000
     CLONE_NEWUTS = 0x04000000
@@ -16,6 +17,15 @@ class CloneFlag(enum.IntFlag):
     CLONE_NEWUSER = 0x10000000
     CLONE_NEWPID = 0x20000000
     CLONE_NEWNET = 0x40000000
+
+
+class NamespaceRequest(enum.IntEnum):
+    """ioctl_nsfs(2)."""
+
+    NS_GET_USERNS = 0xB701
+    NS_GET_PARENT = 0xB702
+    NS_GET_NSTYPE = 0xB703
+    NS_GET_OWNER_UID = 0xB704
 
 
 class MountAttribute(enum.IntFlag):

@@ -2,8 +2,9 @@
 
 1. leave the caller: the clone with its new namespaces, who is who in them, the descriptors;
 2. become the box's first process, a program with memory of its own;
-3. build the machine: names, root file system, loopback;
-4. give up rights, start the command's process, and exec.
+3. join what namespaces there are to be joined;
+4. build the machine: names, root file system, loopback;
+5. give up rights, start the command's process, and exec.
 """
 
 import functools
@@ -15,13 +16,17 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from nsbox import _native, hints
+from nsbox import hints
 from nsbox._native import Encoded
 from nsbox._native.operations import Operation
+from nsbox.caller import Caller
 from nsbox.cgroup import lower as cgroups
-from nsbox.constants import Capability, CloneFlag, CloseRangeFlag
+from nsbox.constants import CloseRangeFlag
 from nsbox.errors import StepError
 from nsbox.namespace import Choice, NamespaceType
+from nsbox.namespace.create import map_steps
+from nsbox.namespace.joining import Lineup, line_up
+from nsbox.namespace.types import clone_flags
 from nsbox.pipes import StrOrBytesPath
 from nsbox.plan import Plan, Slot, Step, encode
 from nsbox.rootfs import lower as rootfs
@@ -36,23 +41,6 @@ UMASK = 0o022
 _numbers = itertools.count(1)
 
 
-@attrs.frozen
-class Caller:
-    """Who starts a box, as far as the steps depend on it."""
-
-    uid: int
-    gid: int
-    privileged: bool
-    folder: str
-    pid: int
-
-    @classmethod
-    def current(cls) -> "Caller":
-        """Look at the calling thread. See credentials(7), capabilities(7)."""
-        privileged = bool(_native.capabilities() & Capability.CAP_SYS_ADMIN)
-        return cls(os.geteuid(), os.getegid(), privileged, os.getcwd(), os.getpid())
-
-
 @attrs.frozen(eq=False)
 class Lowered:
     """The steps of a spec, encoded once and used for every box that is started from it."""
@@ -62,6 +50,7 @@ class Lowered:
     sources: tuple[tuple[int, str], ...]
     groups: tuple[str, ...]
     end_signal: int
+    joins: bool
 
     def next_box(self) -> tuple[Encoded, tuple[str, ...]]:
         """Return the plan and the group folders of one more box: its number filled in."""
@@ -115,7 +104,8 @@ def _lower(spec: "BoxSpec", caller: Caller) -> Lowered:
         for index, step in enumerate(steps)
         if step.operation is Operation.OPEN_TREE and step.arguments[2] in wanted
     )
-    return Lowered(steps, encode(steps), sources, groups.folders, _end_signal(spec))
+    joins = any(step.operation is Operation.SETNS for step in steps)
+    return Lowered(steps, encode(steps), sources, groups.folders, _end_signal(spec), joins)
 
 
 _kept = functools.lru_cache(maxsize=64)(_lower)
@@ -137,15 +127,19 @@ def _execve(args: Sequence[StrOrBytesPath]) -> Step:
 
 
 def _steps(spec: "BoxSpec", caller: Caller, groups: cgroups.Groups) -> Iterator[Step]:
-    new = {kind for kind, choice in spec.namespaces.items() if choice is Choice.NEW}
-    if not caller.privileged and NamespaceType.USER not in spec.namespaces:
-        new.add(NamespaceType.USER)
+    lineup = line_up(spec.namespaces, spec.id_map, caller)
+    # Whose rights count in the new namespaces: known only once a user namespace has been joined.
+    late = bool(lineup.joined) and lineup.changes_user
     yield from groups.make
-    yield from _leave_caller(spec, caller, new, groups)
+    yield from _leave_caller(spec, caller, frozenset() if late else lineup.new, groups)
     if spec.init:
         yield Step(Operation.EXECVEAT)
+        yield Step(Operation.NOT_DUMPABLE)  # from here on nobody in the box can trace it
+        yield from _join(lineup, caller)
+        if late:
+            yield from _make_late(spec, lineup, caller)
         yield Step(Operation.SETSID)
-    yield from _machine(spec, new)
+    yield from _machine(spec, lineup)
     yield from capabilities.steps(capabilities.DEFAULT_CAPABILITIES)
     if spec.init:
         yield Step(Operation.VFORK)
@@ -153,39 +147,56 @@ def _steps(spec: "BoxSpec", caller: Caller, groups: cgroups.Groups) -> Iterator[
 
 
 def _leave_caller(
-    spec: "BoxSpec", caller: Caller, new: set[NamespaceType], groups: cgroups.Groups
+    spec: "BoxSpec", caller: Caller, new: frozenset[NamespaceType], groups: cgroups.Groups
 ) -> Iterator[Step]:
     # A cgroup namespace shows as its root the group that its maker is in: so after joining.
     later = {NamespaceType.CGROUP} & new if groups.join else set()
-    yield Step(Operation.CLONE3, (_flags(new - later),))
+    yield Step(Operation.CLONE3, (clone_flags(new - later),))
     yield Step(Operation.UNSHARE_FILES)
     yield from groups.join
     if later:
-        yield Step(Operation.UNSHARE, (_flags(later),))
+        yield Step(Operation.UNSHARE, (clone_flags(later),))
     if NamespaceType.USER in new:
-        uid_line, gid_line = spec.id_map.lines(caller.uid, caller.gid)
-        # In this order: a gid_map takes no entry of an unprivileged writer before the "deny".
-        yield Step(Operation.WRITE, ("/proc/self/setgroups", b"deny"))
-        yield Step(Operation.WRITE, ("/proc/self/uid_map", uid_line.encode()))
-        yield Step(Operation.WRITE, ("/proc/self/gid_map", gid_line.encode()))
-        if spec.init and not uid_line.startswith("0 "):
+        yield from map_steps(spec.id_map, caller)
+        if spec.init and spec.id_map.uid != 0:
             yield Step(Operation.AMBIENT, (capabilities.ALL_CAPABILITIES,))
     yield Step(Operation.DUP2)
 
 
-def _flags(kinds: set[NamespaceType]) -> CloneFlag:
-    flags = CloneFlag(0)
-    for kind in kinds:
-        flags |= kind.clone_flag
-    return flags
+def _join(lineup: Lineup, caller: Caller) -> Iterator[Step]:
+    """Join namespaces while the rights to them are there: a user namespace changes them."""
+    user_last = sorted(lineup.joined, key=lambda kind: kind is NamespaceType.USER)
+    if NamespaceType.USER in lineup.joined and caller.maps_freely:
+        yield Step(Operation.SETGROUPS)
+    for kind in user_last if caller.privileged else reversed(user_last):
+        yield Step(Operation.SETNS, (kind.slot, lineup.joined[kind], kind.clone_flag))
 
 
-def _machine(spec: "BoxSpec", new: set[NamespaceType]) -> Iterator[Step]:
+def _make_late(spec: "BoxSpec", lineup: Lineup, caller: Caller) -> Iterator[Step]:
+    """Make the new namespaces in, or together with, the user namespace that is to own them."""
+    flags = clone_flags(lineup.new)
+    if NamespaceType.PID in lineup.new:  # whose process 1 is to be ours
+        yield Step(Operation.CLONE3, (flags,))
+    elif flags:
+        yield Step(Operation.UNSHARE, (flags,))
+    if NamespaceType.USER in lineup.new:
+        yield from map_steps(spec.id_map, caller)
+        return
+    for operation, id_ in (
+        (Operation.SETRESGID, spec.id_map.gid),
+        (Operation.SETRESUID, spec.id_map.uid),
+    ):
+        if id_ is not None:
+            yield Step(operation, (id_, id_, id_))
+
+
+def _machine(spec: "BoxSpec", lineup: Lineup) -> Iterator[Step]:
     yield Step(Operation.UMASK, (0,))
     if spec.hostname is not None:
         yield Step(Operation.SETHOSTNAME, (spec.hostname,))
-    yield from rootfs.steps(spec.rootfs)
-    if NamespaceType.NET in new:
+    if NamespaceType.MNT in lineup.new:
+        yield from rootfs.steps(spec.rootfs)
+    if NamespaceType.NET in lineup.new:
         yield Step(Operation.LOOPBACK_UP)
 
 

@@ -16,9 +16,10 @@ Operand = int | str | bytes | tuple[str, ...]
 
 
 class Slot(enum.IntEnum):
-    """Where a plan keeps the descriptors that it works with; 0 to 6 are given by the caller.
+    """Where a plan keeps the descriptors that it works with.
 
-    The numbers of the first seven are those of ``page.h``.
+    Those from 0 on are given by the caller; the numbers of the first seven are those of ``page.h``.
+    The next are the namespaces to be joined, one of each kind.
     """
 
     STDIN = 0
@@ -28,6 +29,14 @@ class Slot(enum.IntEnum):
     OWNER = 4
     STARTED = 5
     INIT = 6
+    NS_CGROUP = 7
+    NS_IPC = 8
+    NS_MNT = 9
+    NS_NET = 10
+    NS_PID = 11
+    NS_TIME = 12
+    NS_USER = 13
+    NS_UTS = 14
     STAGE = SLOTS - 4
     CONTEXT = SLOTS - 3
     TREE = SLOTS - 2

@@ -7,7 +7,8 @@ import subprocess
 import threading
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, Literal
 
 import attrs
@@ -15,10 +16,9 @@ import attrs
 from nsbox import _native, pipes
 from nsbox._native import Encoded, Outcome
 from nsbox.errors import StepError
+from nsbox.perform import given_descriptors
 from nsbox.pipes import DEVNULL, PIPE, STDOUT, Stream, StrOrBytesPath
-
-_OURS = (-1, -1, -1, -1)
-"""Places for the descriptors that C adds: see the slots of page.h."""
+from nsbox.plan import Slot
 
 __all__ = ["DEVNULL", "PIPE", "STDOUT", "Command", "CompletedProcess", "Process", "Usage"]
 
@@ -61,7 +61,8 @@ class Command:
 
     `failure` makes the error for a step, by its index, that failed with an errno; `end_signal` is
     what the first process, or the kernel, takes as the order to end the box with all in it;
-    `groups` are the folders of its cgroups, which the plan makes and its end removes.
+    `groups` are the folders of its cgroups, which the plan makes and its end removes; `namespaces`
+    opens those that it joins.
     """
 
     args: tuple[StrOrBytesPath, ...]
@@ -70,6 +71,7 @@ class Command:
     failure: Callable[[int, int], StepError]
     end_signal: int
     groups: tuple[str, ...]
+    namespaces: Callable[[], AbstractContextManager[Mapping[Slot, int]]]
 
     def argv(self) -> list[bytes]:
         """Encode the arguments as the kernel takes them."""
@@ -119,13 +121,13 @@ class Process:
         self._exchange: pipes.Exchange | None = None
         self._launched: _native.Launched | None = None
         argv = command.argv()
-        with pipes.opened(stdin, stdout, stderr) as ends:
+        with pipes.opened(stdin, stdout, stderr) as ends, command.namespaces() as namespaces:
             self._started = time.monotonic()
             self._launched = _native.launch(
                 command.plan,
                 argv,
                 command.environment,
-                [*ends.child, *_OURS],
+                given_descriptors(namespaces, ends.child),
                 tell_of_exec=tell_of_exec,
             )
             self.pid = self._launched.pid

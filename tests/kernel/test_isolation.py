@@ -40,9 +40,14 @@ def test_each_kind_of_namespace_is_new_where_asked_and_the_hosts_where_not(
 
 
 @pytest.mark.parametrize("choices", [{}, {NamespaceType.MNT: Choice.HOST}])
-def test_the_hosts_mounts_cannot_be_a_boxs(choices: dict[NamespaceType, Choice]) -> None:
-    with pytest.raises(ValueError, match="namespaces"):
-        BoxSpec(namespaces=choices)
+def test_the_hosts_mounts_stay_as_they_are(choices: dict[NamespaceType, Choice]) -> None:
+    with pytest.raises(ValueError, match="rootfs"):
+        BoxSpec(namespaces=choices, rootfs=nsbox.RootFS.directory("/"))
+    mounts = Path("/proc/self/mountinfo").read_text()
+    done = nsbox.run(
+        ["cat", "/proc/self/mountinfo"], BoxSpec(namespaces=choices), capture_output=True, text=True
+    )
+    assert done.stdout == mounts
 
 
 def test_the_host_cannot_be_renamed() -> None:

@@ -12,6 +12,7 @@ from nsbox import constants
 HEADERS = {
     "AT_FDCWD": "fcntl.h",
     "CloneFlag": "linux/sched.h",
+    "NamespaceRequest": "linux/nsfs.h",
     "MountAttribute": "linux/mount.h",
     "Propagation": "linux/mount.h",
     "ConfigCommand": "linux/mount.h",

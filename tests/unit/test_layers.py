@@ -16,8 +16,8 @@ SOURCE = Path(nsbox.__file__).parent
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors", "constants", "frozen", "sizes", "pipes", "_native"),
     ("procfs",),
-    ("probe",),
-    ("plan hints",),
+    ("probe", "caller"),
+    ("plan hints perform",),
     ("namespace", "rootfs", "security", "cgroup"),
     ("process",),
     ("box lower",),

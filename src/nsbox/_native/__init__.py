@@ -33,6 +33,7 @@ class Outcome(NamedTuple):
     user_seconds: float
     system_seconds: float
     memory_peak: int
+    descriptor: int
 
 
 class Launched:
@@ -57,6 +58,7 @@ class Launched:
             told.user_us / 1e6,
             told.system_us / 1e6,
             told.peak_kib * 1024,
+            told.descriptor,
         )
 
     def wait_exec(self) -> None:

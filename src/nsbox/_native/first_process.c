@@ -5,6 +5,7 @@
  */
 #include <linux/signal.h>
 
+#include "operations.h"
 #include "steps.h"
 #include "supervise.h"
 #include "sys.h"
@@ -84,18 +85,43 @@ static long start_command(struct run *run)
     return pid;
 }
 
+/* Go on in a copy of ourselves that is in the new namespaces, with the same parent as we. */
+static void go_on_in_sibling(struct page *page, int step)
+{
+    const struct nsbox_step *clone = (struct nsbox_step *)at(page, page->steps) + step;
+    struct clone_request request = {.flags = (uint64_t)clone->operand[0] | CLONE_PARENT};
+    long pid = SYS(__NR_clone3, &request, sizeof request);
+    if (pid == 0)
+        return;
+    if (pid < 0)
+        page->outcome.error = (int32_t)-pid;
+    else
+        page->outcome.sibling = (int32_t)pid;
+    leave(127);
+}
+
 _Noreturn void first_process(void)
 {
     struct run run;
     int children = begin_to_supervise();
+    long command = 0;
 
-    /* Before any other process is in the box, so that none can ever trace this one. */
-    SYS(__NR_prctl, PR_SET_DUMPABLE, 0, 0, 0, 0);
     SYS(__NR_prctl, PR_SET_NAME, "nsbox-init", 0, 0, 0);
-    run_begin(&run, map_page());
-    if (run_steps(&run, (uint32_t)run.page->outcome.step + 1) < 0)
-        leave(127);
-    long command = start_command(&run);
+    run_begin(&run, map_page(), 0);
+    const struct nsbox_step *steps = at(run.page, run.page->steps);
+    for (;;) {
+        int step = run_steps(&run, (uint32_t)run.page->outcome.step + 1);
+        if (step < 0)
+            leave(127);
+        if (step == (int)run.page->step_count)
+            break;
+        if (steps[step].operation == OP_VFORK) {
+            command = start_command(&run);
+            break;
+        }
+        go_on_in_sibling(run.page, step);
+        children = begin_to_supervise();
+    }
     if (run.page->outcome.error)
         leave(127);
     supervise(run.page, command, children);

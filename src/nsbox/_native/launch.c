@@ -71,6 +71,7 @@ static long make_page(const struct nsbox_launch *launch, struct page **result, i
     }
     struct page *page = memory;
     *page = layout;
+    page->outcome.descriptor = -1;
     memcpy(at(page, page->steps), launch->steps, launch->step_count * sizeof *launch->steps);
     memcpy(at(page, page->data), launch->data, launch->data_size);
     memcpy(at(page, page->strings), launch->strings, launch->strings_size);
@@ -98,7 +99,9 @@ static void give_descriptors(struct page *page, const struct nsbox_launch *launc
 static _Noreturn void be_child(void *argument)
 {
     struct run *run = argument;
-    run_steps(run, (uint32_t)run->page->outcome.step + 1);
+    struct page *page = run->page;
+    if (run_steps(run, (uint32_t)page->outcome.step + 1) == (int)page->step_count)
+        page->outcome.completed = 1;
     for (;;)
         SYS(__NR_exit_group, 127);
 }
@@ -121,30 +124,61 @@ static long clone_child(struct run *run, uint64_t flags, int *pidfd)
     return pid;
 }
 
-/* Do the plan up to the first process's exec. */
-static void begin(struct nsbox_launch *launch, struct page *page)
-{
-    struct run run;
-    run_begin(&run, page);
-    int step = run_steps(&run, 0);
-    if (step < 0)
-        return;
-    const struct nsbox_step *clone = (struct nsbox_step *)at(page, page->steps) + step;
-    long pid = clone_child(&run, (uint64_t)clone->operand[0], &launch->pidfd);
-    if (pid < 0)
-        page->outcome.error = (int32_t)-pid;
-    else
-        launch->pid = (int32_t)pid;
-}
-
-/* A child that failed before its exec has ended, and nobody but us knows of it. */
+/* A child that does not become the box's first process ends, and nobody but us knows of it. */
 static void bury(struct nsbox_launch *launch)
 {
     if (launch->pidfd < 0)
         return;
-    SYS(__NR_waitid, 3 /* P_PIDFD */, launch->pidfd, 0, WEXITED | __WALL, 0);
+    while (SYS(__NR_waitid, 3 /* P_PIDFD */, launch->pidfd, 0, WEXITED | __WALL, 0) == -EINTR)
+        ;
     close(launch->pidfd);
     launch->pidfd = launch->pid = -1;
+}
+
+/* Whether the child is to clone a sibling in its stead, once it has joined other namespaces. */
+static int has_second_clone(struct page *page, uint32_t first)
+{
+    const struct nsbox_step *steps = at(page, page->steps);
+    for (uint32_t i = first + 1; i < page->step_count; i++)
+        if (steps[i].operation == OP_CLONE3)
+            return 1;
+    return 0;
+}
+
+/* The sibling is our child as well: nobody else takes its pid before we have waited for it. */
+static void follow_sibling(struct nsbox_launch *launch, struct page *page)
+{
+    bury(launch);
+    if (page->outcome.sibling <= 0)
+        return;
+    long pidfd = SYS(__NR_pidfd_open, page->outcome.sibling, 0);
+    launch->pid = page->outcome.sibling;
+    launch->pidfd = (int32_t)pidfd;
+    if (pidfd < 0 && page->outcome.error == 0)
+        page->outcome.error = (int32_t)-pidfd;
+}
+
+/* Do the plan up to the child's exec. */
+static void begin(struct nsbox_launch *launch, struct page *page)
+{
+    struct run run;
+    run_begin(&run, page, at(page, page->descriptors));
+    int step = run_steps(&run, 0);
+    if (step < 0 || step == (int)page->step_count) { /* all of it was for ourselves */
+        run_end(&run);
+        return;
+    }
+    const struct nsbox_step *clone = (struct nsbox_step *)at(page, page->steps) + step;
+    long pid = clone_child(&run, (uint64_t)clone->operand[0], &launch->pidfd);
+    if (pid < 0) {
+        page->outcome.error = (int32_t)-pid;
+        return;
+    }
+    launch->pid = (int32_t)pid;
+    if (has_second_clone(page, (uint32_t)step))
+        follow_sibling(launch, page);
+    if (page->outcome.error || page->outcome.completed)
+        bury(launch);
 }
 
 int nsbox_launch(struct nsbox_launch *launch, int tell_of_exec)
@@ -172,10 +206,8 @@ int nsbox_launch(struct nsbox_launch *launch, int tell_of_exec)
         return (int)error;
     }
     launch->memory = page;
-    if (page->outcome.error) {
-        bury(launch);
-        if (launch->started >= 0)
-            close(launch->started);
+    if (launch->pidfd < 0 && launch->started >= 0) {
+        close(launch->started);
         launch->started = -1;
     }
     return 0;

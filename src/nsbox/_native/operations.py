@@ -35,7 +35,14 @@ class Operation(enum.Enum):
     )
     EXECVEAT = "execveat(first_process, AT_EMPTY_PATH)", "execveat(2)"
 
-    # The machine of its own: run by the box's first process.
+    HAND_OVER = "open({path:text}, O_RDONLY|O_CLOEXEC)", "namespaces(7)"
+
+    # The machine of its own: run by the box's first process, in memory of its own.
+    NOT_DUMPABLE = "prctl(PR_SET_DUMPABLE, 0)", "PR_SET_DUMPABLE(2const)"
+    SETGROUPS = "setgroups(0, [])", "setgroups(2)"
+    SETRESGID = "setresgid({real:number}, {effective:number}, {saved:number})", "setresuid(2)"
+    SETRESUID = "setresuid({real:number}, {effective:number}, {saved:number})", "setresuid(2)"
+    SETNS = "setns({namespace:slot}<{file:shown}>, {type:number})", "setns(2)"
     UNSHARE = "unshare({flags:number})", "unshare(2)"
     SETHOSTNAME = "sethostname({name:text})", "sethostname(2)"
     SETDOMAINNAME = "setdomainname({name:text})", "setdomainname(2)"

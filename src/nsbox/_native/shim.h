@@ -13,6 +13,9 @@ struct nsbox_outcome {
     int32_t error;    /* errno of the step that failed, or 0 */
     int32_t finished; /* 1 once the command has ended and what follows is filled in */
     int32_t status;   /* the command's wait status, see waitpid(2) */
+    int32_t descriptor; /* what a step has opened for the caller, or -1 */
+    int32_t completed;  /* 1 where the plan ended without another program */
+    int32_t sibling;    /* the pid of what the child has cloned in its stead, or 0 */
     int64_t user_us;  /* CPU time and peak resident memory of the command and all it left */
     int64_t system_us;
     int64_t peak_kib;

@@ -8,11 +8,18 @@
 #include "operations.h"
 #include "sys.h"
 
-void run_begin(struct run *run, struct page *page)
+void run_begin(struct run *run, struct page *page, const int32_t *given)
 {
     run->page = page;
     for (int i = 0; i < SLOTS; i++)
-        run->slot[i] = (uint32_t)i < page->descriptor_count ? i : -1;
+        run->slot[i] = (uint32_t)i >= page->descriptor_count ? -1 : given ? given[i] : i;
+}
+
+void run_end(struct run *run)
+{
+    for (uint32_t i = run->page->descriptor_count; i < SLOTS; i++)
+        if (run->slot[i] >= 0)
+            SYS(__NR_close, run->slot[i]);
 }
 
 static int slot_of(const struct run *run, int64_t index)
@@ -31,6 +38,15 @@ static long keep(struct run *run, int64_t index, long fd)
         SYS(__NR_close, run->slot[index]);
     run->slot[index] = (int)fd;
     return fd;
+}
+
+/* From here on each descriptor given has the number of its slot. */
+static long arrange(struct run *run)
+{
+    long result = arrange_descriptors(run->page);
+    for (uint32_t i = 0; i < run->page->descriptor_count; i++)
+        run->slot[i] = (int)i;
+    return result;
 }
 
 static long do_step(struct run *run, const struct nsbox_step *step)
@@ -52,14 +68,27 @@ static long do_step(struct run *run, const struct nsbox_step *step)
     case OP_UNSHARE_FILES:
         return unshare_descriptors(page);
     case OP_DUP2:
-        return arrange_descriptors(page);
+        return arrange(run);
     case OP_WRITE:
         return write_file(TEXT(0), TEXT(1), NUMBER(2));
     case OP_AMBIENT:
         return raise_ambient((uint64_t)NUMBER(0));
+    case OP_HAND_OVER:
+        return hand_over(page, TEXT(0));
     case OP_EXECVEAT:
         return exec_first_process();
 
+    case OP_NOT_DUMPABLE:
+        return SYS(__NR_prctl, PR_SET_DUMPABLE, 0, 0, 0, 0);
+    case OP_SETGROUPS:
+        return SYS(__NR_setgroups, 0, 0);
+    case OP_SETRESGID:
+        return SYS(__NR_setresgid, NUMBER(0), NUMBER(1), NUMBER(2));
+    case OP_SETRESUID:
+        return SYS(__NR_setresuid, NUMBER(0), NUMBER(1), NUMBER(2));
+
+    case OP_SETNS:
+        return SYS(__NR_setns, FD(0), NUMBER(1));
     case OP_UNSHARE:
         return SYS(__NR_unshare, NUMBER(0));
     case OP_SETHOSTNAME:

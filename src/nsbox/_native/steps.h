@@ -10,7 +10,11 @@ struct run {
     int slot[SLOTS];
 };
 
-void run_begin(struct run *run, struct page *page);
+/* `given` are the numbers of the descriptors before DUP2 has put them in their places; 0: after. */
+void run_begin(struct run *run, struct page *page, const int32_t *given);
+
+/* Close what the steps have opened. */
+void run_end(struct run *run);
 
 /* Do the steps from `first` on, up to one that starts another process (that one's index is the
  * result) or one that fails (-1, and the outcome says which and why). */
@@ -30,6 +34,7 @@ long raise_ambient(uint64_t raised);
 
 long unshare_descriptors(struct page *page);
 long arrange_descriptors(struct page *page);
+long hand_over(struct page *page, const char *path);
 
 long default_signals(void);
 long loopback_up(void);

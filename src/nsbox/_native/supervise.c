@@ -103,8 +103,10 @@ static void take_signal(struct page *page, long command, int signals, int childr
         reap(page, command, children);
     else if (info.ssi_signo == END_BOX && !is_first())
         end_box(page, SIGKILL, children);
-    else
+    else if (command > 0)
         SYS(__NR_kill, command, info.ssi_signo);
+    else if (info.ssi_signo == SIGTERM)
+        end_box(page, SIGTERM, children);
 }
 
 /* Hold nothing open that the command or the caller waits for the end of; then tell the caller. */

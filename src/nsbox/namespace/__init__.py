@@ -1,6 +1,18 @@
 """Namespaces: what a process sees as its machine. See namespaces(7)."""
 
+from nsbox.namespace.choices import ISOLATED, Choice, Choices
+from nsbox.namespace.handle import Namespace, namespaces
 from nsbox.namespace.idmap import IDMap
-from nsbox.namespace.types import ISOLATED, Choice, NamespaceType
+from nsbox.namespace.pinned import unpin
+from nsbox.namespace.types import NamespaceType
 
-__all__ = ["ISOLATED", "Choice", "IDMap", "NamespaceType"]
+__all__ = [
+    "ISOLATED",
+    "Choice",
+    "Choices",
+    "IDMap",
+    "Namespace",
+    "NamespaceType",
+    "namespaces",
+    "unpin",
+]

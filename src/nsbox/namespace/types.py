@@ -1,13 +1,10 @@
-"""The eight kinds of namespace, from one table, and which of them a box gets."""
+"""The eight kinds of namespace, from one table."""
 
 import enum
-from collections.abc import Mapping
-from typing import Any
-
-import attrs
+from collections.abc import Iterable
 
 from nsbox.constants import CloneFlag
-from nsbox.frozen import FrozenMap
+from nsbox.plan import Slot
 
 
 class NamespaceType(enum.Enum):
@@ -27,46 +24,18 @@ class NamespaceType(enum.Enum):
         self.clone_flag = clone_flag
         self.reference = reference
 
+    @property
+    def slot(self) -> Slot:
+        """Where a plan finds a namespace of this kind that is to be joined."""
+        return Slot[f"NS_{self.name}"]
+
     def __repr__(self) -> str:
         return f"NamespaceType.{self.name}"
 
 
-class Choice(enum.Enum):
-    """What a box gets of one kind: a namespace of its own, or its starter's."""
-
-    NEW = "new"
-    HOST = "host"
-
-    def __repr__(self) -> str:
-        return f"Choice.{self.name}"
-
-
-Choices = FrozenMap[NamespaceType, Choice]
-
-
-ISOLATED: Choices = FrozenMap(
-    dict.fromkeys(
-        (
-            NamespaceType.CGROUP,
-            NamespaceType.IPC,
-            NamespaceType.MNT,
-            NamespaceType.NET,
-            NamespaceType.PID,
-            NamespaceType.UTS,
-        ),
-        Choice.NEW,
-    )
-)
-"""What a `BoxSpec` has unless told otherwise: a namespace of its own of each of six kinds.
-
-Change it with ``|``: ``ISOLATED | {NamespaceType.NET: Choice.HOST}``.
-"""
-
-
-def check_choices(_: Any, attribute: "attrs.Attribute[Choices]", value: Mapping[Any, Any]) -> None:
-    """Refuse what is no `NamespaceType`, or no `Choice`."""
-    for kind, choice in value.items():
-        if not isinstance(kind, NamespaceType) or not isinstance(choice, Choice):
-            raise ValueError(
-                f"{attribute.name}: maps a NamespaceType to a Choice, not {kind!r} to {choice!r}"
-            )
+def clone_flags(kinds: Iterable[NamespaceType]) -> CloneFlag:
+    """Return the flags that make a namespace of each kind. See clone(2)."""
+    flags = CloneFlag(0)
+    for kind in kinds:
+        flags |= kind.clone_flag
+    return flags

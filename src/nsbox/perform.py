@@ -1,0 +1,38 @@
+"""Steps that start no command: done by the calling thread itself, or by a child in its stead."""
+
+import os
+from collections.abc import Mapping, Sequence
+
+from nsbox import _native, hints
+from nsbox._native import Launched
+from nsbox.errors import StepError
+from nsbox.plan import Slot, Step, encode
+
+
+def perform(steps: Sequence[Step], descriptors: Mapping[Slot, int] | None = None) -> Launched:
+    """Carry out steps; those before a `CLONE3` in the calling thread, the others in its child.
+
+    `descriptors` are given to the steps by slot, from `Slot.NS_CGROUP` on. Where the steps end
+    with an exec of the first process, that process lives on, and is the caller's to end and wait
+    for. Raises `StepError` for the step that failed; nothing of the child is left then.
+    """
+    given = given_descriptors(descriptors or {})
+    launched = _native.launch(encode(steps), (), (), given, tell_of_exec=False)
+    outcome = launched.outcome
+    if outcome.error:
+        if outcome.descriptor >= 0:
+            os.close(outcome.descriptor)
+        step = steps[outcome.step]
+        raise StepError.of(
+            step, outcome.error, outcome.step, box=None, hint=hints.hint(step, outcome.error)
+        )
+    return launched
+
+
+def given_descriptors(by_slot: Mapping[Slot, int], standard: Sequence[int] = ()) -> list[int]:
+    """List descriptors by the number of their slot: 0 to 2, places for C's own, then the others."""
+    given = [-1] * (max(by_slot, default=Slot.INIT) + 1)
+    given[: len(standard)] = standard
+    for slot, fd in by_slot.items():
+        given[slot] = fd
+    return given
