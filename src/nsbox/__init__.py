@@ -19,19 +19,23 @@ if not sys.platform.startswith("linux"):
 
 from typing import TYPE_CHECKING, Any
 
-from nsbox.box import BoxSpec, run
+from nsbox.box import Box
 from nsbox.cgroup import Resources
 from nsbox.errors import NsboxError, StepError, UnsupportedError
 from nsbox.namespace import ISOLATED, Choice, IDMap, Namespace, NamespaceType, namespaces, unpin
 from nsbox.pipes import DEVNULL, PIPE, STDOUT
 from nsbox.plan import Plan, Step
-from nsbox.process import CompletedProcess, Process, Usage
+from nsbox.process import Process
 from nsbox.rootfs import Mount, RootFS
+from nsbox.run import run
+from nsbox.spec import BoxSpec
+from nsbox.usage import CompletedProcess, Usage
 
 if TYPE_CHECKING:
     from nsbox.probe import HostReport, probe
 
 __all__ = [
+    "Box",
     "BoxSpec",
     "Choice",
     "CompletedProcess",

@@ -8,7 +8,6 @@
 """
 
 import functools
-import itertools
 import os
 import signal
 from collections.abc import Iterator, Sequence
@@ -21,7 +20,7 @@ from nsbox._native import Encoded
 from nsbox._native.operations import Operation
 from nsbox.caller import Caller
 from nsbox.cgroup import lower as cgroups
-from nsbox.constants import CloseRangeFlag
+from nsbox.constants import CloneFlag, CloseRangeFlag
 from nsbox.errors import StepError
 from nsbox.namespace import Choice, NamespaceType
 from nsbox.namespace.create import map_steps
@@ -34,11 +33,9 @@ from nsbox.rootfs.mount import BindMount
 from nsbox.security import capabilities
 
 if TYPE_CHECKING:
-    from nsbox.box import BoxSpec
+    from nsbox.spec import BoxSpec
 
 UMASK = 0o022
-
-_numbers = itertools.count(1)
 
 
 @attrs.frozen(eq=False)
@@ -52,14 +49,16 @@ class Lowered:
     end_signal: int
     joins: bool
 
-    def next_box(self) -> tuple[Encoded, tuple[str, ...]]:
-        """Return the plan and the group folders of one more box: its number filled in."""
+    def plan_of(self, number: int) -> Encoded:
+        """Return the plan for the box of this number."""
         if not self.groups:
-            return self.encoded, ()
-        number = f"{next(_numbers):0{len(cgroups.NUMBER)}}"
-        data = self.encoded.data.replace(cgroups.NUMBER.encode(), number.encode())
-        folders = (folder.replace(cgroups.NUMBER, number) for folder in self.groups)
-        return self.encoded._replace(data=data), tuple(folders)
+            return self.encoded
+        data = self.encoded.data.replace(cgroups.NUMBER.encode(), _digits(number).encode())
+        return self.encoded._replace(data=data)
+
+    def folders(self, number: int) -> tuple[str, ...]:
+        """Return the folders of the groups of the box of this number."""
+        return tuple(folder.replace(cgroups.NUMBER, _digits(number)) for folder in self.groups)
 
     def check_sources(self, box: str | None) -> None:
         """Look for what the caller wants to be shown, before anything is made."""
@@ -80,22 +79,36 @@ class Lowered:
         return StepError.of(step, errno, index, box=box, hint=hints.hint(step, errno))
 
 
+def _digits(number: int) -> str:
+    return f"{number:0{len(cgroups.NUMBER)}}"
+
+
 def plan(spec: "BoxSpec", args: Sequence[StrOrBytesPath]) -> Plan:
     """Return the printable plan of a spec for the calling process."""
+    if not args:
+        return Plan(lower(spec, stays=True).steps)
     *steps, _ = lower(spec).steps
-    return Plan((*steps, _execve(args))) if args else Plan(tuple(steps))
+    return Plan((*steps, _execve(args)))
 
 
-def lower(spec: "BoxSpec") -> Lowered:
-    """Lower a spec for the calling process; the result is kept for the next box of the spec."""
+def lower(spec: "BoxSpec", *, stays: bool = False) -> Lowered:
+    """Lower a spec for the calling process; the result is kept for the next box of the spec.
+
+    A box that `stays` has a first process without a command.
+    """
     if spec.rootfs.path is not None and spec.rootfs.readonly:
-        return _lower(spec, Caller.current())  # may show a folder's entries: look each time
-    return _kept(spec, Caller.current())
+        return _lower(spec, Caller.current(), stays)  # may show a folder's entries: look each time
+    return _kept(spec, Caller.current(), stays)
 
 
-def _lower(spec: "BoxSpec", caller: Caller) -> Lowered:
+def lower_joining(spec: "BoxSpec") -> Lowered:
+    """Lower the start of a command in a box of this spec, for the calling process."""
+    return _kept_joining(spec, Caller.current())
+
+
+def _lower(spec: "BoxSpec", caller: Caller, stays: bool) -> Lowered:
     groups = cgroups.lower(spec.resources)
-    steps = tuple(_steps(spec, caller, groups))
+    steps = tuple(_steps(spec, caller, groups, stays=stays))
     wanted = {os.path.abspath(mount.source) for mount in _binds(spec)}
     if spec.rootfs.path is not None:
         wanted.add(os.path.abspath(spec.rootfs.path))
@@ -106,6 +119,14 @@ def _lower(spec: "BoxSpec", caller: Caller) -> Lowered:
     )
     joins = any(step.operation is Operation.SETNS for step in steps)
     return Lowered(steps, encode(steps), sources, groups.folders, _end_signal(spec), joins)
+
+
+@functools.lru_cache(maxsize=64)
+def _kept_joining(spec: "BoxSpec", caller: Caller) -> Lowered:
+    groups = cgroups.lower(spec.resources)
+    steps = tuple(_join_box(spec, caller, groups))
+    # Its first process is not process 1: killed, it would leave the command to the box.
+    return Lowered(steps, encode(steps), (), groups.folders, signal.SIGRTMAX, joins=True)
 
 
 _kept = functools.lru_cache(maxsize=64)(_lower)
@@ -126,7 +147,9 @@ def _execve(args: Sequence[StrOrBytesPath]) -> Step:
     return Step(Operation.EXECVE, (shown[0] if shown else "", shown))
 
 
-def _steps(spec: "BoxSpec", caller: Caller, groups: cgroups.Groups) -> Iterator[Step]:
+def _steps(
+    spec: "BoxSpec", caller: Caller, groups: cgroups.Groups, *, stays: bool
+) -> Iterator[Step]:
     lineup = line_up(spec.namespaces, spec.id_map, caller)
     # Whose rights count in the new namespaces: known only once a user namespace has been joined.
     late = bool(lineup.joined) and lineup.changes_user
@@ -136,14 +159,48 @@ def _steps(spec: "BoxSpec", caller: Caller, groups: cgroups.Groups) -> Iterator[
         yield Step(Operation.EXECVEAT)
         yield Step(Operation.NOT_DUMPABLE)  # from here on nobody in the box can trace it
         yield from _join(lineup, caller)
+        if late or NamespaceType.PID in lineup.joined:
+            yield from _move(lineup if late else attrs.evolve(lineup, new=frozenset()))
         if late:
-            yield from _make_late(spec, lineup, caller)
+            yield from _become_of_user_namespace(spec, lineup, caller)
         yield Step(Operation.SETSID)
     yield from _machine(spec, lineup)
     yield from capabilities.steps(capabilities.DEFAULT_CAPABILITIES)
+    if stays:
+        yield Step(Operation.CHDIR, ("/",))
+        return
     if spec.init:
         yield Step(Operation.VFORK)
     yield from _command(spec)
+
+
+def _join_box(spec: "BoxSpec", caller: Caller, groups: cgroups.Groups) -> Iterator[Step]:
+    """Join a box from outside: by the pidfd of its first process, all of its namespaces at once."""
+    lineup = line_up(spec.namespaces, spec.id_map, caller)
+    yield Step(Operation.CLONE3, (CloneFlag(0),))
+    yield Step(Operation.UNSHARE_FILES)
+    yield from groups.join
+    yield Step(Operation.DUP2)
+    yield Step(Operation.EXECVEAT)
+    yield Step(Operation.NOT_DUMPABLE)  # before it is where somebody could trace it
+    yield from _join_all(lineup, caller)
+    if lineup.changes_user:
+        yield from _become(spec)
+    yield Step(Operation.SETSID)
+    yield from capabilities.steps(capabilities.DEFAULT_CAPABILITIES)
+    yield Step(Operation.VFORK)
+    yield from _command(spec)
+
+
+def _join_all(lineup: Lineup, caller: Caller) -> Iterator[Step]:
+    kinds = lineup.new | set(lineup.joined)
+    user = {NamespaceType.USER} & kinds
+    if user and caller.maps_freely:
+        yield Step(Operation.SETGROUPS)
+    # Rights from outside hold in all of them; rights that come with the user namespace, only there.
+    for together in (kinds - user, user) if caller.privileged else (kinds,):
+        if together:
+            yield Step(Operation.SETNS, (Slot.BOX, "first process", clone_flags(together)))
 
 
 def _leave_caller(
@@ -172,16 +229,30 @@ def _join(lineup: Lineup, caller: Caller) -> Iterator[Step]:
         yield Step(Operation.SETNS, (kind.slot, lineup.joined[kind], kind.clone_flag))
 
 
-def _make_late(spec: "BoxSpec", lineup: Lineup, caller: Caller) -> Iterator[Step]:
-    """Make the new namespaces in, or together with, the user namespace that is to own them."""
+def _move(lineup: Lineup) -> Iterator[Step]:
+    """Make the late namespaces, and be in the pid namespace: only a new process can be."""
     flags = clone_flags(lineup.new)
-    if NamespaceType.PID in lineup.new:  # whose process 1 is to be ours
+    if NamespaceType.PID in {*lineup.new, *lineup.joined}:
         yield Step(Operation.CLONE3, (flags,))
     elif flags:
         yield Step(Operation.UNSHARE, (flags,))
+
+
+def _become_of_user_namespace(spec: "BoxSpec", lineup: Lineup, caller: Caller) -> Iterator[Step]:
+    """Be somebody in the user namespace, with the rights that come with it."""
     if NamespaceType.USER in lineup.new:
         yield from map_steps(spec.id_map, caller)
-        return
+    else:
+        yield from _become(spec)
+    if spec.id_map.uid != 0:
+        yield Step(Operation.AMBIENT, (capabilities.ALL_CAPABILITIES,))
+    # Once more, for whose the process is to look at is settled by an exec: see ptrace(2).
+    yield Step(Operation.EXECVEAT)
+    yield Step(Operation.NOT_DUMPABLE)
+
+
+def _become(spec: "BoxSpec") -> Iterator[Step]:
+    """Take the ids that the command is to have in a user namespace that was joined."""
     for operation, id_ in (
         (Operation.SETRESGID, spec.id_map.gid),
         (Operation.SETRESUID, spec.id_map.uid),

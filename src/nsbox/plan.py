@@ -19,7 +19,7 @@ class Slot(enum.IntEnum):
     """Where a plan keeps the descriptors that it works with.
 
     Those from 0 on are given by the caller; the numbers of the first seven are those of ``page.h``.
-    The next are the namespaces to be joined, one of each kind.
+    The next are the first process of a box, and the namespaces of each kind, to be joined.
     """
 
     STDIN = 0
@@ -29,14 +29,15 @@ class Slot(enum.IntEnum):
     OWNER = 4
     STARTED = 5
     INIT = 6
-    NS_CGROUP = 7
-    NS_IPC = 8
-    NS_MNT = 9
-    NS_NET = 10
-    NS_PID = 11
-    NS_TIME = 12
-    NS_USER = 13
-    NS_UTS = 14
+    BOX = 7
+    NS_CGROUP = 8
+    NS_IPC = 9
+    NS_MNT = 10
+    NS_NET = 11
+    NS_PID = 12
+    NS_TIME = 13
+    NS_USER = 14
+    NS_UTS = 15
     STAGE = SLOTS - 4
     CONTEXT = SLOTS - 3
     TREE = SLOTS - 2

@@ -7,7 +7,7 @@ import subprocess
 import threading
 import time
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from typing import Any, Literal
 
@@ -17,80 +17,30 @@ from nsbox import _native, pipes
 from nsbox._native import Encoded, Outcome
 from nsbox.errors import StepError
 from nsbox.perform import given_descriptors
-from nsbox.pipes import DEVNULL, PIPE, STDOUT, Stream, StrOrBytesPath
+from nsbox.pipes import Stream
 from nsbox.plan import Slot
-
-__all__ = ["DEVNULL", "PIPE", "STDOUT", "Command", "CompletedProcess", "Process", "Usage"]
-
-
-@attrs.frozen
-class Usage:
-    """What a command cost, with all that it started.
-
-    `wall_seconds` run from the launch to the end, setting up the box included. CPU time and
-    `memory_peak` (bytes, the largest resident set of any one process) are those of getrusage(2),
-    RUSAGE_CHILDREN, as the box's first process saw them; `memory_peak` is None where it could not
-    tell, because it was killed or left out (``init=False``).
-    """
-
-    wall_seconds: float
-    user_seconds: float
-    system_seconds: float
-    memory_peak: int | None
-
-    @property
-    def cpu_seconds(self) -> float:
-        """User and system time together, in seconds."""
-        return self.user_seconds + self.system_seconds
-
-
-class CompletedProcess(subprocess.CompletedProcess[Any]):
-    """A `subprocess.CompletedProcess` that also tells its `usage`."""
-
-    def __init__(self, args: Any, returncode: int, stdout: Any, stderr: Any, usage: Usage) -> None:
-        super().__init__(args, returncode, stdout, stderr)
-        self.usage = usage
-
-    def __repr__(self) -> str:
-        return f"{super().__repr__()[:-1]}, usage={self.usage!r})"
+from nsbox.usage import Usage
 
 
 @attrs.frozen
 class Command:
-    """What is launched: made by `nsbox.box` from a spec and its arguments.
+    """What is launched: made by `nsbox.commands` from a spec and its arguments.
 
-    `failure` makes the error for a step, by its index, that failed with an errno; `end_signal` is
-    what the first process, or the kernel, takes as the order to end the box with all in it;
-    `groups` are the folders of its cgroups, which the plan makes and its end removes; `namespaces`
-    opens those that it joins.
+    `args` are as they were given, `argv` as the kernel takes them; none where a first process is to
+    stay without a command. `failure` makes the error for a step, by its index, that failed with an
+    errno; `end_signal` is what the first process, or the kernel, takes as the order to end the box
+    with all in it; `groups` are the folders of its cgroups, which the plan makes and its end
+    removes; `namespaces` opens those that it joins.
     """
 
-    args: tuple[StrOrBytesPath, ...]
+    args: Any
+    argv: tuple[bytes, ...]
     environment: tuple[bytes, ...]
     plan: Encoded
     failure: Callable[[int, int], StepError]
     end_signal: int
     groups: tuple[str, ...]
     namespaces: Callable[[], AbstractContextManager[Mapping[Slot, int]]]
-
-    def argv(self) -> list[bytes]:
-        """Encode the arguments as the kernel takes them."""
-        argv = [os.fsencode(argument) for argument in self.args]
-        for argument in argv:
-            if b"\0" in argument:
-                raise ValueError("args: embedded null byte")
-        return argv
-
-
-def arguments(args: StrOrBytesPath | Sequence[StrOrBytesPath]) -> tuple[StrOrBytesPath, ...]:
-    """Check a command: a program and its arguments, or the program alone."""
-    listed = (args,) if isinstance(args, str | bytes | os.PathLike) else tuple(args)
-    if not listed:
-        raise ValueError("args: a program and its arguments, not an empty sequence")
-    for argument in listed:
-        if not isinstance(argument, str | bytes | os.PathLike):
-            raise ValueError(f"args: str, bytes or os.PathLike, not {argument!r}")
-    return listed
 
 
 class Process:
@@ -120,12 +70,11 @@ class Process:
         self._waiting = threading.Lock()
         self._exchange: pipes.Exchange | None = None
         self._launched: _native.Launched | None = None
-        argv = command.argv()
         with pipes.opened(stdin, stdout, stderr) as ends, command.namespaces() as namespaces:
             self._started = time.monotonic()
             self._launched = _native.launch(
                 command.plan,
-                argv,
+                command.argv,
                 command.environment,
                 given_descriptors(namespaces, ends.child),
                 tell_of_exec=tell_of_exec,
@@ -224,7 +173,7 @@ class Process:
 
     def __repr__(self) -> str:
         state = "running" if self.returncode is None else f"returncode={self.returncode}"
-        return f"<Process {list(self.args)!r} {state}>"
+        return f"<Process {self.args!r} {state}>"
 
     def __reduce__(self) -> Any:
         raise TypeError("a Process is a live handle; pickle the BoxSpec and the arguments instead")
@@ -275,7 +224,7 @@ class Process:
         read: list[bytes | None] = [None, None]
         if self._exchange is not None:
             read = [self._exchange.so_far(stream) for stream in (self.stdout, self.stderr)]
-        return subprocess.TimeoutExpired(list(self.args), timeout or 0, *read)
+        return subprocess.TimeoutExpired(self.args, timeout or 0, *read)
 
     def _remove_groups(self) -> None:
         """Remove what the plan made of the box's cgroups; no task is left in them."""

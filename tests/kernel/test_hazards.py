@@ -12,8 +12,7 @@ from pathlib import Path
 import pytest
 
 import nsbox
-from nsbox import BoxSpec, Choice, NamespaceType
-from nsbox.box import command
+from nsbox import BoxSpec, Choice, NamespaceType, commands
 from nsbox.process import Process
 
 PR_GET_DUMPABLE = 3
@@ -21,7 +20,7 @@ SPECS = [pytest.param(BoxSpec(), id="init"), pytest.param(BoxSpec(init=False), i
 
 
 def sleeping(spec: BoxSpec = BoxSpec(), seconds: int = 1000) -> Process:
-    return Process(command(spec, ["sleep", str(seconds)]))
+    return Process(commands.starting(spec, ["sleep", str(seconds)], None, None, 0))
 
 
 def gone(pid: int, seconds: float = 5) -> bool:
@@ -180,9 +179,9 @@ def test_the_box_outlives_the_thread_that_started_it() -> None:
 
 OWNER = (
     "import sys, time, os, nsbox\n"
-    "from nsbox.box import command\n"
+    "from nsbox import commands\n"
     "from nsbox.process import Process\n"
-    "process = Process(command(nsbox.BoxSpec(), ['sleep', '1000']))\n"
+    "process = Process(commands.starting(nsbox.BoxSpec(), ['sleep', '1000'], None, None, 0))\n"
     "print(process.pid, flush=True)\n"
 )
 
@@ -231,7 +230,7 @@ def test_a_box_dies_with_its_owner_though_a_fork_of_it_lives_on() -> None:
     ],
     ids=["own-pids", "host-pids"],
 )
-def test_a_timeout_ends_the_whole_tree(namespaces: nsbox.box.Choices) -> None:
+def test_a_timeout_ends_the_whole_tree(namespaces: nsbox.namespace.Choices) -> None:
     seconds = 100000 + os.getpid()
     script = (
         f"(setsid sleep {seconds} & sleep {seconds} &) & setsid sh -c 'sleep {seconds} & wait' & "
@@ -269,7 +268,9 @@ def test_orphans_are_reaped() -> None:
 @pytest.mark.parametrize("name", ["TERM", "HUP", "INT", "USR1", "USR2", "WINCH", "CONT"])
 def test_signals_are_passed_on(name: str) -> None:
     script = f"trap 'echo got {name}; exit 3' {name}; echo ready; while :; do sleep 0.01; done"
-    with Process(command(BoxSpec(), ["sh", "-c", script]), stdout=nsbox.PIPE) as process:
+    with Process(
+        commands.starting(BoxSpec(), ["sh", "-c", script], None, None, 0), stdout=nsbox.PIPE
+    ) as process:
         assert process.stdout.readline() == b"ready\n"
         process.send_signal(getattr(signal, f"SIG{name}"))
         assert process.wait(timeout=10) == 3

@@ -18,7 +18,7 @@ GENERATED = HERE.parents[2] / "build" / "generated"
 
 STEPS = ["steps.c", "rootfs.c", "identity.c", "process.c"]
 CALLER = ["launch.c", "host.c"]
-FIRST_PROCESS = ["first_process.c", "supervise.c"]
+FIRST_PROCESS = ["first_process.c", "supervise.c", "tree.c"]
 WARNINGS = ["-Wall", "-Wextra", "-Wswitch-enum", "-Wno-unused-parameter"]
 FREESTANDING = [
     "-Os", "-static", "-nostdlib", "-ffreestanding", "-fno-stack-protector", "-fno-pie", "-no-pie",

@@ -103,7 +103,7 @@ static void go_on_in_sibling(struct page *page, int step)
 _Noreturn void first_process(void)
 {
     struct run run;
-    int children = begin_to_supervise();
+    int proc = begin_to_supervise();
     long command = 0;
 
     SYS(__NR_prctl, PR_SET_NAME, "nsbox-init", 0, 0, 0);
@@ -120,11 +120,11 @@ _Noreturn void first_process(void)
             break;
         }
         go_on_in_sibling(run.page, step);
-        children = begin_to_supervise();
+        proc = begin_to_supervise();
     }
     if (run.page->outcome.error)
         leave(127);
-    supervise(run.page, command, children);
+    supervise(run.page, command, proc);
 }
 
 /* The kernel enters here with an aligned stack; a function must find it as after a call. */

@@ -33,9 +33,9 @@ long arrange_descriptors(struct page *page)
         if (given[i] < 0)
             result = SYS(__NR_close, i) * 0; /* whether or not the caller had that number open */
         else if (given[i] == i)
-            result = SYS(__NR_fcntl, i, F_SETFD, i == SLOT_INIT ? FD_CLOEXEC : 0);
+            result = SYS(__NR_fcntl, i, F_SETFD, 0);
         else
-            result = SYS(__NR_dup3, given[i], i, i == SLOT_INIT ? O_CLOEXEC : 0);
+            result = SYS(__NR_dup3, given[i], i, 0);
         if (result < 0)
             return result;
     }

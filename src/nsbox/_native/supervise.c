@@ -2,8 +2,8 @@
  * ends the box when the command ends, the owner dies or the owner says so.
  *
  * As process 1 of a pid namespace its own end is the end of all others in it, see
- * pid_namespaces(7). In a pid namespace that is shared with the host it is a child subreaper
- * instead, see PR_SET_CHILD_SUBREAPER(2const), and ends its descendants generation by generation.
+ * pid_namespaces(7). Where its pid namespace is the host's it is a child subreaper instead, see
+ * PR_SET_CHILD_SUBREAPER(2const), and ends its descendants: see tree.c.
  */
 #include "supervise.h"
 
@@ -11,6 +11,7 @@
 #include <linux/resource.h>
 #include <linux/signal.h>
 #include <linux/signalfd.h>
+#include <linux/time.h>
 #include <linux/wait.h>
 
 #include "sys.h"
@@ -33,29 +34,10 @@ int begin_to_supervise(void)
     if (is_first())
         return -1;
     SYS(__NR_prctl, PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
-    return (int)SYS(__NR_openat, AT_FDCWD, "/proc/thread-self/children", O_RDONLY | O_CLOEXEC, 0);
+    return open_own_proc();
 }
 
-/* Send SIGKILL to each child that the kernel lists, "pid pid pid "; gives how many. */
-static int kill_children(int children)
-{
-    char list[4096];
-    int killed = 0;
-    long pid = 0, size = SYS(__NR_pread64, children, list, sizeof list, 0);
-
-    for (long i = 0; i < size; i++) {
-        if (list[i] >= '0' && list[i] <= '9') {
-            pid = pid * 10 + list[i] - '0';
-            continue;
-        }
-        if (pid > 0) /* a number cut off by the end of the buffer is for the next round */
-            killed += SYS(__NR_kill, pid, SIGKILL) == 0;
-        pid = 0;
-    }
-    return killed;
-}
-
-static void end_all_others(int children)
+static void end_all_others(int proc)
 {
     if (is_first()) { /* only here does -1 mean no more than the box */
         SYS(__NR_kill, -1, SIGKILL);
@@ -63,82 +45,106 @@ static void end_all_others(int children)
             ;
         return;
     }
-    while (kill_children(children) > 0) /* whose own children become ours */
+    while (kill_children(proc, SYS(__NR_getpid), 0) > 0) /* whose orphans may become ours */
         SYS(__NR_wait4, -1, 0, __WALL, 0);
     while (SYS(__NR_wait4, -1, 0, __WALL | WNOHANG, 0) > 0)
         ;
 }
 
+struct supervisor {
+    struct page *page;
+    long command; /* 0: none, the box stays until it is told to end */
+    int proc;
+    int signals;
+    int ending; /* all in the box were asked to end, and it does once they have */
+};
+
 /* Nothing outlives the command: end the rest, and count what they all used. */
-static _Noreturn void end_box(struct page *page, int status, int children)
+static _Noreturn void end_box(const struct supervisor *box, int status)
 {
+    struct nsbox_outcome *outcome = &box->page->outcome;
     struct rusage usage;
 
-    end_all_others(children);
+    end_all_others(box->proc);
     if (SYS(__NR_getrusage, RUSAGE_CHILDREN, &usage) == 0) {
-        page->outcome.user_us = usage.ru_utime.tv_sec * 1000000L + usage.ru_utime.tv_usec;
-        page->outcome.system_us = usage.ru_stime.tv_sec * 1000000L + usage.ru_stime.tv_usec;
-        page->outcome.peak_kib = usage.ru_maxrss;
+        outcome->user_us = usage.ru_utime.tv_sec * 1000000L + usage.ru_utime.tv_usec;
+        outcome->system_us = usage.ru_stime.tv_sec * 1000000L + usage.ru_stime.tv_usec;
+        outcome->peak_kib = usage.ru_maxrss;
     }
-    page->outcome.status = status;
-    page->outcome.finished = 1;
+    outcome->status = status;
+    outcome->finished = 1;
     leave(status & 0x7f ? 128 + (status & 0x7f) : status >> 8 & 0xff);
 }
 
-static void reap(struct page *page, long command, int children)
+static void reap(const struct supervisor *box)
 {
     int status;
     long pid;
     while ((pid = SYS(__NR_wait4, -1, &status, WNOHANG | __WALL, 0)) > 0)
-        if (pid == command)
-            end_box(page, status, children);
+        if (pid == box->command)
+            end_box(box, status);
 }
 
-static void take_signal(struct page *page, long command, int signals, int children)
+/* Without a command, a box is asked to end as a machine is. */
+static void ask_all_to_end(struct supervisor *box)
+{
+    if (!is_first())
+        end_box(box, 0);
+    SYS(__NR_kill, -1, SIGTERM);
+    SYS(__NR_kill, -1, SIGCONT);
+    box->ending = 1;
+}
+
+static void take_signal(struct supervisor *box)
 {
     struct signalfd_siginfo info;
-    if (SYS(__NR_read, signals, &info, sizeof info) != sizeof info)
+    if (SYS(__NR_read, box->signals, &info, sizeof info) != sizeof info)
         return;
     if (info.ssi_signo == SIGCHLD)
-        reap(page, command, children);
+        reap(box);
     else if (info.ssi_signo == END_BOX && !is_first())
-        end_box(page, SIGKILL, children);
-    else if (command > 0)
-        SYS(__NR_kill, command, info.ssi_signo);
+        end_box(box, SIGKILL);
+    else if (box->command > 0)
+        SYS(__NR_kill, box->command, info.ssi_signo);
     else if (info.ssi_signo == SIGTERM)
-        end_box(page, SIGTERM, children);
+        ask_all_to_end(box);
 }
 
 /* Hold nothing open that the command or the caller waits for the end of; then tell the caller. */
-static int settle(int children)
+static void settle(struct supervisor *box)
 {
-    enum { CHILDREN = SLOT_STARTED + 1 };
-    uint64_t one = 1;
+    enum { PROC = SLOT_STARTED + 1 };
+    int last = SLOT_STARTED;
+    uint64_t all = ~0ULL, one = 1;
 
-    if (children >= 0)
-        SYS(__NR_dup3, children, CHILDREN, O_CLOEXEC);
+    if (box->proc >= 0)
+        box->proc = last = (int)SYS(__NR_dup3, box->proc, PROC, 0);
     SYS(__NR_close_range, 0, SLOT_OWNER - 1, 0);
-    SYS(__NR_close_range, children >= 0 ? CHILDREN + 1 : CHILDREN, ~0U, 0);
+    SYS(__NR_close_range, last + 1, ~0U, 0);
     SYS(__NR_write, SLOT_STARTED, &one, sizeof one); /* fails where nobody asked to be told */
     SYS(__NR_close, SLOT_STARTED);
-    return children >= 0 ? CHILDREN : -1;
+    box->signals = (int)SYS(__NR_signalfd4, -1, &all, KERNEL_SIGSET_SIZE, O_CLOEXEC);
 }
 
-_Noreturn void supervise(struct page *page, long command, int children)
+_Noreturn void supervise(struct page *page, long command, int proc)
 {
-    uint64_t all = ~0ULL;
+    struct supervisor box = {.page = page, .command = command, .proc = proc};
+    if (proc < 0 && !is_first())
+        box.proc = open_own_proc(); /* the box's own, where it has joined a pid namespace */
+    settle(&box);
+    struct pollfd watched[] = {{.fd = SLOT_OWNER, .events = POLLIN},
+                               {.fd = box.signals, .events = POLLIN}};
 
-    children = settle(children);
-    struct pollfd watched[] = {
-        {.fd = SLOT_OWNER, .events = POLLIN},
-        {.fd = (int)SYS(__NR_signalfd4, -1, &all, KERNEL_SIGSET_SIZE, O_CLOEXEC), .events = POLLIN},
-    };
-    reap(page, command, children); /* whatever ended before the signals could be heard */
+    reap(&box); /* whatever ended before the signals could be heard */
     for (;;) {
-        SYS(__NR_ppoll, watched, 2, 0, 0, KERNEL_SIGSET_SIZE);
+        struct timespec pause = {.tv_nsec = 10 * 1000 * 1000};
+        SYS(__NR_ppoll, watched, 2, box.ending ? &pause : 0, 0, KERNEL_SIGSET_SIZE);
         if (watched[0].revents)
-            end_box(page, SIGKILL, children); /* the owner is dead */
+            end_box(&box, SIGKILL); /* the owner is dead */
         if (watched[1].revents)
-            take_signal(page, command, watched[1].fd, children);
+            take_signal(&box);
+        /* What has joined the box is no child of ours: no signal tells of its end. */
+        if (box.ending && SYS(__NR_kill, -1, 0) < 0)
+            end_box(&box, 0);
     }
 }

@@ -1,0 +1,113 @@
+/* Ending a tree of processes that is not all ours to wait for.
+ *
+ * A command that has joined a pid namespace leaves its orphans to that namespace's first process,
+ * not to us: so what it has started is found by /proc, stopped so that it starts nothing more, and
+ * only then killed. What has detached itself before belongs to the box. See proc_tid_children(5).
+ */
+#include <linux/signal.h>
+
+#include "supervise.h"
+#include "sys.h"
+
+enum { MAX_DEPTH = 256, PATH_SIZE = 64, LIST_SIZE = 4096 };
+
+struct entry { /* see getdents(2) */
+    uint64_t inode;
+    int64_t offset;
+    unsigned short length;
+    unsigned char type;
+    char name[];
+};
+
+static char *append(char *to, const char *text)
+{
+    while (*text)
+        *to++ = *text++;
+    *to = '\0';
+    return to;
+}
+
+static char *append_number(char *to, long number)
+{
+    char digits[24];
+    int i = sizeof digits;
+    digits[--i] = '\0';
+    do
+        digits[--i] = (char)('0' + number % 10);
+    while ((number /= 10) > 0);
+    return append(to, digits + i);
+}
+
+/* Pids of another namespace's would be those of strangers: /proc/self tells whose they are. */
+int open_own_proc(void)
+{
+    char self[32], own[32];
+    long fd = SYS(__NR_openat, AT_FDCWD, "/proc", O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
+    long length = fd < 0 ? fd : SYS(__NR_readlinkat, fd, "self", self, sizeof self);
+    long expected = append_number(own, SYS(__NR_getpid)) - own;
+
+    if (length == expected && __builtin_memcmp(self, own, (size_t)length) == 0)
+        return (int)fd;
+    if (fd >= 0)
+        SYS(__NR_close, fd);
+    return -1;
+}
+
+static int kill_child(int proc, long pid, int depth);
+
+/* Each child that the kernel lists for a thread, "pid pid pid "; gives how many were killed. */
+static int kill_children_of_thread(int proc, const char *file, int depth)
+{
+    char list[LIST_SIZE];
+    long fd = SYS(__NR_openat, proc, file, O_RDONLY | O_CLOEXEC, 0);
+    long size = fd < 0 ? 0 : SYS(__NR_read, fd, list, sizeof list);
+    long pid = 0;
+    int killed = 0;
+
+    if (fd >= 0)
+        SYS(__NR_close, fd);
+    for (long i = 0; i < size; i++) {
+        if (list[i] >= '0' && list[i] <= '9') {
+            pid = pid * 10 + list[i] - '0';
+            continue;
+        }
+        if (pid > 0) /* a number cut off by the end of the buffer is for the next round */
+            killed += kill_child(proc, pid, depth);
+        pid = 0;
+    }
+    return killed;
+}
+
+/* A process's children are listed by the thread that started them. */
+int kill_children(int proc, long pid, int depth)
+{
+    char path[PATH_SIZE], list[1024];
+    char *task = append(append_number(path, pid), "/task/");
+    long folder = SYS(__NR_openat, proc, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
+    long size;
+    int killed = 0;
+
+    if (folder < 0)
+        return 0;
+    while ((size = SYS(__NR_getdents64, folder, list, sizeof list)) > 0) {
+        for (long i = 0; i < size;) {
+            const struct entry *entry = (const struct entry *)(list + i);
+            i += entry->length;
+            if (entry->name[0] == '.')
+                continue;
+            append(append(task, entry->name), "/children");
+            killed += kill_children_of_thread(proc, path, depth);
+        }
+    }
+    SYS(__NR_close, folder);
+    return killed;
+}
+
+static int kill_child(int proc, long pid, int depth)
+{
+    if (SYS(__NR_kill, pid, SIGSTOP) < 0)
+        return 0;
+    if (depth < MAX_DEPTH)
+        kill_children(proc, pid, depth + 1);
+    return SYS(__NR_kill, pid, SIGKILL) == 0;
+}

@@ -1,0 +1,124 @@
+"""What is launched for a spec: a command in a box of its own, a box without one, one in a box."""
+
+import contextlib
+import itertools
+import os
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from nsbox import lower
+from nsbox.caller import Caller
+from nsbox.lower import Lowered
+from nsbox.namespace.joining import opened
+from nsbox.pipes import StrOrBytesPath
+from nsbox.plan import Slot
+from nsbox.process import Command
+
+if TYPE_CHECKING:
+    from nsbox.spec import BoxSpec
+
+Args = StrOrBytesPath | Sequence[StrOrBytesPath]
+Namespaces = Callable[[], AbstractContextManager[Mapping[Slot, int]]]
+
+_numbers = itertools.count(1)
+
+
+def next_number() -> int:
+    """Return the number of the next box: its groups are named by it."""
+    return next(_numbers)
+
+
+def starting(
+    spec: "BoxSpec", args: Args, env: Mapping[str, str] | None, cwd: Any, number: int
+) -> Command:
+    """Make a command with a box of its own, and refuse at once what can be known to fail."""
+    if cwd is not None:
+        spec = attrs.evolve(spec, cwd=cwd)
+    lowered = lower.lower(spec)
+    lowered.check_sources(spec.hostname)
+    return _command(spec, lowered, args, env, number)
+
+
+def staying(spec: "BoxSpec", number: int) -> Command:
+    """Make a box's first process, which stays without a command."""
+    if not spec.init:
+        raise ValueError("init: a box that stays is kept by its first process, so it must be True")
+    lowered = lower.lower(spec, stays=True)
+    lowered.check_sources(spec.hostname)
+    return _command(spec, lowered, None, None, number)
+
+
+def joining(
+    spec: "BoxSpec", args: Args, env: Mapping[str, str] | None, cwd: Any, box: tuple[int, int]
+) -> Command:
+    """Make a command in a box that is there: `box` is its number and its first process's pidfd."""
+    number, first_process = box
+    if cwd is not None:
+        spec = attrs.evolve(spec, cwd=cwd)
+    lowered = lower.lower_joining(spec)
+    given = {Slot.BOX: first_process}
+    command = _command(spec, lowered, args, env, number)
+    return attrs.evolve(command, namespaces=lambda: contextlib.nullcontext(given), groups=())
+
+
+def arguments(args: Args) -> tuple[StrOrBytesPath, ...]:
+    """Check a command: a program and its arguments, or the program alone."""
+    listed = (args,) if isinstance(args, str | bytes | os.PathLike) else tuple(args)
+    if not listed:
+        raise ValueError("args: a program and its arguments, not an empty sequence")
+    for argument in listed:
+        if not isinstance(argument, str | bytes | os.PathLike):
+            raise ValueError(f"args: str, bytes or os.PathLike, not {argument!r}")
+    return listed
+
+
+def check_environment(field: str, value: Mapping[Any, Any]) -> None:
+    """Refuse what no environment can hold, naming the field. See environ(7)."""
+    for name, content in value.items():
+        if not isinstance(name, str) or not isinstance(content, str):
+            raise ValueError(f"{field}: maps str to str, not {name!r} to {content!r}")
+        if not name or "=" in name or "\0" in name + content:
+            raise ValueError(f"{field}: no such variable can be: {name!r}={content!r}")
+
+
+def _command(
+    spec: "BoxSpec",
+    lowered: Lowered,
+    args: Args | None,
+    env: Mapping[str, str] | None,
+    number: int,
+) -> Command:
+    listed = () if args is None else arguments(args)
+    if env is not None:
+        check_environment("env", env)
+    environment = (spec.env if env is None else env).items()
+    return Command(
+        args,
+        _argv(listed),
+        tuple(f"{name}={value}".encode(errors="surrogateescape") for name, value in environment),
+        lowered.plan_of(number),
+        lambda index, errno: lowered.failure(index, errno, listed, spec.hostname),
+        lowered.end_signal,
+        lowered.folders(number),
+        _namespaces(spec, lowered),
+    )
+
+
+def _argv(args: Sequence[StrOrBytesPath]) -> tuple[bytes, ...]:
+    argv = tuple(os.fsencode(argument) for argument in args)
+    if any(b"\0" in argument for argument in argv):
+        raise ValueError("args: embedded null byte")
+    return argv
+
+
+def _namespaces(spec: "BoxSpec", lowered: Lowered) -> Namespaces:
+    if not lowered.joins:
+        return _none
+    return lambda: opened(spec.namespaces, spec.id_map, Caller.current())
+
+
+def _none() -> AbstractContextManager[Mapping[Slot, int]]:
+    return contextlib.nullcontext({})

@@ -1,0 +1,115 @@
+"""The wish for a box, as a value."""
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import PurePosixPath
+from typing import Any
+
+import attrs
+
+from nsbox import lower
+from nsbox.box import Box
+from nsbox.cgroup import Resources
+from nsbox.commands import arguments, check_environment
+from nsbox.frozen import FrozenMap
+from nsbox.namespace import ISOLATED, Choice, Choices, IDMap, NamespaceType
+from nsbox.namespace.choices import check_choices, choices
+from nsbox.pipes import StrOrBytesPath
+from nsbox.plan import Plan
+from nsbox.rootfs import RootFS
+
+ENVIRONMENT: FrozenMap[str, str] = FrozenMap(
+    {
+        "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+        "HOME": "/tmp",
+        "LANG": "C.UTF-8",
+    }
+)
+"""What a command finds in its environment unless told otherwise: nothing of the caller's."""
+
+HOST_NAME_MAX = 64
+
+
+def _host_name(_: Any, attribute: "attrs.Attribute[str | None]", value: str | None) -> None:
+    if value is None:
+        return
+    if not isinstance(value, str) or "\0" in value or not 0 < len(value.encode()) <= HOST_NAME_MAX:
+        raise ValueError(
+            f"{attribute.name}: 1 to {HOST_NAME_MAX} bytes without null bytes, not {value!r}"
+        )
+
+
+def _environment(_: Any, attribute: "attrs.Attribute[Any]", value: Mapping[Any, Any]) -> None:
+    check_environment(attribute.name, value)
+
+
+def _absolute(_: Any, attribute: "attrs.Attribute[str]", value: Any) -> None:
+    if not isinstance(value, str) or not PurePosixPath(value).is_absolute() or "\0" in value:
+        raise ValueError(f"{attribute.name}: an absolute path in the box, not {value!r}")
+
+
+@attrs.frozen(kw_only=True, cache_hash=True)
+class BoxSpec:
+    """The wish for a box: what it sees, what it may do. A value: making one touches nothing.
+
+    - `hostname`: its host name, up to 64 bytes; its own copy of the starter's if None.
+      See sethostname(2).
+    - `rootfs`: what it takes for ``/``, if its mnt namespace is new.
+    - `namespaces`: of each `NamespaceType`, a new one (`Choice.NEW`), the starter's (`Choice.HOST`,
+      or nothing), or one to join: a `Namespace`, or the path of one. See `ISOLATED`. A user
+      namespace is added when the starter has no right to do without: a new one, or the one that
+      owns what is joined.
+    - `id_map`: who is who in a new user namespace.
+    - `resources`: its limits, by cgroups made for it.
+    - `env`: its whole environment, str to str.
+    - `cwd`: the folder, in the box, in which its command starts.
+    - `init`: whether a first process of ours stands above the command: it reaps orphans, passes
+      signals on, tells the usage and ends the box when the starter dies. Without it, the command
+      itself is process 1 of its pid namespace, and lives on when its starter is killed.
+
+    Raises `ValueError`, naming the field, for values that no box can have.
+    """
+
+    hostname: str | None = attrs.field(default=None, validator=_host_name)
+    rootfs: RootFS = attrs.field(
+        default=RootFS.system(), validator=attrs.validators.instance_of(RootFS)
+    )
+    namespaces: Choices = attrs.field(default=ISOLATED, converter=choices, validator=check_choices)
+    id_map: IDMap = attrs.field(default=IDMap(), validator=attrs.validators.instance_of(IDMap))
+    resources: Resources = attrs.field(
+        default=Resources(), validator=attrs.validators.instance_of(Resources)
+    )
+    env: FrozenMap[str, str] = attrs.field(
+        default=ENVIRONMENT, converter=FrozenMap, validator=_environment
+    )
+    cwd: str = attrs.field(default="/", converter=os.fspath, validator=_absolute)
+    init: bool = attrs.field(default=True, validator=attrs.validators.instance_of(bool))
+
+    def __attrs_post_init__(self) -> None:
+        """Refuse what would change the host, its mounts or its name, and what cannot be had."""
+        own_mounts = self.namespaces.get(NamespaceType.MNT) is Choice.NEW
+        if not own_mounts and self.rootfs != RootFS.system():
+            raise ValueError("rootfs: building one takes a mnt namespace that is Choice.NEW")
+        if self.hostname is not None and self.namespaces.get(NamespaceType.UTS) is not Choice.NEW:
+            raise ValueError("hostname: naming a box takes a uts namespace that is Choice.NEW")
+        if not self.init and (
+            self.id_map.has_ranges
+            or not all(isinstance(chosen, Choice) for chosen in self.namespaces.values())
+        ):
+            raise ValueError("init: it is the first process that joins namespaces, so it must be")
+
+    def plan(self, args: StrOrBytesPath | Sequence[StrOrBytesPath] = ()) -> Plan:
+        """Return the steps that starting this box would take, for whoever calls this.
+
+        Looks at the host to know them (which folders there are, who asks), changes nothing and
+        needs no privilege. Without `args` it is the plan of `start`, which starts no command.
+        """
+        return lower.plan(self, arguments(args) if args else ())
+
+    def start(self) -> Box:
+        """Start a box that stays: its first process, in all that this spec asks for.
+
+        Commands join it by `Box.run` and `Box.popen`; it ends with `Box.close`, at the end of a
+        ``with`` block, or when its starter dies. Raises `StepError` for the step that failed.
+        """
+        return Box(self)

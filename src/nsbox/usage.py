@@ -1,0 +1,38 @@
+"""What a command came to: its result, and what it cost."""
+
+import subprocess
+from typing import Any
+
+import attrs
+
+
+@attrs.frozen
+class Usage:
+    """What a command cost, with all that it started.
+
+    `wall_seconds` run from the launch to the end, setting up the box included. CPU time and
+    `memory_peak` (bytes, the largest resident set of any one process) are those of getrusage(2),
+    RUSAGE_CHILDREN, as the box's first process saw them; `memory_peak` is None where it could not
+    tell, because it was killed or left out (``init=False``).
+    """
+
+    wall_seconds: float
+    user_seconds: float
+    system_seconds: float
+    memory_peak: int | None
+
+    @property
+    def cpu_seconds(self) -> float:
+        """User and system time together, in seconds."""
+        return self.user_seconds + self.system_seconds
+
+
+class CompletedProcess(subprocess.CompletedProcess[Any]):
+    """A `subprocess.CompletedProcess` that also tells its `usage`."""
+
+    def __init__(self, args: Any, returncode: int, stdout: Any, stderr: Any, usage: Usage) -> None:
+        super().__init__(args, returncode, stdout, stderr)
+        self.usage = usage
+
+    def __repr__(self) -> str:
+        return f"{super().__repr__()[:-1]}, usage={self.usage!r})"
