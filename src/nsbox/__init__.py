@@ -27,7 +27,7 @@ from nsbox.pipes import DEVNULL, PIPE, STDOUT
 from nsbox.plan import Plan, Step
 from nsbox.process import Process
 from nsbox.rootfs import Mount, RootFS
-from nsbox.run import run
+from nsbox.run import popen, run
 from nsbox.spec import BoxSpec
 from nsbox.usage import CompletedProcess, Usage
 
@@ -58,6 +58,7 @@ __all__ = [
     "UnsupportedError",
     "Usage",
     "namespaces",
+    "popen",
     "probe",
     "run",
     "unpin",

@@ -1,16 +1,17 @@
 """A box that stays: a machine of its own, for one command after another."""
 
-import os
 import signal
 import subprocess
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 from nsbox import commands
-from nsbox.complete import complete
+from nsbox.commands import Invocation
+from nsbox.complete import complete, process
 from nsbox.frozen import FrozenMap
 from nsbox.namespace import Namespace, NamespaceType
-from nsbox.pipes import Stream, StrOrBytesPath, Text
+from nsbox.parameters import PopenParameters, RunParameters, check_names, invoke
+from nsbox.pipes import StrOrBytesPath
 from nsbox.process import Command, Process
 from nsbox.usage import CompletedProcess
 
@@ -43,65 +44,35 @@ class Box:
     def run(
         self,
         args: StrOrBytesPath | Sequence[StrOrBytesPath],
-        *,
-        stdin: Stream = None,
-        input: Any = None,  # noqa: A002
-        stdout: Stream = None,
-        stderr: Stream = None,
-        capture_output: bool = False,
-        timeout: float | None = None,
-        check: bool = False,
-        encoding: str | None = None,
-        errors: str | None = None,
-        text: bool | None = None,
-        env: Mapping[str, str] | None = None,
-        cwd: str | os.PathLike[str] | None = None,
+        **parameters: Unpack[RunParameters],
     ) -> CompletedProcess:
-        """Run a command in the box and wait for its end, as `subprocess.run` does.
+        """Run a command in the box and wait for its end; the parameters are those of `nsbox.run`.
 
         It has the box's namespaces, groups and rights, never more. After `timeout` seconds it ends
         with what it has started; what has detached itself stays in the box, and ends with it.
         Raises what `nsbox.run` does, and `ProcessLookupError` where the box has ended.
         """
-        return complete(
-            self._joining(args, env, cwd),
-            stdin=stdin,
-            input=input,
-            stdout=stdout,
-            stderr=stderr,
-            capture_output=capture_output,
-            timeout=timeout,
-            check=check,
-            encoding=encoding,
-            errors=errors,
-            text=text,
-        )
+        check_names("run", parameters, RunParameters)
+        invocation, rest = invoke(args, parameters)
+        return complete(self._joining(invocation), **rest)
 
     def popen(
         self,
         args: StrOrBytesPath | Sequence[StrOrBytesPath],
         *,
-        stdin: Stream = None,
-        stdout: Stream = None,
-        stderr: Stream = None,
-        encoding: str | None = None,
-        errors: str | None = None,
-        text: bool | None = None,
-        env: Mapping[str, str] | None = None,
-        cwd: str | os.PathLike[str] | None = None,
+        pty: bool = False,
+        **parameters: Unpack[PopenParameters],
     ) -> Process:
         """Start a command in the box, and return it as soon as its program runs.
 
-        The parameters are those of `subprocess.Popen`. Raises `StepError` where a step failed, the
-        command's own exec included.
+        The parameters are those of `subprocess.Popen`. With `pty` its streams are a terminal of
+        the box's own, in whose session it leads, and `Process.terminal` is the caller's side.
+        Raises `StepError` where a step failed, the command's own exec included, and
+        `ProcessLookupError` where the box has ended.
         """
-        return Process(
-            self._joining(args, env, cwd),
-            stdin=stdin,
-            stdout=stdout,
-            stderr=stderr,
-            text=Text(encoding, errors) if text or encoding or errors else None,
-        )
+        check_names("popen", parameters, PopenParameters)
+        invocation, rest = invoke(args, parameters, terminal=pty)
+        return process(self._joining(invocation), **rest)
 
     def poll(self) -> int | None:
         """Return None while the box is alive, else the return code of its first process."""
@@ -154,7 +125,7 @@ class Box:
     def __reduce__(self) -> Any:
         raise TypeError("a Box is a live handle; pickle its BoxSpec instead: box.spec")
 
-    def _joining(self, args: Any, env: Mapping[str, str] | None, cwd: Any) -> Command:
+    def _joining(self, invocation: Invocation) -> Command:
         if self.poll() is not None:
             raise ProcessLookupError(3, f"the box has ended: {self!r}")
-        return commands.joining(self.spec, args, env, cwd, (self._number, self.fileno()))
+        return commands.joining(self.spec, invocation, (self._number, self.fileno()))

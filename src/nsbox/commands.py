@@ -13,6 +13,7 @@ from nsbox import lower
 from nsbox.caller import Caller
 from nsbox.lower import Lowered
 from nsbox.namespace.joining import opened
+from nsbox.options import Options
 from nsbox.pipes import StrOrBytesPath
 from nsbox.plan import Slot
 from nsbox.process import Command
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from nsbox.spec import BoxSpec
 
 Args = StrOrBytesPath | Sequence[StrOrBytesPath]
-Namespaces = Callable[[], AbstractContextManager[Mapping[Slot, int]]]
+Namespaces = Callable[[], AbstractContextManager[Mapping[int, int]]]
 
 _numbers = itertools.count(1)
 
@@ -31,15 +32,20 @@ def next_number() -> int:
     return next(_numbers)
 
 
-def starting(
-    spec: "BoxSpec", args: Args, env: Mapping[str, str] | None, cwd: Any, number: int
-) -> Command:
+@attrs.frozen
+class Invocation:
+    """What is run, and how: `args` as `subprocess` takes them, `env` in place of the spec's."""
+
+    args: Args
+    env: Mapping[str, str] | None = None
+    options: Options = attrs.field(default=Options())
+
+
+def starting(spec: "BoxSpec", invocation: Invocation, number: int) -> Command:
     """Make a command with a box of its own, and refuse at once what can be known to fail."""
-    if cwd is not None:
-        spec = attrs.evolve(spec, cwd=cwd)
-    lowered = lower.lower(spec)
+    lowered = lower.lower(spec, invocation.options)
     lowered.check_sources(spec.hostname)
-    return _command(spec, lowered, args, env, number)
+    return _command(spec, lowered, invocation, number)
 
 
 def staying(spec: "BoxSpec", number: int) -> Command:
@@ -48,19 +54,15 @@ def staying(spec: "BoxSpec", number: int) -> Command:
         raise ValueError("init: a box that stays is kept by its first process, so it must be True")
     lowered = lower.lower(spec, stays=True)
     lowered.check_sources(spec.hostname)
-    return _command(spec, lowered, None, None, number)
+    return _command(spec, lowered, None, number)
 
 
-def joining(
-    spec: "BoxSpec", args: Args, env: Mapping[str, str] | None, cwd: Any, box: tuple[int, int]
-) -> Command:
+def joining(spec: "BoxSpec", invocation: Invocation, box: tuple[int, int]) -> Command:
     """Make a command in a box that is there: `box` is its number and its first process's pidfd."""
     number, first_process = box
-    if cwd is not None:
-        spec = attrs.evolve(spec, cwd=cwd)
-    lowered = lower.lower_joining(spec)
-    given = {Slot.BOX: first_process}
-    command = _command(spec, lowered, args, env, number)
+    lowered = lower.lower_joining(spec, invocation.options)
+    given: dict[int, int] = {Slot.BOX: first_process}
+    command = _command(spec, lowered, invocation, number)
     return attrs.evolve(command, namespaces=lambda: contextlib.nullcontext(given), groups=())
 
 
@@ -85,18 +87,18 @@ def check_environment(field: str, value: Mapping[Any, Any]) -> None:
 
 
 def _command(
-    spec: "BoxSpec",
-    lowered: Lowered,
-    args: Args | None,
-    env: Mapping[str, str] | None,
-    number: int,
+    spec: "BoxSpec", lowered: Lowered, invocation: Invocation | None, number: int
 ) -> Command:
-    listed = () if args is None else arguments(args)
+    listed: tuple[StrOrBytesPath, ...] = ()
+    env, options = None, Options()
+    if invocation is not None:
+        listed, env = arguments(invocation.args), invocation.env
+        options = invocation.options
     if env is not None:
         check_environment("env", env)
     environment = (spec.env if env is None else env).items()
     return Command(
-        args,
+        invocation and invocation.args,
         _argv(listed),
         tuple(f"{name}={value}".encode(errors="surrogateescape") for name, value in environment),
         lowered.plan_of(number),
@@ -104,6 +106,8 @@ def _command(
         lowered.end_signal,
         lowered.folders(number),
         _namespaces(spec, lowered),
+        options.passed(),
+        options.terminal,
     )
 
 
@@ -120,5 +124,5 @@ def _namespaces(spec: "BoxSpec", lowered: Lowered) -> Namespaces:
     return lambda: opened(spec.namespaces, spec.id_map, Caller.current())
 
 
-def _none() -> AbstractContextManager[Mapping[Slot, int]]:
+def _none() -> AbstractContextManager[Mapping[int, int]]:
     return contextlib.nullcontext({})

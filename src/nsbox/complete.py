@@ -1,4 +1,4 @@
-"""A command from its start to its end, as `subprocess.run` takes it."""
+"""A command started, or taken from its start to its end, with `subprocess`'s parameters."""
 
 import subprocess
 from typing import Any
@@ -27,22 +27,46 @@ def complete(
         raise ValueError("stdin and input arguments may not both be used.")
     if capture_output and (stdout is not None or stderr is not None):
         raise ValueError("stdout and stderr arguments may not be used with capture_output.")
-    with Process(
+    with process(
         command,
         stdin=PIPE if input is not None else stdin,
         stdout=PIPE if capture_output else stdout,
         stderr=PIPE if capture_output else stderr,
-        text=Text(encoding, errors) if text or encoding or errors else None,
+        encoding=encoding,
+        errors=errors,
+        text=text,
         tell_of_exec=False,
-    ) as process:
+    ) as running:
         try:
-            output, error = process.communicate(input, timeout)
+            output, error = running.communicate(input, timeout)
         except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+            running.kill()
+            running.wait()
             raise
-    assert process.returncode is not None
-    assert process.usage is not None
-    if check and process.returncode:
-        raise subprocess.CalledProcessError(process.returncode, process.args, output, error)
-    return CompletedProcess(process.args, process.returncode, output, error, process.usage)
+    assert running.returncode is not None
+    assert running.usage is not None
+    if check and running.returncode:
+        raise subprocess.CalledProcessError(running.returncode, running.args, output, error)
+    return CompletedProcess(running.args, running.returncode, output, error, running.usage)
+
+
+def process(
+    command: Command,
+    *,
+    stdin: Stream = None,
+    stdout: Stream = None,
+    stderr: Stream = None,
+    encoding: str | None = None,
+    errors: str | None = None,
+    text: bool | None = None,
+    tell_of_exec: bool = True,
+) -> Process:
+    """Start a command; the parameters are those of `subprocess.Popen`."""
+    return Process(
+        command,
+        stdin=stdin,
+        stdout=stdout,
+        stderr=stderr,
+        text=Text(encoding, errors) if text or encoding or errors else None,
+        tell_of_exec=tell_of_exec,
+    )

@@ -20,12 +20,13 @@ from nsbox._native import Encoded
 from nsbox._native.operations import Operation
 from nsbox.caller import Caller
 from nsbox.cgroup import lower as cgroups
-from nsbox.constants import CloneFlag, CloseRangeFlag
+from nsbox.constants import CloneFlag
 from nsbox.errors import StepError
 from nsbox.namespace import Choice, NamespaceType
 from nsbox.namespace.create import map_steps
 from nsbox.namespace.joining import Lineup, line_up
 from nsbox.namespace.types import clone_flags
+from nsbox.options import Options
 from nsbox.pipes import StrOrBytesPath
 from nsbox.plan import Plan, Slot, Step, encode
 from nsbox.rootfs import lower as rootfs
@@ -34,8 +35,6 @@ from nsbox.security import capabilities
 
 if TYPE_CHECKING:
     from nsbox.spec import BoxSpec
-
-UMASK = 0o022
 
 
 @attrs.frozen(eq=False)
@@ -91,24 +90,25 @@ def plan(spec: "BoxSpec", args: Sequence[StrOrBytesPath]) -> Plan:
     return Plan((*steps, _execve(args)))
 
 
-def lower(spec: "BoxSpec", *, stays: bool = False) -> Lowered:
+def lower(spec: "BoxSpec", options: Options = Options(), *, stays: bool = False) -> Lowered:
     """Lower a spec for the calling process; the result is kept for the next box of the spec.
 
     A box that `stays` has a first process without a command.
     """
+    command = None if stays else options
     if spec.rootfs.path is not None and spec.rootfs.readonly:
-        return _lower(spec, Caller.current(), stays)  # may show a folder's entries: look each time
-    return _kept(spec, Caller.current(), stays)
+        return _lower(spec, Caller.current(), command)  # may show a folder's entries: look anew
+    return _kept(spec, Caller.current(), command)
 
 
-def lower_joining(spec: "BoxSpec") -> Lowered:
+def lower_joining(spec: "BoxSpec", options: Options) -> Lowered:
     """Lower the start of a command in a box of this spec, for the calling process."""
-    return _kept_joining(spec, Caller.current())
+    return _kept_joining(spec, Caller.current(), options)
 
 
-def _lower(spec: "BoxSpec", caller: Caller, stays: bool) -> Lowered:
+def _lower(spec: "BoxSpec", caller: Caller, command: Options | None) -> Lowered:
     groups = cgroups.lower(spec.resources)
-    steps = tuple(_steps(spec, caller, groups, stays=stays))
+    steps = tuple(_steps(spec, caller, groups, command))
     wanted = {os.path.abspath(mount.source) for mount in _binds(spec)}
     if spec.rootfs.path is not None:
         wanted.add(os.path.abspath(spec.rootfs.path))
@@ -122,9 +122,9 @@ def _lower(spec: "BoxSpec", caller: Caller, stays: bool) -> Lowered:
 
 
 @functools.lru_cache(maxsize=64)
-def _kept_joining(spec: "BoxSpec", caller: Caller) -> Lowered:
+def _kept_joining(spec: "BoxSpec", caller: Caller, command: Options) -> Lowered:
     groups = cgroups.lower(spec.resources)
-    steps = tuple(_join_box(spec, caller, groups))
+    steps = tuple(_join_box(spec, caller, groups, command))
     # Its first process is not process 1: killed, it would leave the command to the box.
     return Lowered(steps, encode(steps), (), groups.folders, signal.SIGRTMAX, joins=True)
 
@@ -148,7 +148,7 @@ def _execve(args: Sequence[StrOrBytesPath]) -> Step:
 
 
 def _steps(
-    spec: "BoxSpec", caller: Caller, groups: cgroups.Groups, *, stays: bool
+    spec: "BoxSpec", caller: Caller, groups: cgroups.Groups, command: Options | None
 ) -> Iterator[Step]:
     lineup = line_up(spec.namespaces, spec.id_map, caller)
     # Whose rights count in the new namespaces: known only once a user namespace has been joined.
@@ -166,15 +166,13 @@ def _steps(
         yield Step(Operation.SETSID)
     yield from _machine(spec, lineup)
     yield from capabilities.steps(capabilities.DEFAULT_CAPABILITIES)
-    if stays:
-        yield Step(Operation.CHDIR, ("/",))
-        return
-    if spec.init:
-        yield Step(Operation.VFORK)
-    yield from _command(spec)
+    if command is not None:
+        yield from _command(spec, command)
 
 
-def _join_box(spec: "BoxSpec", caller: Caller, groups: cgroups.Groups) -> Iterator[Step]:
+def _join_box(
+    spec: "BoxSpec", caller: Caller, groups: cgroups.Groups, command: Options
+) -> Iterator[Step]:
     """Join a box from outside: by the pidfd of its first process, all of its namespaces at once."""
     lineup = line_up(spec.namespaces, spec.id_map, caller)
     yield Step(Operation.CLONE3, (CloneFlag(0),))
@@ -188,15 +186,14 @@ def _join_box(spec: "BoxSpec", caller: Caller, groups: cgroups.Groups) -> Iterat
         yield from _become(spec)
     yield Step(Operation.SETSID)
     yield from capabilities.steps(capabilities.DEFAULT_CAPABILITIES)
-    yield Step(Operation.VFORK)
-    yield from _command(spec)
+    yield from _command(spec, command)
 
 
 def _join_all(lineup: Lineup, caller: Caller) -> Iterator[Step]:
     kinds = lineup.new | set(lineup.joined)
     user = {NamespaceType.USER} & kinds
     if user and caller.maps_freely:
-        yield Step(Operation.SETGROUPS)
+        yield Step(Operation.SETGROUPS, (b"",))
     # Rights from outside hold in all of them; rights that come with the user namespace, only there.
     for together in (kinds - user, user) if caller.privileged else (kinds,):
         if together:
@@ -224,7 +221,7 @@ def _join(lineup: Lineup, caller: Caller) -> Iterator[Step]:
     """Join namespaces while the rights to them are there: a user namespace changes them."""
     user_last = sorted(lineup.joined, key=lambda kind: kind is NamespaceType.USER)
     if NamespaceType.USER in lineup.joined and caller.maps_freely:
-        yield Step(Operation.SETGROUPS)
+        yield Step(Operation.SETGROUPS, (b"",))
     for kind in user_last if caller.privileged else reversed(user_last):
         yield Step(Operation.SETNS, (kind.slot, lineup.joined[kind], kind.clone_flag))
 
@@ -271,10 +268,18 @@ def _machine(spec: "BoxSpec", lineup: Lineup) -> Iterator[Step]:
         yield Step(Operation.LOOPBACK_UP)
 
 
-def _command(spec: "BoxSpec") -> Iterator[Step]:
+def _command(spec: "BoxSpec", options: Options) -> Iterator[Step]:
+    options = spec.options(options)
+    if options.terminal:
+        yield Step(Operation.TERMINAL, (Slot.TERMINAL,))
+    if spec.init:
+        yield Step(Operation.VFORK)
     yield Step(Operation.SETSID)
-    yield Step(Operation.UMASK, (UMASK,))
-    yield Step(Operation.CHDIR, (spec.cwd,))
+    if options.terminal:
+        yield Step(Operation.CONTROLLING_TERMINAL)
+    yield Step(Operation.UMASK, (options.umask or 0,))
+    yield Step(Operation.CHDIR, (options.cwd or "/",))
+    yield from options.identity_steps()
     yield Step(Operation.SIGNALS)
-    yield Step(Operation.CLOSE_RANGE, (Slot.PAGE, CloseRangeFlag.CLOSE_RANGE_CLOEXEC))
+    yield from options.descriptor_steps()
     yield _execve(())

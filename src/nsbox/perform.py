@@ -9,7 +9,7 @@ from nsbox.errors import StepError
 from nsbox.plan import Slot, Step, encode
 
 
-def perform(steps: Sequence[Step], descriptors: Mapping[Slot, int] | None = None) -> Launched:
+def perform(steps: Sequence[Step], descriptors: Mapping[int, int] | None = None) -> Launched:
     """Carry out steps; those before a `CLONE3` in the calling thread, the others in its child.
 
     `descriptors` are given to the steps by slot, from `Slot.NS_CGROUP` on. Where the steps end
@@ -29,7 +29,7 @@ def perform(steps: Sequence[Step], descriptors: Mapping[Slot, int] | None = None
     return launched
 
 
-def given_descriptors(by_slot: Mapping[Slot, int], standard: Sequence[int] = ()) -> list[int]:
+def given_descriptors(by_slot: Mapping[int, int], standard: Sequence[int] = ()) -> list[int]:
     """List descriptors by the number of their slot: 0 to 2, places for C's own, then the others."""
     given = [-1] * (max(by_slot, default=Slot.INIT) + 1)
     given[: len(standard)] = standard

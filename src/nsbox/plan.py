@@ -19,7 +19,8 @@ class Slot(enum.IntEnum):
     """Where a plan keeps the descriptors that it works with.
 
     Those from 0 on are given by the caller; the numbers of the first seven are those of ``page.h``.
-    The next are the first process of a box, and the namespaces of each kind, to be joined.
+    The next are the first process of a box, and the namespaces of each kind, to be joined; then a
+    socket that takes a terminal to the caller, and what is passed to the command.
     """
 
     STDIN = 0
@@ -38,6 +39,8 @@ class Slot(enum.IntEnum):
     NS_TIME = 13
     NS_USER = 14
     NS_UTS = 15
+    TERMINAL = 16
+    PASSED = 17
     STAGE = SLOTS - 4
     CONTEXT = SLOTS - 3
     TREE = SLOTS - 2
@@ -151,6 +154,8 @@ def _shown(operand: str, kind: str, value: Operand) -> str:
         return f"0{value:o}" if operand == "mode" else str(value)
     if isinstance(value, tuple):
         return f"[{', '.join(map(_quoted, value))}]"
+    if isinstance(value, bytes) and operand in ("groups", "numbers"):
+        return str(memoryview(value[: len(value) // 4 * 4]).cast("I").tolist())
     if isinstance(value, bytes):
         more = "..." if len(value) > SHOWN_BYTES else ""
         return _quoted(value[:SHOWN_BYTES].decode(errors="backslashreplace")) + more

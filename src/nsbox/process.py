@@ -18,7 +18,7 @@ from nsbox._native import Encoded, Outcome
 from nsbox.errors import StepError
 from nsbox.perform import given_descriptors
 from nsbox.pipes import Stream
-from nsbox.plan import Slot
+from nsbox.terminal import Channel, Terminal
 from nsbox.usage import Usage
 
 
@@ -30,7 +30,8 @@ class Command:
     stay without a command. `failure` makes the error for a step, by its index, that failed with an
     errno; `end_signal` is what the first process, or the kernel, takes as the order to end the box
     with all in it; `groups` are the folders of its cgroups, which the plan makes and its end
-    removes; `namespaces` opens those that it joins.
+    removes; `namespaces` opens those that it joins; `passed` are descriptors for the command, by
+    slot; `terminal` asks for one of the box's own.
     """
 
     args: Any
@@ -40,7 +41,9 @@ class Command:
     failure: Callable[[int, int], StepError]
     end_signal: int
     groups: tuple[str, ...]
-    namespaces: Callable[[], AbstractContextManager[Mapping[Slot, int]]]
+    namespaces: Callable[[], AbstractContextManager[Mapping[int, int]]]
+    passed: Mapping[int, int]
+    terminal: bool
 
 
 class Process:
@@ -48,7 +51,8 @@ class Process:
 
     The names and their meaning are those of `subprocess.Popen`: `args`, `pid`, `returncode`
     (negative: ended by that signal), `stdin`, `stdout`, `stderr`. `fileno` is the pidfd, to be
-    waited for by any event loop; `usage` is there once the command has ended.
+    waited for by any event loop; `usage` is there once the command has ended, `terminal` where one
+    was asked for.
     """
 
     def __init__(
@@ -70,17 +74,23 @@ class Process:
         self._waiting = threading.Lock()
         self._exchange: pipes.Exchange | None = None
         self._launched: _native.Launched | None = None
-        with pipes.opened(stdin, stdout, stderr) as ends, command.namespaces() as namespaces:
+        self.terminal: Terminal | None = None
+        with (
+            pipes.opened(stdin, stdout, stderr) as ends,
+            command.namespaces() as namespaces,
+            Channel(wanted=command.terminal) as channel,
+        ):
             self._started = time.monotonic()
             self._launched = _native.launch(
                 command.plan,
                 command.argv,
                 command.environment,
-                given_descriptors(namespaces, ends.child),
+                given_descriptors({**namespaces, **command.passed, **channel.given}, ends.child),
                 tell_of_exec=tell_of_exec,
             )
             self.pid = self._launched.pid
             self._begin(tell_of_exec)
+            self.terminal = channel.receive()
             self.stdin, self.stdout, self.stderr = ends.take(text)
 
     def _begin(self, tell_of_exec: bool) -> None:
@@ -154,7 +164,7 @@ class Process:
         """End the box if it still runs, and close everything. Twice is harmless."""
         if self.returncode is None and self._launched is not None:
             self._abandon()
-        for stream in (self.stdin, self.stdout, self.stderr):
+        for stream in (self.stdin, self.stdout, self.stderr, self.terminal):
             if stream is not None:
                 with contextlib.suppress(BrokenPipeError):
                     stream.close()

@@ -1,12 +1,16 @@
-"""A command in a box of its own, from its start to its end."""
+"""A command in a box of its own."""
 
 import os
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Unpack
 
 from nsbox import commands
-from nsbox.complete import complete
+from nsbox.commands import Invocation
+from nsbox.complete import complete, process
+from nsbox.options import Options
+from nsbox.parameters import PopenParameters, check_names, invoke
 from nsbox.pipes import Stream, StrOrBytesPath
+from nsbox.process import Process
 from nsbox.spec import BoxSpec
 from nsbox.usage import CompletedProcess
 
@@ -29,19 +33,37 @@ def run(
     text: bool | None = None,
     env: Mapping[str, str] | None = None,
     cwd: str | os.PathLike[str] | None = None,
+    user: int | str | None = None,
+    group: int | str | None = None,
+    extra_groups: Iterable[int | str] | None = None,
+    umask: int | None = None,
+    pass_fds: Iterable[int] = (),
 ) -> CompletedProcess:
     """Run a command in a box of its own and wait for its end, as `subprocess.run` does.
 
     The parameters are those of `subprocess.run`; `spec` says what the box is like (a `BoxSpec()` if
-    None), `env` and `cwd` take the place of the spec's. When the command ends, or `timeout`
-    (seconds) is over, the box ends, with all that was started in it.
+    None); `env`, `cwd`, `user`, `group` and `umask` take the place of the spec's.
+    When the command ends, or `timeout` (seconds) is over, the box ends, with all that was started
+    in it.
 
     Raises `StepError` where a step failed, the command's own exec included: it is also a
     `FileNotFoundError`, `PermissionError` or whatever its errno stands for. Raises
     `subprocess.TimeoutExpired` and, under `check`, `subprocess.CalledProcessError`.
     """
+    invocation = Invocation(
+        args,
+        env,
+        Options(
+            cwd=cwd,
+            user=user,
+            group=group,
+            extra_groups=extra_groups,
+            umask=umask,
+            pass_fds=pass_fds,
+        ),
+    )
     return complete(
-        commands.starting(spec or _DEFAULT, args, env, cwd, commands.next_number()),
+        commands.starting(spec or _DEFAULT, invocation, commands.next_number()),
         stdin=stdin,
         input=input,
         stdout=stdout,
@@ -53,3 +75,22 @@ def run(
         errors=errors,
         text=text,
     )
+
+
+def popen(
+    args: StrOrBytesPath | Sequence[StrOrBytesPath],
+    spec: BoxSpec | None = None,
+    *,
+    pty: bool = False,
+    **parameters: Unpack[PopenParameters],
+) -> Process:
+    """Start a command in a box of its own, and return it as soon as its program runs.
+
+    The parameters are those of `subprocess.Popen`; the box ends with its command. With `pty` its
+    streams are a terminal of the box's own, and `Process.terminal` is the caller's side.
+
+    Raises `StepError` where a step failed, the command's own exec included.
+    """
+    check_names("popen", parameters, PopenParameters)
+    invocation, rest = invoke(args, parameters, terminal=pty)
+    return process(commands.starting(spec or _DEFAULT, invocation, commands.next_number()), **rest)

@@ -14,6 +14,7 @@ from nsbox.commands import arguments, check_environment
 from nsbox.frozen import FrozenMap
 from nsbox.namespace import ISOLATED, Choice, Choices, IDMap, NamespaceType
 from nsbox.namespace.choices import check_choices, choices
+from nsbox.options import Options, check_umask, group_id, user_id
 from nsbox.pipes import StrOrBytesPath
 from nsbox.plan import Plan
 from nsbox.rootfs import RootFS
@@ -62,7 +63,10 @@ class BoxSpec:
     - `id_map`: who is who in a new user namespace.
     - `resources`: its limits, by cgroups made for it.
     - `env`: its whole environment, str to str.
-    - `cwd`: the folder, in the box, in which its command starts.
+    - `cwd`: the folder, in the box, in which its commands start.
+    - `user`, `group`: as whom its commands run, by id or by a name of the host's; as the box's root
+      if None. See credentials(7).
+    - `umask`: the permission bits that their new files do not get. See umask(2).
     - `init`: whether a first process of ours stands above the command: it reaps orphans, passes
       signals on, tells the usage and ends the box when the starter dies. Without it, the command
       itself is process 1 of its pid namespace, and lives on when its starter is killed.
@@ -83,6 +87,9 @@ class BoxSpec:
         default=ENVIRONMENT, converter=FrozenMap, validator=_environment
     )
     cwd: str = attrs.field(default="/", converter=os.fspath, validator=_absolute)
+    user: int | None = attrs.field(default=None, converter=user_id)
+    group: int | None = attrs.field(default=None, converter=group_id)
+    umask: int = attrs.field(default=0o022, validator=check_umask)
     init: bool = attrs.field(default=True, validator=attrs.validators.instance_of(bool))
 
     def __attrs_post_init__(self) -> None:
@@ -97,6 +104,8 @@ class BoxSpec:
             or not all(isinstance(chosen, Choice) for chosen in self.namespaces.values())
         ):
             raise ValueError("init: it is the first process that joins namespaces, so it must be")
+        if not self.init and (self.user is not None or self.group is not None):
+            raise ValueError("init: changing user or group takes a first process, so it must be")
 
     def plan(self, args: StrOrBytesPath | Sequence[StrOrBytesPath] = ()) -> Plan:
         """Return the steps that starting this box would take, for whoever calls this.
@@ -105,6 +114,16 @@ class BoxSpec:
         needs no privilege. Without `args` it is the plan of `start`, which starts no command.
         """
         return lower.plan(self, arguments(args) if args else ())
+
+    def options(self, given: Options) -> Options:
+        """Return how a command of this spec is started: as `given`, and where that is silent so."""
+        return attrs.evolve(
+            given,
+            cwd=self.cwd if given.cwd is None else os.path.join(self.cwd, given.cwd),
+            user=self.user if given.user is None else given.user,
+            group=self.group if given.group is None else given.group,
+            umask=self.umask if given.umask is None else given.umask,
+        )
 
     def start(self) -> Box:
         """Start a box that stays: its first process, in all that this spec asks for.

@@ -12,15 +12,14 @@ from pathlib import Path
 import pytest
 
 import nsbox
-from nsbox import BoxSpec, Choice, NamespaceType, commands
-from nsbox.process import Process
+from nsbox import BoxSpec, Choice, NamespaceType, Process
 
 PR_GET_DUMPABLE = 3
 SPECS = [pytest.param(BoxSpec(), id="init"), pytest.param(BoxSpec(init=False), id="no-init")]
 
 
 def sleeping(spec: BoxSpec = BoxSpec(), seconds: int = 1000) -> Process:
-    return Process(commands.starting(spec, ["sleep", str(seconds)], None, None, 0))
+    return nsbox.popen(["sleep", str(seconds)], spec)
 
 
 def gone(pid: int, seconds: float = 5) -> bool:
@@ -179,9 +178,7 @@ def test_the_box_outlives_the_thread_that_started_it() -> None:
 
 OWNER = (
     "import sys, time, os, nsbox\n"
-    "from nsbox import commands\n"
-    "from nsbox.process import Process\n"
-    "process = Process(commands.starting(nsbox.BoxSpec(), ['sleep', '1000'], None, None, 0))\n"
+    "process = nsbox.popen(['sleep', '1000'])\n"
     "print(process.pid, flush=True)\n"
 )
 
@@ -268,9 +265,7 @@ def test_orphans_are_reaped() -> None:
 @pytest.mark.parametrize("name", ["TERM", "HUP", "INT", "USR1", "USR2", "WINCH", "CONT"])
 def test_signals_are_passed_on(name: str) -> None:
     script = f"trap 'echo got {name}; exit 3' {name}; echo ready; while :; do sleep 0.01; done"
-    with Process(
-        commands.starting(BoxSpec(), ["sh", "-c", script], None, None, 0), stdout=nsbox.PIPE
-    ) as process:
+    with nsbox.popen(["sh", "-c", script], stdout=nsbox.PIPE) as process:
         assert process.stdout.readline() == b"ready\n"
         process.send_signal(getattr(signal, f"SIG{name}"))
         assert process.wait(timeout=10) == 3

@@ -19,8 +19,9 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("probe", "caller"),
     ("plan hints perform",),
     ("namespace", "rootfs", "security", "cgroup"),
+    ("terminal", "options"),
     ("process complete",),
-    ("box commands lower run spec",),
+    ("box commands lower parameters run spec",),
     ("__init__ __main__",),
 )
 

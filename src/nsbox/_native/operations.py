@@ -39,7 +39,7 @@ class Operation(enum.Enum):
 
     # The machine of its own: run by the box's first process, in memory of its own.
     NOT_DUMPABLE = "prctl(PR_SET_DUMPABLE, 0)", "PR_SET_DUMPABLE(2const)"
-    SETGROUPS = "setgroups(0, [])", "setgroups(2)"
+    SETGROUPS = "setgroups({groups:data})", "setgroups(2)"
     SETRESGID = "setresgid({real:number}, {effective:number}, {saved:number})", "setresuid(2)"
     SETRESUID = "setresuid({real:number}, {effective:number}, {saved:number})", "setresuid(2)"
     SETNS = "setns({namespace:slot}<{file:shown}>, {type:number})", "setns(2)"
@@ -74,6 +74,9 @@ class Operation(enum.Enum):
     VFORK = "clone3(CLONE_VM|CLONE_VFORK)", "clone(2)"
     SETSID = "setsid()", "setsid(2)"
     UMASK = "umask({mode:number})", "umask(2)"
+    TERMINAL = "ioctl(/dev/pts/ptmx, TIOCGPTPEER) -> {socket:slot}", "ioctl_tty(2)"
+    CONTROLLING_TERMINAL = "ioctl(0, TIOCSCTTY)", "ioctl_tty(2)"
+    PASS = "dup2({numbers:data})", "dup(2)"
     SIGNALS = "rt_sigaction(SIG_DFL), rt_sigprocmask(SIG_SETMASK, [])", "signal(7)"
     CLOSE_RANGE = "close_range({first:number}, ~0, {flags:number})", "close_range(2)"
     EXECVE = "execve({file:shown}, {argv:shown})", "execve(2)"

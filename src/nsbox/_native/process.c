@@ -42,6 +42,27 @@ long arrange_descriptors(struct page *page)
     return SYS(__NR_close_range, count, ~0U, 0);
 }
 
+/* Give the command what is meant for it, under the numbers that the caller has for it. */
+long pass_descriptors(const int32_t *numbers, int count)
+{
+    int highest = SLOT_PASSED + count;
+    for (int i = 0; i < count; i++)
+        if (numbers[i] >= highest)
+            highest = numbers[i] + 1;
+    /* First out of the way of the numbers to come, so that none is overwritten before its turn. */
+    for (int i = 0; i < count; i++) {
+        long moved = SYS(__NR_dup3, SLOT_PASSED + i, highest + i, O_CLOEXEC);
+        if (moved < 0)
+            return moved;
+    }
+    for (int i = 0; i < count; i++) {
+        long result = SYS(__NR_dup3, highest + i, numbers[i], 0);
+        if (result < 0)
+            return result;
+    }
+    return 0;
+}
+
 /* Open a file for the caller: in its table, as long as we share that. */
 long hand_over(struct page *page, const char *path)
 {

@@ -5,6 +5,8 @@
  */
 #include "steps.h"
 
+#include <asm/ioctls.h>
+
 #include "operations.h"
 #include "sys.h"
 
@@ -81,7 +83,7 @@ static long do_step(struct run *run, const struct nsbox_step *step)
     case OP_NOT_DUMPABLE:
         return SYS(__NR_prctl, PR_SET_DUMPABLE, 0, 0, 0, 0);
     case OP_SETGROUPS:
-        return SYS(__NR_setgroups, 0, 0);
+        return SYS(__NR_setgroups, NUMBER(1) / 4, TEXT(0));
     case OP_SETRESGID:
         return SYS(__NR_setresgid, NUMBER(0), NUMBER(1), NUMBER(2));
     case OP_SETRESUID:
@@ -124,7 +126,7 @@ static long do_step(struct run *run, const struct nsbox_step *step)
     case OP_UMOUNT2:
         return SYS(__NR_umount2, TEXT(0), NUMBER(1));
     case OP_CHDIR:
-        return SYS(__NR_chdir, TEXT(0));
+        return change_folder(TEXT(0));
 
     case OP_CAPBSET_DROP:
         return drop_from_bounding_set((uint64_t)NUMBER(0));
@@ -136,6 +138,13 @@ static long do_step(struct run *run, const struct nsbox_step *step)
         return SYS(__NR_setsid);
     case OP_UMASK:
         return SYS(__NR_umask, NUMBER(0));
+    case OP_TERMINAL:
+        return open_terminal(FD(0));
+    case OP_CONTROLLING_TERMINAL:
+        return SYS(__NR_ioctl, 0, TIOCSCTTY, 0);
+    case OP_PASS:
+        return pass_descriptors((const int32_t *)at(page, page->data + (uint32_t)operand[0]),
+                                (int)(NUMBER(1) / 4));
     case OP_SIGNALS:
         return default_signals();
     case OP_CLOSE_RANGE:

@@ -26,6 +26,7 @@ long make_folder(int dir, const char *path, int64_t mode);
 long make_file(int dir, const char *path, int64_t mode, const char *bytes, int64_t length);
 long make_symlink(const char *target, int dir, const char *path);
 long attach_attributes(int dir, const char *path, const int64_t *operand);
+long change_folder(const char *path);
 long write_file(const char *path, const char *bytes, int64_t length);
 
 long drop_from_bounding_set(uint64_t dropped);
@@ -34,6 +35,8 @@ long raise_ambient(uint64_t raised);
 
 long unshare_descriptors(struct page *page);
 long arrange_descriptors(struct page *page);
+long pass_descriptors(const int32_t *numbers, int count);
+long open_terminal(int socket);
 long hand_over(struct page *page, const char *path);
 
 long default_signals(void);

@@ -18,7 +18,6 @@ from nsbox.namespace.create import create_with_ranges
 from nsbox.namespace.handle import Namespace
 from nsbox.namespace.idmap import IDMap
 from nsbox.namespace.types import NamespaceType
-from nsbox.plan import Slot
 
 USER = NamespaceType.USER
 
@@ -54,7 +53,7 @@ def line_up(choices: Choices, id_map: IDMap, caller: Caller) -> Lineup:
 
 
 @contextlib.contextmanager
-def opened(choices: Choices, id_map: IDMap, caller: Caller) -> Iterator[dict[Slot, int]]:
+def opened(choices: Choices, id_map: IDMap, caller: Caller) -> Iterator[dict[int, int]]:
     """Open what is to be joined, as descriptors by slot, for as long as the box takes to start.
 
     Raises `UnsupportedError` for what the kernel would refuse, with the reason, and `OSError` for
