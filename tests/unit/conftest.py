@@ -36,6 +36,20 @@ USER_HOST: Mapping[str, str] = {
 }
 """A present-day system with one cgroup v2 tree, as an ordinary user sees it: nothing is lacking."""
 
+
+@pytest.fixture(scope="session")
+def attempt() -> Callable[..., tuple[object, str | None]]:
+    """What a parser makes of a text, or its complaint; any other exception is a failure."""
+
+    def call(parse: Callable[[object], object], text: object) -> tuple[object, str | None]:
+        try:
+            return parse(text), None
+        except ValueError as error:
+            return None, str(error)
+
+    return call
+
+
 MakeHost = Callable[..., Host]
 
 
@@ -50,7 +64,7 @@ def make_host(tmp_path: Path) -> MakeHost:
         login: str | None = "me",
         capabilities: Capability = Capability(0),
         answers: Mapping[str, int] | None = None,
-        may_write: Callable[[Path], bool] = lambda path: True,
+        may_write: Callable[[Path], bool] = lambda _: True,
     ) -> Host:
         for name, content in {**USER_HOST, **(files or {})}.items():
             if content is not None:

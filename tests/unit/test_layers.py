@@ -14,7 +14,7 @@ SOURCE = Path(nsbox.__file__).parent
 # Lowest first. What stands together in a string is one unit and may import within itself; units of
 # one layer do not know of each other.
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("errors", "constants", "frozen", "sizes", "pipes", "usage", "_native"),
+    ("errors", "constants", "fields frozen", "sizes", "pipes", "usage", "_native"),
     ("procfs",),
     ("probe", "caller"),
     ("plan hints perform",),
