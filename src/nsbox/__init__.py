@@ -32,7 +32,7 @@ from nsbox.spec import BoxSpec
 from nsbox.usage import CompletedProcess, Usage
 
 if TYPE_CHECKING:
-    from nsbox.probe import HostReport, probe
+    from nsbox.host import HostReport, probe
 
 __all__ = [
     "Box",
@@ -63,7 +63,7 @@ __all__ = [
     "unpin",
 ]
 
-_LAZY = {"HostReport": "nsbox.probe", "probe": "nsbox.probe"}
+_LAZY = {"HostReport": "nsbox.host", "probe": "nsbox.host"}
 """Names whose modules load when first used, so that importing the package stays cheap."""
 
 

@@ -44,7 +44,7 @@ def _too_old(step: Step) -> str:
 
 def _user_namespaces(step: Step) -> str | None:
     """Say what keeps this caller from a user namespace, as `nsbox.probe` finds it."""
-    from nsbox.probe import probe  # noqa: PLC0415 - only a failure pays for looking
+    from nsbox.host import probe  # noqa: PLC0415 - only a failure pays for looking
 
     finding = probe().user_namespaces
     if finding.ok:
@@ -65,7 +65,7 @@ def _clone(step: Step) -> str | None:
 
 def _kind_of_namespace(lack: str) -> str | None:
     """Say which kind of namespace this host lacks, or forbids, as `nsbox.probe` finds it."""
-    from nsbox.probe import probe  # noqa: PLC0415 - only a failure pays for looking
+    from nsbox.host import probe  # noqa: PLC0415 - only a failure pays for looking
 
     for finding in probe().namespaces.values():
         if finding.detail == lack:

@@ -9,7 +9,7 @@ import hypothesis
 import pytest
 
 from nsbox.constants import Capability
-from nsbox.probe.host import Host
+from nsbox.host.host import Host
 
 # No deadline: a busy machine is no failure. No database: the tests may not be able to write here.
 hypothesis.settings.register_profile("nsbox", deadline=None, database=None, print_blob=True)

@@ -9,9 +9,9 @@ from nsbox import _native
 from nsbox._native.operations import Operation
 from nsbox.constants import AtFlag, CloneFlag, ConfigCommand
 from nsbox.hints import OLDEST_KERNEL, hint
+from nsbox.host.report import report
+from nsbox.host.system_calls import SINCE
 from nsbox.plan import Slot, Step
-from nsbox.probe.report import report
-from nsbox.probe.system_calls import SINCE
 
 USER = Step(Operation.CLONE3, (CloneFlag.CLONE_NEWUSER | CloneFlag.CLONE_NEWNS,))
 PRIVILEGED = Step(Operation.CLONE3, (CloneFlag.CLONE_NEWNS,))
@@ -52,7 +52,7 @@ def on_host(make_host, monkeypatch):
 
     def look_at(files=None):
         found = report(make_host(files))
-        monkeypatch.setattr("nsbox.probe.probe", lambda: found)
+        monkeypatch.setattr("nsbox.host.probe", lambda: found)
 
     return look_at
 

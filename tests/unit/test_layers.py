@@ -16,7 +16,7 @@ SOURCE = Path(nsbox.__file__).parent
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors", "constants", "fields frozen", "sizes", "pipes", "usage", "_native"),
     ("procfs",),
-    ("probe", "caller"),
+    ("host", "caller"),
     ("plan hints perform",),
     ("namespace", "rootfs", "security", "cgroup"),
     ("process complete",),
@@ -27,7 +27,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
 # Imports inside functions, by (module, imported): each pays for itself only when it is needed.
 LATE = {
     ("__init__", "importlib"): "names that load when first used",
-    ("hints", "nsbox.probe"): "only a failure pays for looking at the host",
+    ("hints", "nsbox.host"): "only a failure pays for looking at the host",
 }
 
 SHIM = "nsbox._native._shim"
