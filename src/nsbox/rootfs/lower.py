@@ -46,13 +46,7 @@ def _mount_points(rootfs: RootFS, tree: Tree, all_mounts: list[Mount]) -> list[M
     """
     if not rootfs.readonly:
         return []
-    in_tree: list[Mount] = []
-    for number, mount in enumerate(all_mounts):
-        earlier = (other.target for other in all_mounts[:number])
-        if not any(mount.target.startswith(f"{target}/") for target in earlier):
-            tree.mount_point(mount.target, folder=_mounts_a_folder(mount))
-            in_tree.append(mount)
-    return in_tree
+    return [m for m in all_mounts if tree.mount_point(m.target, folder=_mounts_a_folder(m))]
 
 
 def _mounts_a_folder(mount: Mount) -> bool:
