@@ -27,12 +27,12 @@ from nsbox.pipes import DEVNULL, PIPE, STDOUT
 from nsbox.plan import Plan, Step
 from nsbox.process import Process
 from nsbox.rootfs import Mount, RootFS
-from nsbox.run import popen, run
+from nsbox.running import popen, run
 from nsbox.spec import BoxSpec
 from nsbox.usage import CompletedProcess, Usage
 
 if TYPE_CHECKING:
-    from nsbox.probe import HostReport, probe
+    from nsbox.host import HostReport, probe
 
 __all__ = [
     "Box",
@@ -64,7 +64,7 @@ __all__ = [
     "unpin",
 ]
 
-_LAZY = {"HostReport": "nsbox.probe", "probe": "nsbox.probe"}
+_LAZY = {"HostReport": "nsbox.host", "probe": "nsbox.host"}
 """Names whose modules load when first used, so that importing the package stays cheap."""
 
 

@@ -11,6 +11,7 @@ import attrs
 
 from nsbox import lower
 from nsbox.caller import Caller
+from nsbox.fields import frozen_map, is_kernel_text
 from nsbox.lower import Lowered
 from nsbox.namespace.joining import opened
 from nsbox.options import Options
@@ -79,10 +80,10 @@ def arguments(args: Args) -> tuple[StrOrBytesPath, ...]:
 
 def check_environment(field: str, value: Mapping[Any, Any]) -> None:
     """Refuse what no environment can hold, naming the field. See environ(7)."""
-    for name, content in value.items():
+    for name, content in frozen_map(value, field).items():
         if not isinstance(name, str) or not isinstance(content, str):
             raise ValueError(f"{field}: maps str to str, not {name!r} to {content!r}")
-        if not name or "=" in name or "\0" in name + content:
+        if not name or "=" in name or not is_kernel_text(name + content):
             raise ValueError(f"{field}: no such variable can be: {name!r}={content!r}")
 
 

@@ -23,6 +23,9 @@ OLDEST_KERNEL = {
 }
 """The first Linux that has a system call."""
 
+RESOLVED_BY = dict.fromkeys(("mkdirat", "openat", "symlinkat"), "openat2")
+"""Old calls on a path that a younger one resolves first, so that no link leads out of the root."""
+
 
 def hint(step: Step, number: int) -> str | None:
     """Return what would help with a step that failed with an errno, or None."""
@@ -33,14 +36,15 @@ def hint(step: Step, number: int) -> str | None:
 
 
 def _too_old(step: Step) -> str:
-    version = OLDEST_KERNEL.get(step.name)
+    call = RESOLVED_BY.get(step.name, step.name)
+    version = OLDEST_KERNEL.get(call)
     need = f"it came with Linux {version}" if version else "it is not configured"
-    return f"hint: this kernel has no {step.name} ({need}), or a seccomp filter hides it"
+    return f"hint: this kernel has no {call} ({need}), or a seccomp filter hides it"
 
 
 def _user_namespaces(step: Step) -> str | None:
     """Say what keeps this caller from a user namespace, as `nsbox.probe` finds it."""
-    from nsbox.probe import probe  # noqa: PLC0415 - only a failure pays for looking
+    from nsbox.host import probe  # noqa: PLC0415 - only a failure pays for looking
 
     finding = probe().user_namespaces
     if finding.ok:
@@ -49,13 +53,34 @@ def _user_namespaces(step: Step) -> str | None:
 
 
 def _clone(step: Step) -> str | None:
-    flags = step.arguments[0]
+    flags = step.arguments[0] if step.arguments else 0
     assert isinstance(flags, int)
     if not flags & CloneFlag.CLONE_NEWUSER:
         return "hint: new namespaces need CAP_SYS_ADMIN, or a user namespace of their own"
     return _user_namespaces(step) or (
         "hint: this host lets this caller make no user namespace; a container's seccomp filter "
         "or a security module may be the reason: see nsbox.probe()"
+    )
+
+
+def _kind_of_namespace(lack: str) -> str | None:
+    """Say which kind of namespace this host lacks, or forbids, as `nsbox.probe` finds it."""
+    from nsbox.host import probe  # noqa: PLC0415 - only a failure pays for looking
+
+    for finding in probe().namespaces.values():
+        if finding.detail == lack:
+            return f"hint: {finding.reason}; {finding.remedy}"
+    return None
+
+
+def _missing_kind(step: Step) -> str | None:
+    return _kind_of_namespace("missing")
+
+
+def _limit(step: Step) -> str:
+    return _kind_of_namespace("forbidden") or (
+        "hint: there are as many namespaces as the limits in /proc/sys/user allow this user, or "
+        "they are nested as deep as the kernel allows (32)"
     )
 
 
@@ -111,8 +136,9 @@ def _mount_denied(step: Step) -> str | None:
 _TABLE: dict[tuple[str, int], Callable[[Step], str | None]] = {
     (Operation.CLONE3.syscall, errno.EPERM): _clone,
     (Operation.CLONE3.syscall, errno.EACCES): _clone,
-    (Operation.CLONE3.syscall, errno.ENOSPC): _clone,
-    (Operation.CLONE3.syscall, errno.EUSERS): _clone,
+    (Operation.CLONE3.syscall, errno.EINVAL): _missing_kind,
+    (Operation.CLONE3.syscall, errno.ENOSPC): _limit,
+    (Operation.CLONE3.syscall, errno.EUSERS): _limit,
     (Operation.WRITE.syscall, errno.EPERM): _id_map,
     (Operation.WRITE.syscall, errno.EACCES): _id_map,
     (Operation.OPEN_TREE.syscall, errno.ENOENT): _missing_source,

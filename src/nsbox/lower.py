@@ -52,12 +52,16 @@ class Lowered:
         """Return the plan for the box of this number."""
         if not self.groups:
             return self.encoded
-        data = self.encoded.data.replace(cgroups.NUMBER.encode(), _digits(number).encode())
+        # Whole names of groups only: a file of the caller's may have the placeholder in it.
+        data = self.encoded.data
+        for folder, named in zip(self.groups, self.folders(number), strict=True):
+            data = data.replace(_bytes(folder), _bytes(named))
         return self.encoded._replace(data=data)
 
     def folders(self, number: int) -> tuple[str, ...]:
         """Return the folders of the groups of the box of this number."""
-        return tuple(folder.replace(cgroups.NUMBER, _digits(number)) for folder in self.groups)
+        digits = f"{number:0{len(cgroups.NUMBER)}}"
+        return tuple(folder.removesuffix(cgroups.NUMBER) + digits for folder in self.groups)
 
     def check_sources(self, box: str | None) -> None:
         """Look for what the caller wants to be shown, before anything is made."""
@@ -78,8 +82,8 @@ class Lowered:
         return StepError.of(step, errno, index, box=box, hint=hints.hint(step, errno))
 
 
-def _digits(number: int) -> str:
-    return f"{number:0{len(cgroups.NUMBER)}}"
+def _bytes(folder: str) -> bytes:
+    return folder.encode(errors="surrogateescape")
 
 
 def plan(spec: "BoxSpec", args: Sequence[StrOrBytesPath]) -> Plan:

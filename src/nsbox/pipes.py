@@ -1,5 +1,6 @@
 """Standard input, output and error between a caller and a box."""
 
+import codecs
 import contextlib
 import io
 import os
@@ -29,10 +30,18 @@ Stream = int | HasFileno | None
 
 @attrs.frozen
 class Text:
-    """How the bytes of a pipe are read as text; see `io.TextIOWrapper`."""
+    """How the bytes of a pipe are read as text; see `io.TextIOWrapper`.
+
+    Raises `LookupError` for an encoding or an error handler that there is not: here, because the
+    pipes are only made into files once the box runs.
+    """
 
     encoding: str | None = None
     errors: str | None = None
+
+    def __attrs_post_init__(self) -> None:
+        io.TextIOWrapper(io.BytesIO(), encoding=self.encoding).close()
+        codecs.lookup_error(self.errors or "strict")
 
 
 @attrs.define
@@ -114,11 +123,13 @@ class Exchange:
 
     def __init__(self, stdin: Any, outputs: list[Any], data: Any) -> None:
         self._stdin = stdin
-        self._left = memoryview(_encoded(stdin, data) if data else b"")
-        self._open = list(outputs)
+        self._left = memoryview(_encoded(stdin, data) if data and stdin is not None else b"")
+        self._open = [stream for stream in outputs if not stream.closed]
         self._collected = {stream: bytearray() for stream in outputs}
         if stdin is not None:
             if self._left:
+                with contextlib.suppress(BrokenPipeError):
+                    stdin.flush()  # what the caller has written so far
                 os.set_blocking(stdin.fileno(), False)
             else:
                 self._close_stdin()

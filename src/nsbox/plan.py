@@ -2,6 +2,7 @@
 
 import enum
 import functools
+import re
 import struct
 from collections.abc import Iterator, Sequence
 from typing import overload
@@ -74,10 +75,10 @@ class Step:
         return None
 
     def __str__(self) -> str:
-        text = self.operation.template
-        for (operand, kind), value in zip(self.operation.operands, self.arguments, strict=True):
-            text = text.replace(f"{{{operand}:{kind}}}", _shown(operand, kind, value), 1)
-        return text
+        # In one pass, for a value may itself look like an operand.
+        operands = zip(self.operation.operands, self.arguments, strict=True)
+        shown = [_shown(operand, kind, value) for (operand, kind), value in operands]
+        return _BRACES.sub(lambda _: shown.pop(0), self.operation.template)
 
 
 @attrs.frozen(repr=False)
@@ -109,6 +110,7 @@ class Plan(Sequence[Step]):
 SHOWN_BYTES = 60
 """How much of a file's contents a printed plan shows."""
 
+_BRACES = re.compile(r"\{[^}]*\}")
 _STEP = struct.Struct("=7q")
 _NO_OPERANDS = (0,) * 6
 
@@ -122,11 +124,18 @@ def encode(steps: Sequence[Step]) -> Encoded:
         words: list[int] = []
         for (_, kind), value in zip(step.operation.operands, step.arguments, strict=True):
             if isinstance(value, int):
-                words.append(value - (1 << 64) if value >= 1 << 63 else value)
+                words.append(_word(value))
             elif kind != "shown":
                 words.extend(place(kind, value))
         records += _STEP.pack(step.operation.code, *words, *_NO_OPERANDS[len(words) :])
     return Encoded(bytes(records), bytes(data), len(steps))
+
+
+def _word(value: int) -> int:
+    """Return the signed word with the bits of a number; refuse one that would lose some."""
+    if not -(1 << 63) <= value < 1 << 64:
+        raise ValueError(f"a number of 64 bits, not {value}")
+    return value - (1 << 64) if value >= 1 << 63 else value
 
 
 def _place(
@@ -146,8 +155,8 @@ def _place(
 def _shown(operand: str, kind: str, value: Operand) -> str:
     if kind in ("slot", "into"):
         return "AT_FDCWD" if value == AT_FDCWD else Slot(value).name.lower()  # type: ignore[arg-type]
-    if isinstance(value, enum.Flag):
-        return "|".join(str(flag.name) for flag in value) or "0"
+    if isinstance(value, enum.IntFlag):
+        return _shown_flags(value)
     if isinstance(value, enum.Enum):
         return value.name
     if isinstance(value, int):
@@ -158,8 +167,15 @@ def _shown(operand: str, kind: str, value: Operand) -> str:
         return str(memoryview(value[: len(value) // 4 * 4]).cast("I").tolist())
     if isinstance(value, bytes):
         more = "..." if len(value) > SHOWN_BYTES else ""
-        return _quoted(value[:SHOWN_BYTES].decode(errors="backslashreplace")) + more
+        return _quoted(value[:SHOWN_BYTES].decode("latin-1")) + more  # byte by byte
     return _quoted(value)
+
+
+def _shown_flags(value: enum.IntFlag) -> str:
+    """Name each flag; bits that have no name here are shown as a number."""
+    names = [str(flag.name) for flag in value]
+    rest = int(value) & ~sum(value)
+    return "|".join([*names, *([hex(rest)] if rest else [])]) or "0"
 
 
 def _quoted(text: str) -> str:

@@ -3,7 +3,7 @@
 import re
 
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
-_SIZE = re.compile(r"(\d+)\s*([KMGT]?)(?:i?B)?", re.IGNORECASE | re.ASCII)
+_SIZE = re.compile(r"(\d{1,19})\s*(?:([KMGT])(?:i?B)?|B)?", re.IGNORECASE | re.ASCII)
 MAX_SIZE = (1 << 63) - 1
 
 
@@ -14,7 +14,7 @@ def size_in_bytes(value: int | str, field: str) -> int:
     """
     size = value if type(value) is int else None
     if isinstance(value, str) and (found := _SIZE.fullmatch(value.strip())):
-        size = int(found[1]) * _UNITS[found[2].upper()]
+        size = int(found[1]) * _UNITS[(found[2] or "").upper()]
     if size is None or not 0 < size <= MAX_SIZE:
         raise ValueError(f"{field}: bytes above 0, or text such as '64M' or '1G', not {value!r}")
     return size

@@ -11,9 +11,10 @@ from nsbox import lower
 from nsbox.box import Box
 from nsbox.cgroup import Resources
 from nsbox.commands import arguments, check_environment
+from nsbox.fields import frozen_map, instance_of, is_kernel_text
 from nsbox.frozen import FrozenMap
-from nsbox.namespace import ISOLATED, Choice, Choices, IDMap, NamespaceType
-from nsbox.namespace.choices import check_choices, choices
+from nsbox.namespace import ISOLATED, Choice, IDMap, NamespaceType
+from nsbox.namespace.choices import Choices, check_choices, choices
 from nsbox.options import Options, check_umask, group_id, user_id
 from nsbox.pipes import StrOrBytesPath
 from nsbox.plan import Plan
@@ -34,18 +35,27 @@ HOST_NAME_MAX = 64
 def _host_name(_: Any, attribute: "attrs.Attribute[str | None]", value: str | None) -> None:
     if value is None:
         return
-    if not isinstance(value, str) or "\0" in value or not 0 < len(value.encode()) <= HOST_NAME_MAX:
+    size = len(value.encode(errors="surrogateescape")) if is_kernel_text(value) else 0
+    if not 0 < size <= HOST_NAME_MAX:
         raise ValueError(
             f"{attribute.name}: 1 to {HOST_NAME_MAX} bytes without null bytes, not {value!r}"
         )
+
+
+def _variables(value: Mapping[str, str]) -> FrozenMap[str, str]:
+    return frozen_map(value, "env")
 
 
 def _environment(_: Any, attribute: "attrs.Attribute[Any]", value: Mapping[Any, Any]) -> None:
     check_environment(attribute.name, value)
 
 
+def _fspath(value: Any) -> Any:
+    return os.fspath(value) if isinstance(value, os.PathLike) else value
+
+
 def _absolute(_: Any, attribute: "attrs.Attribute[str]", value: Any) -> None:
-    if not isinstance(value, str) or not PurePosixPath(value).is_absolute() or "\0" in value:
+    if not is_kernel_text(value) or not PurePosixPath(value).is_absolute():
         raise ValueError(f"{attribute.name}: an absolute path in the box, not {value!r}")
 
 
@@ -75,22 +85,18 @@ class BoxSpec:
     """
 
     hostname: str | None = attrs.field(default=None, validator=_host_name)
-    rootfs: RootFS = attrs.field(
-        default=RootFS.system(), validator=attrs.validators.instance_of(RootFS)
-    )
+    rootfs: RootFS = attrs.field(default=RootFS.system(), validator=instance_of(RootFS))
     namespaces: Choices = attrs.field(default=ISOLATED, converter=choices, validator=check_choices)
-    id_map: IDMap = attrs.field(default=IDMap(), validator=attrs.validators.instance_of(IDMap))
-    resources: Resources = attrs.field(
-        default=Resources(), validator=attrs.validators.instance_of(Resources)
-    )
+    id_map: IDMap = attrs.field(default=IDMap(), validator=instance_of(IDMap))
+    resources: Resources = attrs.field(default=Resources(), validator=instance_of(Resources))
     env: FrozenMap[str, str] = attrs.field(
-        default=ENVIRONMENT, converter=FrozenMap, validator=_environment
+        default=ENVIRONMENT, converter=_variables, validator=_environment
     )
-    cwd: str = attrs.field(default="/", converter=os.fspath, validator=_absolute)
+    cwd: str = attrs.field(default="/", converter=_fspath, validator=_absolute)
     user: int | None = attrs.field(default=None, converter=user_id)
     group: int | None = attrs.field(default=None, converter=group_id)
     umask: int = attrs.field(default=0o022, validator=check_umask)
-    init: bool = attrs.field(default=True, validator=attrs.validators.instance_of(bool))
+    init: bool = attrs.field(default=True, validator=instance_of(bool))
 
     def __attrs_post_init__(self) -> None:
         """Refuse what would change the host, its mounts or its name, and what cannot be had."""

@@ -13,6 +13,7 @@ import pytest
 
 import nsbox
 from nsbox import BoxSpec, Choice, NamespaceType, Process
+from nsbox.namespace.choices import Choices
 
 PR_GET_DUMPABLE = 3
 SPECS = [pytest.param(BoxSpec(), id="init"), pytest.param(BoxSpec(init=False), id="no-init")]
@@ -227,7 +228,7 @@ def test_a_box_dies_with_its_owner_though_a_fork_of_it_lives_on() -> None:
     ],
     ids=["own-pids", "host-pids"],
 )
-def test_a_timeout_ends_the_whole_tree(namespaces: nsbox.namespace.Choices) -> None:
+def test_a_timeout_ends_the_whole_tree(namespaces: Choices) -> None:
     seconds = 100000 + os.getpid()
     script = (
         f"(setsid sleep {seconds} & sleep {seconds} &) & setsid sh -c 'sleep {seconds} & wait' & "

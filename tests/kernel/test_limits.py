@@ -3,7 +3,7 @@
 import pytest
 
 import nsbox
-from nsbox import BoxSpec, Resources
+from nsbox import BoxSpec, Mount, Resources, RootFS
 
 pytestmark = pytest.mark.usefixtures("writable_cgroups")
 
@@ -38,6 +38,14 @@ def test_cpu_time_is_limited() -> None:
     script = ["sh", "-c", "i=0; while [ $i -lt 300000 ]; do i=$((i+1)); done"]
     done = nsbox.run(script, BoxSpec(resources=Resources(cpu_max=0.25)))
     assert done.usage.cpu_seconds < 0.4 * done.usage.wall_seconds
+
+
+def test_what_a_box_is_given_is_not_taken_for_the_name_of_its_group() -> None:
+    text = "########\n# Settings #\n########\n"
+    rootfs = RootFS.system().with_mounts(Mount.file("/etc/settings", text))
+    spec = BoxSpec(rootfs=rootfs, resources=Resources(pids_max=5))
+    done = nsbox.run(["cat", "/etc/settings"], spec, capture_output=True, text=True, check=True)
+    assert done.stdout == text
 
 
 def test_the_groups_are_gone_after_a_failure_too() -> None:

@@ -73,6 +73,22 @@ def test_a_writable_directory_keeps_what_the_box_writes(tree: Path) -> None:
     assert (tree / "srv/new").read_text() == "kept\n"
 
 
+def test_a_mount_inside_of_another_may_be_named_by_a_link(tree: Path) -> None:
+    (tree / "var").mkdir()
+    (tree / "var/run").symlink_to("/run")
+    rootfs = RootFS.directory(tree, readonly=True).with_mounts(
+        Mount.tmpfs("/run"), Mount.file("/var/run/app/state", "by another name\n")
+    )
+    assert sh("cat /run/app/state", rootfs).stdout == "by another name\n"
+
+
+def test_a_file_where_there_was_none_can_be_replaced(tree: Path) -> None:
+    rootfs = RootFS.directory(tree, readonly=True).with_mounts(
+        Mount.file("/etc/motd", "first\n"), Mount.file("/etc/motd", "second\n")
+    )
+    assert sh("cat /etc/motd", rootfs).stdout == "second\n"
+
+
 def test_mounts_come_in_order_later_over_earlier(tree: Path, tmp_path: Path) -> None:
     for name in ("one", "two"):
         (tmp_path / name).mkdir()

@@ -91,6 +91,12 @@ def test_text_is_decoded_with_universal_newlines(run: Any) -> None:
     assert done.stdout == "\ufffd"
 
 
+def test_an_encoding_that_there_is_not_is_refused_and_nothing_stays_open() -> None:
+    """Here subprocess raises as well, but leaves its pipes to the garbage collector."""
+    with pytest.raises(LookupError):
+        nsbox.run(["true"], capture_output=True, encoding="no-such-encoding")
+
+
 def test_bytes_are_refused_where_text_is_expected(run: Any) -> None:
     with pytest.raises((TypeError, AttributeError)):
         run(["cat"], input=b"bytes", capture_output=True, text=True)

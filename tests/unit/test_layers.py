@@ -14,21 +14,21 @@ SOURCE = Path(nsbox.__file__).parent
 # Lowest first. What stands together in a string is one unit and may import within itself; units of
 # one layer do not know of each other.
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("errors", "constants", "frozen", "sizes", "pipes", "usage", "_native"),
+    ("errors", "constants", "fields frozen", "sizes", "pipes", "usage", "_native"),
     ("procfs",),
-    ("probe", "caller"),
+    ("host", "caller"),
     ("plan hints perform",),
     ("namespace", "rootfs", "security", "cgroup"),
     ("terminal", "options"),
     ("process complete",),
-    ("box commands lower parameters run spec",),
+    ("box commands lower parameters running spec",),
     ("__init__ __main__",),
 )
 
 # Imports inside functions, by (module, imported): each pays for itself only when it is needed.
 LATE = {
     ("__init__", "importlib"): "names that load when first used",
-    ("hints", "nsbox.probe"): "only a failure pays for looking at the host",
+    ("hints", "nsbox.host"): "only a failure pays for looking at the host",
 }
 
 SHIM = "nsbox._native._shim"

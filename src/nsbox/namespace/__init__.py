@@ -1,6 +1,6 @@
 """Namespaces: what a process sees as its machine. See namespaces(7)."""
 
-from nsbox.namespace.choices import ISOLATED, Choice, Choices
+from nsbox.namespace.choices import ISOLATED, Choice
 from nsbox.namespace.handle import Namespace, namespaces
 from nsbox.namespace.idmap import IDMap
 from nsbox.namespace.pinned import unpin
@@ -9,7 +9,6 @@ from nsbox.namespace.types import NamespaceType
 __all__ = [
     "ISOLATED",
     "Choice",
-    "Choices",
     "IDMap",
     "Namespace",
     "NamespaceType",

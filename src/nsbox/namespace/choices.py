@@ -7,6 +7,7 @@ from typing import Any, TypeAlias
 
 import attrs
 
+from nsbox.fields import frozen_map, is_kernel_text
 from nsbox.frozen import FrozenMap
 from nsbox.namespace.handle import Namespace
 from nsbox.namespace.types import NamespaceType
@@ -52,7 +53,7 @@ def choices(value: Mapping[NamespaceType, Any]) -> Choices:
     return FrozenMap(
         {
             kind: os.fspath(chosen) if isinstance(chosen, os.PathLike) else chosen
-            for kind, chosen in value.items()
+            for kind, chosen in frozen_map(value, "namespaces").items()
         }
     )
 
@@ -70,5 +71,7 @@ def check_choices(_: Any, attribute: "attrs.Attribute[Choices]", value: Mapping[
                 f"{attribute.name}: {chosen!r} is a {chosen.type.proc_name} namespace, "
                 f"and cannot be the box's {kind.proc_name}"
             )
-        if isinstance(chosen, str) and (not chosen or "\0" in chosen):
-            raise ValueError(f"{attribute.name}: no path of a namespace: {chosen!r}")
+        if isinstance(chosen, str) and not ("/" in chosen and is_kernel_text(chosen)):
+            raise ValueError(
+                f"{attribute.name}: the path of a namespace has a slash in it, unlike {chosen!r}"
+            )

@@ -6,6 +6,7 @@ from typing import Any
 
 import attrs
 
+from nsbox.fields import instance_of
 from nsbox.procfs import IDMapLine
 
 MAX_ID = 2**32 - 2
@@ -66,9 +67,7 @@ class IDMap:
     gids: tuple[IDMapLine, ...] = attrs.field(
         converter=_lines, validator=check_lines, default=(), kw_only=True
     )
-    subids: bool = attrs.field(
-        validator=attrs.validators.instance_of(bool), default=False, kw_only=True
-    )
+    subids: bool = attrs.field(validator=instance_of(bool), default=False, kw_only=True)
 
     def __attrs_post_init__(self) -> None:
         """Refuse half a map, and an id that the ranges leave out."""

@@ -10,7 +10,7 @@ from nsbox.rootfs import mounts
 from nsbox.rootfs.mount import BindMount, FileMount, Mount
 from nsbox.rootfs.root import RootFS
 from nsbox.rootfs.system import system_tree
-from nsbox.rootfs.tree import Bind, Tree, clone_tree, is_host_folder, point
+from nsbox.rootfs.tree import Bind, Folder, Tree, clone_tree, is_host_folder, point
 
 STANDARD_MOUNTS: tuple[Mount, ...] = (Mount.proc(), Mount.dev(), Mount.tmpfs("/tmp"))
 
@@ -44,15 +44,14 @@ def _mount_points(rootfs: RootFS, tree: Tree, all_mounts: list[Mount]) -> list[M
     The others get their mount points as they are mounted: inside an earlier mount, or in a root
     that may be written to.
     """
-    if not rootfs.readonly:
+    if not rootfs.readonly or not _is_there(tree.root):
         return []
-    in_tree: list[Mount] = []
-    for number, mount in enumerate(all_mounts):
-        earlier = (other.target for other in all_mounts[:number])
-        if not any(mount.target.startswith(f"{target}/") for target in earlier):
-            tree.mount_point(mount.target, folder=_mounts_a_folder(mount))
-            in_tree.append(mount)
-    return in_tree
+    return [m for m in all_mounts if tree.mount_point(m.target, folder=_mounts_a_folder(m))]
+
+
+def _is_there(root: Folder | Bind) -> bool:
+    """Whether there is a root to look at; if not, the step that takes it will fail and say so."""
+    return isinstance(root, Folder) or os.path.isdir(root.source)
 
 
 def _mounts_a_folder(mount: Mount) -> bool:

@@ -1,32 +1,24 @@
 """Mounts, as values: what is mounted where in a box."""
 
-import os
 from pathlib import PurePosixPath
 from typing import Any
 
 import attrs
 
+from nsbox.fields import StrPath, instance_of, text_path
 from nsbox.sizes import size_in_bytes
-
-StrPath = str | os.PathLike[str]
-
-
-def text_path(value: StrPath) -> str:
-    """Accept a str or a path object; refuse what no path can be."""
-    if not isinstance(value, str | os.PathLike):
-        raise ValueError(f"a path is a str or an os.PathLike, not {value!r}")
-    path = os.fspath(value)
-    if not isinstance(path, str) or not path or "\0" in path:
-        raise ValueError(f"a path is a non-empty str without null bytes, not {value!r}")
-    return path
 
 
 def _target(value: StrPath) -> str:
     """Normalize a place in the box: absolute, without "." and "..", not the root itself."""
-    path = PurePosixPath(text_path(value))
+    path = PurePosixPath(text_path(value, "target"))
     if not path.is_absolute() or ".." in path.parts or len(path.parts) == 1:
         raise ValueError(f"target: an absolute path below /, without '..', not {str(value)!r}")
     return "/" + "/".join(path.parts[1:])
+
+
+def _source(value: StrPath) -> str:
+    return text_path(value, "source")
 
 
 def _optional_size(value: int | str | None) -> int | None:
@@ -93,10 +85,10 @@ class Mount:
 class BindMount(Mount):
     """See `Mount.bind`."""
 
-    source: str = attrs.field(converter=text_path, kw_only=True)
-    readonly: bool = attrs.field(default=False, kw_only=True)
-    recursive: bool = attrs.field(default=True, kw_only=True)
-    noexec: bool = attrs.field(default=False, kw_only=True)
+    source: str = attrs.field(converter=_source, kw_only=True)
+    readonly: bool = attrs.field(default=False, validator=instance_of(bool), kw_only=True)
+    recursive: bool = attrs.field(default=True, validator=instance_of(bool), kw_only=True)
+    noexec: bool = attrs.field(default=False, validator=instance_of(bool), kw_only=True)
 
 
 @attrs.frozen
@@ -105,7 +97,7 @@ class TmpfsMount(Mount):
 
     size: int | None = attrs.field(default=None, converter=_optional_size, kw_only=True)
     mode: int = attrs.field(default=0o1777, validator=check_mode, kw_only=True)
-    noexec: bool = attrs.field(default=False, kw_only=True)
+    noexec: bool = attrs.field(default=False, validator=instance_of(bool), kw_only=True)
 
 
 @attrs.frozen
@@ -119,9 +111,12 @@ class DevMount(Mount):
 
 
 def _content(value: str | bytes) -> bytes:
-    if not isinstance(value, str | bytes):
-        raise ValueError(f"content: str or bytes, not {value!r}")
-    return value.encode() if isinstance(value, str) else value
+    if isinstance(value, bytes):
+        return value
+    try:
+        return value.encode()
+    except (AttributeError, UnicodeEncodeError):
+        raise ValueError(f"content: bytes, or str that UTF-8 can write, not {value!r}") from None
 
 
 @attrs.frozen

@@ -66,7 +66,7 @@ def _entry(path: str) -> "Node | None":
     """Show a host's entry: a link within its own folder or into ``/usr`` as a link, else bound."""
     try:
         target = os.readlink(path)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError:
         return Bind(path)

@@ -16,7 +16,10 @@ from nsbox._native.operations import Operation
 from nsbox.constants import AtFlag
 from nsbox.plan import Slot, Step
 
-Node: TypeAlias = "Folder | Bind | Link"
+Node: TypeAlias = "Folder | Bind | Link | EmptyFile"
+
+MAX_LINKS = 40
+"""How many links the kernel follows in one path: path_resolution(7)."""
 
 
 @attrs.frozen
@@ -31,6 +34,11 @@ class Link:
     """A symbolic link."""
 
     target: str
+
+
+@attrs.frozen
+class EmptyFile:
+    """A file in memory without contents, to be mounted upon."""
 
 
 @attrs.define
@@ -56,43 +64,57 @@ class Tree:
     """A root in the making; `mount_point` makes room, `steps` lowers it."""
 
     root: Folder | Bind
+    mounted: set[tuple[str, ...]] = attrs.field(factory=set)
 
-    def mount_point(self, target: str, *, folder: bool) -> None:
+    def mount_point(self, target: str, *, folder: bool) -> bool:
         """Make sure that there is a folder (or a file) at `target`, without touching the host.
 
+        False where the target lies beneath an earlier one: what is mounted there by then decides.
         Raises `ValueError` where something of the other sort, or a loop of links, is in the way.
         """
         parts = self._resolve(target)
-        node: Node | None = self.root
+        if parts is None:
+            return False
+        if not parts:
+            raise ValueError(f"target {target!r}: is the root itself")
+        node: Node = self.root
         for depth, name in enumerate(parts):
-            assert node is not None
-            node = _child(node, name)
-            if node is None:
+            if not _is_folder(node):
+                raise ValueError(f"target {target!r}: /{'/'.join(parts[:depth])} is not a folder")
+            below = _child(node, name)
+            if below is None:
                 self._open_up(parts[:depth]).put("/".join(parts[depth:]), _empty(folder=folder))
-                return
-        if _is_folder(node) != folder:
-            raise ValueError(
-                f"target {target!r}: is {'not ' if folder else ''}a folder in the root"
-            )
+                break
+            node = below
+        else:
+            if _is_folder(node) != folder:
+                sort = "not a folder" if folder else "a folder"
+                raise ValueError(f"target {target!r}: is {sort} in the root")
+        self.mounted.add(tuple(parts))
+        return True
 
-    def _resolve(self, target: str) -> list[str]:
-        """Follow the links of the tree as a process would whose / it is."""
+    def _resolve(self, target: str) -> list[str] | None:
+        """Follow the links of the tree as a process would whose / it is; None beneath a mount."""
         done: list[str] = []
-        left = target.strip("/").split("/")
-        for _ in range(40 + target.count("/") * 40):
-            if not left:
-                return done
+        left = target.split("/")
+        links = 0
+        while left:
             name = left.pop(0)
             if name == "..":
                 done = done[:-1]
             elif name not in ("", "."):
+                if tuple(done) in self.mounted:
+                    return None
                 node = self._at([*done, name])
                 if isinstance(node, Link):
+                    links += 1
                     left = node.target.split("/") + left
                     done = [] if node.target.startswith("/") else done
                 else:
                     done.append(name)
-        raise ValueError(f"target {target!r}: too many symbolic links in the root")
+            if links > MAX_LINKS:
+                raise ValueError(f"target {target!r}: too many symbolic links in the root")
+        return done
 
     def _at(self, parts: list[str]) -> "Node | None":
         node: Node | None = self.root
@@ -122,7 +144,7 @@ class Tree:
 def _child(node: Node, name: str) -> "Node | None":
     if isinstance(node, Folder):
         return node.children.get(name)
-    if isinstance(node, Link):
+    if not isinstance(node, Bind):
         return None
     path = os.path.join(node.source, name)
     try:
@@ -147,15 +169,11 @@ def _listing(bind: Bind) -> Folder:
     return folder
 
 
-def _empty(*, folder: bool) -> Folder | Bind:
-    return Folder() if folder else EMPTY_FILE
+def _empty(*, folder: bool) -> Folder | EmptyFile:
+    return Folder() if folder else EmptyFile()
 
 
-EMPTY_FILE = Bind("")
-"""A file without contents, to be mounted upon."""
-
-
-def _is_folder(node: "Node | None") -> bool:
+def _is_folder(node: Node) -> bool:
     return isinstance(node, Folder) or (isinstance(node, Bind) and is_host_folder(node.source))
 
 
@@ -172,7 +190,7 @@ def _folder_steps(folder: Folder, path: str) -> Iterator[Step]:
             yield from _folder_steps(node, place)
         elif isinstance(node, Link):
             yield Step(Operation.SYMLINKAT, (node.target, Slot.ROOT, place))
-        elif node is EMPTY_FILE:
+        elif isinstance(node, EmptyFile):
             yield Step(Operation.OPENAT, (Slot.ROOT, place, 0o644, b""))
         else:
             yield point(place, folder=is_host_folder(node.source))

@@ -4,8 +4,8 @@ import errno
 
 import attrs
 
-from nsbox.probe.finding import Finding, Obstacle
-from nsbox.probe.host import Host
+from nsbox.host.finding import Finding, Obstacle
+from nsbox.host.host import Host
 
 SINCE = {
     "clone3": (5, 3),

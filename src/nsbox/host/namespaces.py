@@ -2,8 +2,8 @@
 
 from nsbox.constants import Capability
 from nsbox.frozen import FrozenMap
-from nsbox.probe.finding import Finding, Obstacle
-from nsbox.probe.host import Host
+from nsbox.host.finding import Finding, Obstacle
+from nsbox.host.host import Host
 from nsbox.procfs import parse_mountinfo
 
 KERNEL_OPTIONS = {

@@ -1,8 +1,8 @@
 """Whether overlay file systems can be mounted."""
 
 from nsbox.constants import Capability
-from nsbox.probe.finding import Finding, Obstacle
-from nsbox.probe.host import Host
+from nsbox.host.finding import Finding, Obstacle
+from nsbox.host.host import Host
 from nsbox.procfs import parse_filesystems
 
 _IN_USER_NAMESPACE = (5, 11)

@@ -5,8 +5,8 @@ import stat
 from pathlib import Path
 
 from nsbox.constants import Capability
-from nsbox.probe.finding import Finding, Obstacle
-from nsbox.probe.host import Host
+from nsbox.host.finding import Finding, Obstacle
+from nsbox.host.host import Host
 from nsbox.procfs import SubID, parse_subid
 
 _PROGRAMS = ("newuidmap", "newgidmap")

@@ -3,12 +3,12 @@
 import attrs
 
 from nsbox.frozen import FrozenMap
-from nsbox.probe import id_ranges, namespaces, overlay, system_calls
-from nsbox.probe.cgroups import CgroupReport, cgroups
-from nsbox.probe.finding import Finding
-from nsbox.probe.host import Host
-from nsbox.probe.kernel import KernelReport, kernel
-from nsbox.probe.system_calls import LandlockReport
+from nsbox.host import id_ranges, namespaces, overlay, system_calls
+from nsbox.host.cgroups import CgroupReport, cgroups
+from nsbox.host.finding import Finding
+from nsbox.host.host import Host
+from nsbox.host.kernel import KernelReport, kernel
+from nsbox.host.system_calls import LandlockReport
 
 
 @attrs.frozen(kw_only=True)

@@ -11,12 +11,12 @@ Looking changes nothing: files are read, and system calls are asked with argumen
 takes. What is found is a value, so that a program can store or send it.
 """
 
-from nsbox.probe.cgroups import CgroupHierarchy, CgroupReport
-from nsbox.probe.finding import Finding, Obstacle
-from nsbox.probe.host import Host
-from nsbox.probe.kernel import KernelReport
-from nsbox.probe.report import HostReport, report
-from nsbox.probe.system_calls import LandlockReport
+from nsbox.host.cgroups import CgroupHierarchy, CgroupReport
+from nsbox.host.finding import Finding, Obstacle
+from nsbox.host.host import Host
+from nsbox.host.kernel import KernelReport
+from nsbox.host.report import HostReport, report
+from nsbox.host.system_calls import LandlockReport
 
 __all__ = [
     "CgroupHierarchy",

@@ -4,8 +4,8 @@ from typing import Literal
 
 import attrs
 
-from nsbox.probe.finding import Finding, Obstacle
-from nsbox.probe.host import Host
+from nsbox.host.finding import Finding, Obstacle
+from nsbox.host.host import Host
 from nsbox.procfs import CgroupMembership, MountInfo, parse_cgroup, parse_mountinfo
 
 WANTED = ("memory", "cpu", "pids")

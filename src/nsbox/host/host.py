@@ -62,7 +62,7 @@ class Host:
     def sysctl(self, name: str) -> int | None:
         """Return a number from `/proc/sys`, None where there is no such setting: sysctl(8)."""
         text = self.read("/proc/sys/" + name.replace(".", "/"))
-        return int(text) if text and re.fullmatch(r"-?[0-9]+\n?", text) else None
+        return int(text) if text and re.fullmatch(r"-?[0-9]{1,20}\n?", text) else None
 
     def parse(self, absolute: str, parser: Callable[[str], Value]) -> Value | None:
         """Return what a file says; None where it is unreadable or unlike what its kernel writes."""

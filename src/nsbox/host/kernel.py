@@ -2,8 +2,8 @@
 
 import attrs
 
-from nsbox.probe.finding import Finding, Obstacle
-from nsbox.probe.host import Host
+from nsbox.host.finding import Finding, Obstacle
+from nsbox.host.host import Host
 
 OLDEST = (5, 10)
 

@@ -1,0 +1,263 @@
+"""Values: nonsense is refused by the name of its field; what is left is equal, hashable, carried."""
+
+import builtins
+import math
+import os
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+
+import attrs
+import pytest
+
+from nsbox import ISOLATED, BoxSpec, Choice, IDMap, Mount, NamespaceType, Resources, RootFS
+
+MOUNTS = (
+    Mount.bind("/srv", "/data", readonly=True),
+    Mount.bind(Path("/srv"), Path("/data"), recursive=False, noexec=True),
+    Mount.tmpfs("/scratch", size="8M", mode=0o700),
+    Mount.tmpfs("/scratch", noexec=True),
+    Mount.proc(),
+    Mount.dev("/other/dev"),
+    Mount.file("/etc/motd", "hello\n", mode=0o600),
+    Mount.file("/etc/motd", b"\0\xff"),
+)
+ROOTS = (
+    RootFS.system(),
+    RootFS.directory("/srv/tree"),
+    RootFS.directory(Path("/srv/tree"), readonly=True),
+    RootFS.system().with_mounts(*MOUNTS),
+)
+SPECS = (
+    BoxSpec(),
+    BoxSpec(hostname="node1"),
+    BoxSpec(hostname="é" * 32),
+    BoxSpec(namespaces=ISOLATED | {NamespaceType.NET: Choice.HOST, NamespaceType.USER: Choice.NEW}),
+    BoxSpec(id_map=IDMap.same()),
+    BoxSpec(resources=Resources(memory_max="64M", cpu_max=0.5, pids_max=10)),
+    BoxSpec(env={"A": "b", "EMPTY": "", "BYTE": "\udcff"}, cwd=Path("/tmp"), init=False),
+    BoxSpec(env={}),
+    *(BoxSpec(rootfs=root) for root in ROOTS[1:]),
+)
+OTHERS = (IDMap(), IDMap(7, gid=8), IDMap.same(), Resources(), Resources(pids_max=1))
+VALUES = (*SPECS, *ROOTS, *MOUNTS, *OTHERS)
+
+every_value = pytest.mark.parametrize("value", VALUES, ids=lambda v: type(v).__name__)
+
+NO_PATHS = ("", "a\0b", "\ud800", b"/bytes", 5, None)
+NO_SIZES = (0, -1, "0", "64X", "M", "", "64iB", "1.5G", "-1", "1e6", True, 2.5, 2**63, "9" * 5000)
+NO_MODES = (-1, 0o10000, "644", True, None, 6.44)
+NO_BOOLS = ("no", 0, 1, None)
+NO_IDS = (-1, 2**32 - 1, 2**32, True, "0", 1.0)
+
+REFUSED = {
+    BoxSpec: {
+        "hostname": ("", "x" * 65, "é" * 33, "a\0b", "\ud800", b"node", 7),
+        "rootfs": (None, "/srv", RootFS),
+        "namespaces": (
+            None,
+            5,
+            {"net": Choice.NEW},
+            ISOLATED | {NamespaceType.NET: "new"},
+            [NamespaceType.NET],
+        ),
+        "id_map": (None, (0, 0)),
+        "resources": (None, {"memory_max": "64M"}),
+        "env": (
+            None,
+            5,
+            "A=b",
+            {"A": 1},
+            {1: "a"},
+            {"": "a"},
+            {"A=": "b"},
+            {"A": "\0"},
+            {"A": "\ud800"},
+        ),
+        "cwd": (*NO_PATHS, "relative", ".", Path("relative")),
+        "init": NO_BOOLS,
+    },
+    RootFS: {
+        "path": [path for path in NO_PATHS if path is not None],
+        "readonly": NO_BOOLS,
+        "mounts": (None, 5, "/srv", ["/srv"], [None], Mount.proc),
+    },
+    Resources: {
+        "memory_max": NO_SIZES,
+        "cpu_max": (0, -1, 0.001, math.nan, math.inf, -math.inf, "1", True, 2**30),
+        "pids_max": (0, -1, 1.0, "5", True, 2**22),
+    },
+    IDMap: {"uid": NO_IDS, "gid": NO_IDS},
+    Mount.tmpfs: {
+        "target": (*NO_PATHS, "relative", "/", "//", "/a/../b", "/.."),
+        "size": NO_SIZES,
+        "mode": NO_MODES,
+        "noexec": NO_BOOLS,
+    },
+    Mount.bind: {
+        "source": NO_PATHS,
+        "target": (*NO_PATHS, "relative", "/", "/a/.."),
+        "readonly": NO_BOOLS,
+        "recursive": NO_BOOLS,
+        "noexec": NO_BOOLS,
+    },
+    Mount.file: {
+        "target": (*NO_PATHS, "relative", "/"),
+        "content": (None, 5, bytearray(b"x"), "\ud800", "\udcff", ["x"]),
+        "mode": NO_MODES,
+    },
+    Mount.proc: {"target": NO_PATHS},
+    Mount.dev: {"target": NO_PATHS},
+}
+SOUND = {
+    Mount.tmpfs: {"target": "/t"},
+    Mount.bind: {"source": "/s", "target": "/t"},
+    Mount.file: {"target": "/t", "content": ""},
+}
+CASES = [(make, field) for make, fields in REFUSED.items() for field in fields]
+
+
+@pytest.mark.parametrize(("make", "field"), CASES, ids=lambda part: getattr(part, "__name__", part))
+def test_nonsense_is_refused_by_the_name_of_its_field(make, field):
+    for nonsense in REFUSED[make][field]:
+        with pytest.raises(ValueError, match=f"^{field}: "):
+            make(**{**SOUND.get(make, {}), field: nonsense})
+
+
+@pytest.mark.parametrize("path", NO_PATHS, ids=repr)
+def test_a_root_directory_must_be_named(path):
+    with pytest.raises(ValueError, match=r"^path: "):
+        RootFS.directory(path)
+
+
+def test_a_name_takes_a_uts_namespace():
+    shared = ISOLATED | {NamespaceType.UTS: Choice.HOST}
+    assert BoxSpec(namespaces=shared).hostname is None
+    with pytest.raises(ValueError, match=r"^hostname: "):
+        BoxSpec(namespaces=shared, hostname="node1")
+
+
+def test_fields_come_by_keyword():
+    for make, args in [
+        (BoxSpec, ("node1",)),
+        (Resources, (1,)),
+        (IDMap, (0, 0)),
+        (Mount.tmpfs, ("/t", 1)),
+    ]:
+        with pytest.raises(TypeError):
+            make(*args)
+
+
+@every_value
+def test_a_value_is_carried_by_pickle(value):
+    again = pickle.loads(pickle.dumps(value))
+    assert again == value
+    assert hash(again) == hash(value)
+    assert repr(again) == repr(value)
+    assert type(again) is type(value)
+
+
+def test_a_pickled_value_has_the_hash_of_the_process_that_it_comes_to():
+    """What is cached must not travel: the hash of a str differs from process to process."""
+    script = (
+        "import pickle, sys; values = pickle.load(sys.stdin.buffer); import nsbox; "
+        "assert nsbox.BoxSpec(hostname='node1') in set(values); assert nsbox.RootFS.system() in set(values)"
+    )
+    for value in VALUES:
+        hash(value)
+    for seed in ("1", "2"):
+        subprocess.run(
+            [sys.executable, "-c", script],
+            input=pickle.dumps(VALUES),
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            check=True,
+        )
+
+
+@every_value
+def test_a_value_is_equal_to_its_like_and_to_no_other(value):
+    assert attrs.evolve(value) == value
+    assert hash(attrs.evolve(value)) == hash(value)
+    assert [other for other in VALUES if other == value and type(other) is not type(value)] == []
+
+
+def test_values_that_differ_in_a_field_differ():
+    for kind in (SPECS, ROOTS, MOUNTS):
+        assert len(set(kind)) == len(kind)
+
+
+@every_value
+def test_a_value_is_never_changed(value):
+    field, *_ = attrs.fields(type(value))
+    with pytest.raises(attrs.exceptions.FrozenInstanceError):
+        setattr(value, field.name, None)
+    with pytest.raises(attrs.exceptions.FrozenInstanceError):
+        delattr(value, field.name)
+
+
+def test_evolve_changes_one_field_and_checks_it():
+    spec = SPECS[1]
+    assert attrs.evolve(spec, hostname="other") == BoxSpec(hostname="other")
+    with pytest.raises(ValueError, match=r"^hostname: "):
+        attrs.evolve(spec, hostname="")
+
+
+def test_mappings_are_taken_as_they_are_at_the_time():
+    env = {"A": "b"}
+    spec = BoxSpec(env=env)
+    env["A"] = "changed"
+    assert spec.env == {"A": "b"}
+    assert spec == BoxSpec(env={"A": "b"})
+
+
+def test_mounts_are_added_in_the_order_given():
+    root = RootFS.system().with_mounts(MOUNTS[0]).with_mounts(MOUNTS[2], MOUNTS[4])
+    assert root.mounts == (MOUNTS[0], MOUNTS[2], MOUNTS[4])
+    assert RootFS.system().mounts == ()
+
+
+def test_paths_of_str_and_path_objects_are_the_same():
+    assert Mount.bind(Path("/srv"), Path("/data")) == Mount.bind("/srv", "/data")
+    assert RootFS.directory(Path("/srv")) == RootFS.directory("/srv")
+    assert Mount.tmpfs("//a/./b/") == Mount.tmpfs("/a/b")
+
+
+def test_text_and_its_bytes_are_the_same_content():
+    assert Mount.file("/f", "é") == Mount.file("/f", "é".encode())
+
+
+def test_the_content_of_a_file_is_not_spilled_into_its_repr():
+    assert "secret" not in repr(Mount.file("/etc/key", "secret" * 100))
+
+
+def test_an_id_map_writes_one_line_for_each_kind():
+    assert IDMap().lines(1000, 100) == ("0 1000 1", "0 100 1")
+    assert IDMap.root() == IDMap(0, gid=0)
+    assert IDMap.same().lines(1000, 100) == ("1000 1000 1", "100 100 1")
+    assert IDMap(7, gid=None).lines(1000, 100) == ("7 1000 1", "100 100 1")
+
+
+def test_nothing_is_looked_up_when_a_value_is_made(monkeypatch):
+    def touched(*args, **kwargs):
+        raise AssertionError(f"looked up: {args}")
+
+    for name in (
+        "open",
+        "stat",
+        "lstat",
+        "readlink",
+        "listdir",
+        "scandir",
+        "getcwd",
+        "access",
+        "geteuid",
+    ):
+        monkeypatch.setattr(os, name, touched)
+    monkeypatch.setattr(builtins, "open", touched)
+    mount = Mount.bind("no/such/source", "/data")
+    root = RootFS.directory("no/such/tree").with_mounts(mount, Mount.proc(), Mount.dev())
+    spec = BoxSpec(rootfs=root, hostname="node1", resources=Resources(memory_max="1G"))
+    assert attrs.evolve(spec, hostname="node2") != spec
+    assert pickle.loads(pickle.dumps(spec)) == spec
+    assert repr(spec)
