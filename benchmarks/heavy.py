@@ -1,6 +1,7 @@
 """The same start from callers that have much: memory, open files, threads that compute."""
 
 import contextlib
+import random
 import statistics
 
 from caller import Caller
@@ -18,7 +19,7 @@ FORKS = 10
 
 
 def measure_callers(rounds: int, true: list[str]) -> None:
-    """Print what a start costs each caller, by turns."""
+    """Print what a start costs each caller, by turns, in another order each round."""
     times: dict[tuple[str, str], list[float]] = {(n, w): [] for n in CALLERS for w in WAYS}
     with contextlib.ExitStack() as stack:
         callers = {}
@@ -28,9 +29,9 @@ def measure_callers(rounds: int, true: list[str]) -> None:
         for name, way in times:
             callers[name].start(way)  # and see that it can
         for number in range(rounds):
-            for (name, way), values in times.items():
+            for name, way in random.sample(list(times), len(times)):
                 if way != "fork" or number < FORKS:
-                    values.append(callers[name].start(way))
+                    times[name, way].append(callers[name].start(way))
     _print(times)
 
 
