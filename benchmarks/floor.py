@@ -54,19 +54,22 @@ def compile_floor(
     box: str,
     interpreter: Sequence[str | Path] = (sys.executable, HERE),
     user: str | None = None,
+    *,
+    guarded: bool = True,
 ) -> Path:
     """Compile the floor of one of `SPECS`, its static first process beside it; return its path.
 
     The plan depends on who asks, so the header comes from this file run as `user`: `interpreter` is
-    theirs, and the folder in which they find the benchmark.
+    theirs, and the folder in which they find the benchmark. For `guarded` see floor.c.
     """
     python, benchmarks = interpreter
-    name = f"{user or 'root'}-{list(SPECS).index(box)}"
+    name = f"{user or 'root'}-{list(SPECS).index(box)}{'' if guarded else '-unguarded'}"
     plan, init, program = (folder / f"{name}{end}" for end in (".h", "-init", ""))
     with plan.open("wb") as file:
         make = [python, Path(benchmarks, "floor.py"), box]
         subprocess.run(make, check=True, stdout=file, **as_user(user))
-    shared = ["cc", "-O2", f'-DFLOOR_PLAN="{plan}"', "-DGUARDED", "-D_GNU_SOURCE"]
+    shared = ["cc", "-O2", f'-DFLOOR_PLAN="{plan}"', "-D_GNU_SOURCE"]
+    shared += ["-DGUARDED"] if guarded else []
     source = str(HERE / "floor.c")
     subprocess.run([*shared, *STATIC, "-DFIRST_PROCESS", source, "-o", init], check=True)
     subprocess.run([*shared, f'-DFLOOR_INIT="{init}"', source, "-o", program], check=True)

@@ -44,6 +44,9 @@ def contestants(folder: Path, true: list[str], stack: contextlib.ExitStack) -> C
         program = compile_floor(folder, box)
         floor = stack.enter_context(closing(Floor(program, "box", true)))
         found[_floor_of(box)] = Contestant(floor.start, _floor_of(box))
+    program = compile_floor(folder, "nsbox.run", guarded=False)
+    unguarded = stack.enter_context(closing(Floor(program, "box", true)))
+    found["C floor, paths unguarded"] = Contestant(unguarded.start, "C floor")
     plain = stack.enter_context(closing(Floor(program, "plain", true)))
     found["C vfork+exec, no isolation"] = Contestant(plain.start, "C floor")
     root = os.geteuid() == 0
