@@ -114,15 +114,24 @@ def interleaved(found: Contestants, rounds: int, pause: float) -> dict[str, list
 
 
 def table(title: str, found: Contestants, times: dict[str, list[float]]) -> None:
-    """Print medians, ratios and the spread."""
+    """Print medians, ratios and the spread.
+
+    A ratio is the median of the rounds' own ratios: what slows a round down slows both its sides.
+    """
     medians = {name: statistics.median(values) for name, values in times.items()}
     print(f"\n{title}\n{'':30}{'ms':>8}{'x subprocess':>14}{'x its floor':>13}   p10..p90")
     for name, median in sorted(medians.items(), key=lambda item: item[1]):
         spread = statistics.quantiles(times[name], n=10)
-        print(
-            f"{name:30}{median:8.2f}{median / medians['subprocess.run']:14.2f}"
-            f"{median / medians[found[name].floor]:13.2f}   {spread[0]:.2f}..{spread[-1]:.2f}"
+        plain, floor = (
+            _ratio(times[name], times[o]) for o in ("subprocess.run", found[name].floor)
         )
+        print(
+            f"{name:30}{median:8.2f}{plain:14.2f}{floor:13.2f}   {spread[0]:.2f}..{spread[-1]:.2f}"
+        )
+
+
+def _ratio(values: list[float], others: list[float]) -> float:
+    return statistics.median(one / other for one, other in zip(values, others, strict=True))
 
 
 def main() -> None:
