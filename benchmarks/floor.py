@@ -2,8 +2,12 @@
 
 import json
 import subprocess
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import IO
+
+from caller import SPECS, as_user
 
 import nsbox
 from nsbox.plan import Plan, Slot, Step
@@ -18,10 +22,12 @@ STATIC = [
 class Floor:
     """A running floor program: each `start` starts its command once."""
 
-    def __init__(self, folder: Path, name: str, spec: nsbox.BoxSpec, mode: str, *command: str):
-        program = compile_floor(folder, name, spec)
+    def __init__(self, program: Path, mode: str, true: list[str], user: str | None = None):
         self._process = subprocess.Popen(
-            [program, "0", mode, *command], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+            [program, "0", mode, *true],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            **as_user(user),
         )
 
     def start(self) -> float:
@@ -43,11 +49,27 @@ class Floor:
         return self._process.stdin, self._process.stdout
 
 
-def compile_floor(folder: Path, name: str, spec: nsbox.BoxSpec) -> Path:
-    """Compile the floor of a spec, its static first process beside it; return its path."""
+def compile_floor(
+    folder: Path,
+    box: str,
+    interpreter: Sequence[str | Path] = (sys.executable, HERE),
+    user: str | None = None,
+    *,
+    guarded: bool = True,
+) -> Path:
+    """Compile the floor of one of `SPECS`, its static first process beside it; return its path.
+
+    The plan depends on who asks, so the header comes from this file run as `user`: `interpreter` is
+    theirs, and the folder in which they find the benchmark. For `guarded` see floor.c.
+    """
+    python, benchmarks = interpreter
+    name = f"{user or 'root'}-{list(SPECS).index(box)}{'' if guarded else '-unguarded'}"
     plan, init, program = (folder / f"{name}{end}" for end in (".h", "-init", ""))
-    plan.write_text(header(spec.plan(["command"]), spec))
-    shared = ["cc", "-O2", f'-DFLOOR_PLAN="{plan}"', "-DGUARDED", "-D_GNU_SOURCE"]
+    with plan.open("wb") as file:
+        make = [python, Path(benchmarks, "floor.py"), box]
+        subprocess.run(make, check=True, stdout=file, **as_user(user))
+    shared = ["cc", "-O2", f'-DFLOOR_PLAN="{plan}"', "-D_GNU_SOURCE"]
+    shared += ["-DGUARDED"] if guarded else []
     source = str(HERE / "floor.c")
     subprocess.run([*shared, *STATIC, "-DFIRST_PROCESS", source, "-o", init], check=True)
     subprocess.run([*shared, f'-DFLOOR_INIT="{init}"', source, "-o", program], check=True)
@@ -88,3 +110,8 @@ def _call(step: Step) -> str:
             words.append(json.dumps(text))
             words += [str(len(text.encode()))] if kind == "data" else []
     return f"step_{step.operation.name.lower()}({', '.join(words)})"
+
+
+if __name__ == "__main__":
+    spec = SPECS[sys.argv[1]]
+    print(header(spec.plan(["command"]), spec), end="")

@@ -71,13 +71,14 @@ struct place {
 static inline struct place find(int dir, const char *path, int whole)
 {
     struct place place = {.dir = dir, .opened = -1, .name = path};
-#ifdef RESOLVE_IN_ROOT_TOO
+#ifdef GUARDED
     struct open_how how = {.flags = O_PATH | O_CLOEXEC,
                            .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS};
-    char folder[4096] = ".";
+    char folder[4096];
     int length = 0, slash = 0;
     if (dir < 0)
         return place;
+    folder[0] = '.', folder[1] = 0;
     for (; path[length]; length++)
         if (path[length] == '/')
             slash = length + 1;

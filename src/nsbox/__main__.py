@@ -1,8 +1,12 @@
 """``python -m nsbox``: what this host can do, then a first box."""
 
+import os
+import re
+import shutil
 import statistics
 import subprocess
 import sys
+import textwrap
 import time
 from collections.abc import Callable
 
@@ -14,16 +18,18 @@ QUESTIONS = {
     "user id": "id -u",
     "processes": "ls /proc | grep -c '^[0-9]'",
     "network links": "tail -n +3 /proc/net/dev | cut -d: -f1 | tr -d ' ' | tr '\\n' ' '",
-    "mounts": "grep -c . /proc/self/mounts",
     "may write to /usr": "test -w /usr && echo yes || echo no",
-    "environment": "env | grep -c .",
+    "sees /etc/shadow": "test -e /etc/shadow && echo yes || echo no",
+    "environment variables": "env | grep -c .",
 }
+WIDEST = 36
 ROUNDS = 15
 
 
 def main() -> int:
     """Print both; the exit status is 0 if the box ran."""
-    print(probe())
+    print(f"What this host can do for user {os.geteuid()}\n")
+    print(_fitted(str(probe()), shutil.get_terminal_size().columns))
     spec = BoxSpec(hostname="first-box")
     print("\nA first box: the same questions, asked outside and inside\n")
     outside = _answers(
@@ -34,17 +40,36 @@ def main() -> int:
     except (nsbox.NsboxError, OSError) as error:
         print(f"no box could be started here:\n{error}", file=sys.stderr)
         return 1
-    width = max(map(len, [*outside.values(), "outside"])) + 2
-    print(f"{'':20}{'outside':{width}}inside")
+    first = max(map(len, QUESTIONS)) + 2
+    second = max(map(len, [*outside.values(), "outside"])) + 2
+    print(f"{'':{first}}{'outside':{second}}inside")
     for question, answer in outside.items():
-        print(f"{question:20}{answer:{width}}{inside[question]}")
+        print(f"{question:{first}}{answer:{second}}{inside[question]}")
     _compare_times(spec)
     return 0
 
 
+def _fitted(text: str, width: int) -> str:
+    """Break the lines that are too wide for a terminal, and go on below where their text began."""
+    lines = []
+    for line in text.splitlines():
+        start = re.match(r"(yes|no) +\S.*?  +| +\w+: ", line)
+        indent = " " * (start.end() if start else 0)
+        lines += textwrap.wrap(
+            line,
+            width,
+            subsequent_indent=indent,
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+    return "\n".join(lines)
+
+
 def _answers(ask: Callable[[list[str]], "subprocess.CompletedProcess[str]"]) -> dict[str, str]:
+    answers = {question: ask(["sh", "-c", script]).stdout for question, script in QUESTIONS.items()}
     return {
-        question: ask(["sh", "-c", script]).stdout.strip() for question, script in QUESTIONS.items()
+        question: textwrap.shorten(answer, WIDEST, placeholder=" ...")
+        for question, answer in answers.items()
     }
 
 
@@ -55,8 +80,8 @@ def _compare_times(spec: BoxSpec) -> None:
         plain.append(_milliseconds(lambda: subprocess.run(["true"], check=True)))
         boxed.append(_milliseconds(lambda: run(["true"], spec, check=True)))
     print(
-        f"\n`true` took {statistics.median(plain):.1f} ms as a plain subprocess and "
-        f"{statistics.median(boxed):.1f} ms in a box (medians of {ROUNDS})"
+        f"\nTo run `true` took {statistics.median(boxed):.1f} ms in a box, "
+        f"{statistics.median(plain):.1f} ms as a plain subprocess (medians of {ROUNDS})"
     )
 
 

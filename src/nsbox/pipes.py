@@ -112,7 +112,7 @@ def _open(ends: Ends, stream: Stream, number: int) -> None:
 
 def _is_open(fd: int) -> bool:
     try:
-        os.fstat(fd)
+        os.get_inheritable(fd)  # the one look at a descriptor that does not give up the GIL
     except OSError:
         return False
     return True
@@ -136,6 +136,8 @@ class Exchange:
 
     def run(self, deadline: float | None) -> bool:
         """Go on to the pipes' end; False where the deadline (`time.monotonic`) came first."""
+        if self._stdin is None and not self._open:
+            return True
         with selectors.DefaultSelector() as selector:
             if self._stdin is not None:
                 selector.register(self._stdin, selectors.EVENT_WRITE)

@@ -44,7 +44,8 @@ class Launched:
         self.pidfd = pidfd
         self._started = started
         self._memory = ffi.gc(memory, lib.nsbox_release)
-        self._outcome = lib.nsbox_outcome(memory)
+        # What is shared begins with it (page.h); a call to ask for it would give up the GIL.
+        self._outcome = ffi.cast("struct nsbox_outcome *", memory)
 
     @property
     def outcome(self) -> Outcome:

@@ -64,7 +64,7 @@ ffibuilder.set_source(
     '#include "page.h"',
     sources=[os.path.relpath(HERE / name, HERE.parents[2]) for name in [*CALLER, *STEPS]],
     include_dirs=[str(HERE), str(GENERATED)],
-    depends=[str(path) for path in HERE.glob("*.[ch]")],
+    depends=[str(path) for path in [*HERE.glob("*.[ch]"), HERE / "operations.py"]],
     define_macros=[("_GNU_SOURCE", None), ("Py_LIMITED_API", "0x030b0000")],
     extra_compile_args=["-O2", *WARNINGS],
     py_limited_api=True,

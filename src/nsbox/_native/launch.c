@@ -21,11 +21,6 @@
 
 enum { CHILD_STACK = 32 * 1024 };
 
-struct nsbox_outcome *nsbox_outcome(void *memory)
-{
-    return &((struct page *)memory)->outcome;
-}
-
 void nsbox_release(void *memory)
 {
     struct page *page = memory;

@@ -34,6 +34,7 @@ struct page {
     int32_t highest_descriptor;
     uint32_t steps, data, strings, descriptors, pointers; /* offsets from here */
 };
+_Static_assert(offsetof(struct page, outcome) == 0, "where Python looks for it");
 
 static inline void *at(struct page *page, uint32_t offset)
 {

@@ -34,14 +34,13 @@ struct nsbox_launch {
     int32_t first_process; /* the sealed image of the first process */
 
     int32_t pid, pidfd, started; /* started: an eventfd that tells of the exec, or -1 */
-    void *memory;                /* what is shared: for nsbox_outcome and nsbox_release */
+    void *memory; /* what is shared, and begins with a struct nsbox_outcome; see nsbox_release */
 };
 
 /* Each gives 0, or -errno where it could not do its own part; a step that failed is in the outcome. */
 int nsbox_launch(struct nsbox_launch *launch, int tell_of_exec);
 int nsbox_wait_exec(int pidfd, int started);
 int nsbox_wait_end(int pidfd, int64_t timeout_ms, int32_t *status, int64_t *cpu_us);
-struct nsbox_outcome *nsbox_outcome(void *memory);
 void nsbox_release(void *memory);
 
 int nsbox_first_process(void);   /* a sealed memfd with the first process in it */
