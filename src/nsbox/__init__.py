@@ -20,7 +20,7 @@ if not sys.platform.startswith("linux"):
 from typing import TYPE_CHECKING, Any
 
 from nsbox.box import BoxSpec, run
-from nsbox.cgroup import Resources
+from nsbox.cgroup import DeviceRule, IOMax, RDMAMax, Resources
 from nsbox.errors import NsboxError, StepError, UnsupportedError
 from nsbox.namespace import ISOLATED, Choice, IDMap, NamespaceType
 from nsbox.pipes import DEVNULL, PIPE, STDOUT
@@ -29,15 +29,24 @@ from nsbox.process import CompletedProcess, Process, Usage
 from nsbox.rootfs import Mount, RootFS
 
 if TYPE_CHECKING:
+    from nsbox.cgroup.cgroup import Cgroup
+    from nsbox.cgroup.hierarchy import Hierarchy, Subsystem, hierarchies, subsystems
+    from nsbox.cgroup.reap import reap
+    from nsbox.cgroup.stats import Stats
     from nsbox.probe import HostReport, probe
+    from nsbox.task import Task
 
 __all__ = [
     "BoxSpec",
+    "Cgroup",
     "Choice",
     "CompletedProcess",
     "DEVNULL",
+    "DeviceRule",
+    "Hierarchy",
     "HostReport",
     "IDMap",
+    "IOMax",
     "ISOLATED",
     "Mount",
     "NamespaceType",
@@ -45,18 +54,36 @@ __all__ = [
     "PIPE",
     "Plan",
     "Process",
+    "RDMAMax",
     "Resources",
     "RootFS",
     "STDOUT",
+    "Stats",
     "Step",
     "StepError",
+    "Subsystem",
+    "Task",
     "UnsupportedError",
     "Usage",
+    "hierarchies",
     "probe",
+    "reap",
     "run",
+    "subsystems",
 ]
 
-_LAZY = {"HostReport": "nsbox.probe", "probe": "nsbox.probe"}
+_LAZY = {
+    "Cgroup": "nsbox.cgroup.cgroup",
+    "Hierarchy": "nsbox.cgroup.hierarchy",
+    "HostReport": "nsbox.probe",
+    "Stats": "nsbox.cgroup.stats",
+    "Subsystem": "nsbox.cgroup.hierarchy",
+    "Task": "nsbox.task",
+    "hierarchies": "nsbox.cgroup.hierarchy",
+    "probe": "nsbox.probe",
+    "reap": "nsbox.cgroup.reap",
+    "subsystems": "nsbox.cgroup.hierarchy",
+}
 """Names whose modules load when first used, so that importing the package stays cheap."""
 
 

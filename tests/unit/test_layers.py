@@ -19,7 +19,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("probe",),
     ("plan hints",),
     ("namespace", "rootfs", "security", "cgroup"),
-    ("process",),
+    ("process", "task"),
     ("box lower",),
     ("__init__ __main__",),
 )
@@ -28,6 +28,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
 LATE = {
     ("__init__", "importlib"): "names that load when first used",
     ("hints", "nsbox.probe"): "only a failure pays for looking at the host",
+    ("cgroup.waiting", "asyncio"): "only who waits in a loop has it, and has it loaded",
 }
 
 SHIM = "nsbox._native._shim"

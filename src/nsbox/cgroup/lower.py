@@ -1,82 +1,92 @@
 """`Resources` lowered to steps: groups made by the caller, joined by the child before all else."""
 
-import os
-from collections.abc import Iterator
+from collections.abc import Mapping
 
 import attrs
 
-from nsbox import procfs
 from nsbox._native.operations import Operation
-from nsbox.cgroup import v1, v2
-from nsbox.cgroup.hierarchy import Hierarchy, hierarchies
+from nsbox.cgroup import making
+from nsbox.cgroup.hierarchy import Hierarchy
+from nsbox.cgroup.making import VERSIONS, Place
+from nsbox.cgroup.owner import PREFIX, owner
 from nsbox.cgroup.resources import Resources
-from nsbox.errors import UnsupportedError
 from nsbox.plan import Step
 
 NUMBER = "########"
 """Stands in a group's name for the number of the box, which each start fills in."""
 
-_VERSIONS = {1: v1, 2: v2}
-
 
 @attrs.frozen
 class Groups:
-    """The groups of a box that is to be: their folders, and the steps to make and to join them."""
+    """The groups of a box that is to be, and the steps to make and to join them.
 
-    folders: tuple[str, ...] = ()
+    - `directories`: its folder in each hierarchy.
+    - `made`: whether they are the box's own, made by the steps in `make` and gone with it.
+    - `into`: the one of them on cgroup v2, for CLONE_INTO_CGROUP in place of `join_v2`.
+    """
+
+    directories: tuple[tuple[Hierarchy, str], ...] = ()
     make: tuple[Step, ...] = ()
-    join: tuple[Step, ...] = ()
+    join_v1: tuple[Step, ...] = ()
+    join_v2: tuple[Step, ...] = ()
+    made: bool = True
+
+    @property
+    def folders(self) -> tuple[str, ...]:
+        """The folders to remove when the box has ended."""
+        return tuple(folder for _, folder in self.directories) if self.made else ()
+
+    @property
+    def join(self) -> tuple[Step, ...]:
+        """All steps to join them."""
+        return self.join_v2 + self.join_v1
+
+    @property
+    def into(self) -> str | None:
+        """The folder on cgroup v2, if there is one."""
+        return next((folder for one, folder in self.directories if one.version == 2), None)
 
 
-def lower(resources: Resources) -> Groups:
+def lower(
+    resources: Resources,
+    within: Mapping[Hierarchy, str] | None = None,
+    *,
+    controlled: bool = False,
+) -> Groups:
     """Lower limits for the calling process. Looks at its hierarchies, changes nothing.
+
+    `within` are the folders of a live group: the box joins it or, with limits of its own, is made
+    a group below it. With `controlled` the box has a group also in the hierarchy that stops and
+    ends tasks, where that is another.
 
     Raises `UnsupportedError` for a limit whose subsystem is in no hierarchy here.
     """
-    wanted = _per_hierarchy(resources)
-    if not wanted:
+    wish = resources.resolved()
+    if within is not None and not wish.given:
+        return _groups(tuple(within.items()), (), made=False)
+    if not wish.given and not controlled:
         return Groups()
-    name = f"nsbox-{owner()}-{NUMBER}"
-    folders = {hierarchy: f"{hierarchy.own}/{name}" for hierarchy in wanted}
-    make: list[Step] = []
-    for hierarchy, writes in wanted.items():
-        make += _make(hierarchy, folders[hierarchy], writes)
-    join = [
-        Step(Operation.WRITE, (f"{folder}/{_VERSIONS[hierarchy.version].JOIN}", b"0"))
-        for hierarchy, folder in folders.items()
-    ]
-    return Groups(tuple(folders.values()), tuple(make), tuple(join))
+    chosen = _places(wish, within, controlled=controlled)
+    name = f"{PREFIX}{owner()}-{NUMBER}"
+    folders = tuple((place.hierarchy, f"{place.parent}/{name}") for place in chosen)
+    return _groups(folders, tuple(making.steps(chosen, name, wish)), made=True)
 
 
-def owner() -> str:
-    """Return the calling process's pid and start time, which together name it for good."""
-    with open("/proc/self/stat", encoding="utf-8", errors="surrogateescape") as stat:
-        return f"{os.getpid()}-{procfs.parse_stat(stat.read()).starttime}"
+def _places(
+    wish: Resources, within: Mapping[Hierarchy, str] | None, *, controlled: bool
+) -> tuple[Place, ...]:
+    if within is None:
+        return making.own_places((), wish, controlled=controlled)
+    wanted = making.homes((), wish, within)
+    # The box is in the whole of the group that it is below.
+    return making.places({one: wanted.get(one, frozenset()) for one in within}, within, exact=True)
 
 
-def _per_hierarchy(resources: Resources) -> dict[Hierarchy, dict[str, list[tuple[str, str]]]]:
-    found = hierarchies() if resources != Resources() else ()
-    wanted: dict[Hierarchy, dict[str, list[tuple[str, str]]]] = {}
-    for subsystem in v2.writes(resources):
-        home = next((h for h in found if subsystem in h.subsystems), None)
-        if home is None:
-            raise UnsupportedError(
-                f"resources: no cgroup hierarchy here has the {subsystem} subsystem for the "
-                "caller's group: on cgroup v2 it must be in the cgroup.subtree_control of the "
-                "group above (systemd: Delegate=yes)"
-            )
-        lowered = _VERSIONS[home.version].writes(resources)
-        wanted.setdefault(home, {})[subsystem] = lowered[subsystem]
-    return wanted
-
-
-def _make(
-    hierarchy: Hierarchy, folder: str, writes: dict[str, list[tuple[str, str]]]
-) -> Iterator[Step]:
-    if hierarchy.version == 2:
-        enabled = " ".join(f"+{subsystem}" for subsystem in writes).encode()
-        yield Step(Operation.WRITE, (f"{hierarchy.own}/cgroup.subtree_control", enabled))
-    yield Step(Operation.MKDIR, (folder, 0o755))
-    for files in writes.values():
-        for file, value in files:
-            yield Step(Operation.WRITE, (f"{folder}/{file}", value.encode()))
+def _groups(
+    folders: tuple[tuple[Hierarchy, str], ...], make: tuple[Step, ...], *, made: bool
+) -> Groups:
+    joins: dict[int, list[Step]] = {1: [], 2: []}
+    for hierarchy, folder in folders:
+        path = f"{folder}/{VERSIONS[hierarchy.version].JOIN}"
+        joins[hierarchy.version].append(Step(Operation.WRITE, (path, b"0")))
+    return Groups(folders, make, tuple(joins[1]), tuple(joins[2]), made)
