@@ -28,6 +28,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
 LATE = {
     ("__init__", "importlib"): "names that load when first used",
     ("hints", "nsbox.probe"): "only a failure pays for looking at the host",
+    ("cgroup.lower", "nsbox.cgroup.making"): "only a box with limits needs the controllers",
     ("cgroup.waiting", "asyncio"): "only who waits in a loop has it, and has it loaded",
 }
 

@@ -5,15 +5,16 @@ from collections.abc import Mapping
 import attrs
 
 from nsbox._native.operations import Operation
-from nsbox.cgroup import making
+from nsbox.cgroup import v1, v2
 from nsbox.cgroup.hierarchy import Hierarchy
-from nsbox.cgroup.making import VERSIONS, Place
 from nsbox.cgroup.owner import PREFIX, owner
 from nsbox.cgroup.resources import Resources
 from nsbox.plan import Step
 
 NUMBER = "########"
 """Stands in a group's name for the number of the box, which each start fills in."""
+
+_JOIN = {1: v1.JOIN, 2: v2.JOIN}
 
 
 @attrs.frozen
@@ -66,20 +67,17 @@ def lower(
         return _groups(tuple(within.items()), (), made=False)
     if not wish.given and not controlled:
         return Groups()
-    chosen = _places(wish, within, controlled=controlled)
+    from nsbox.cgroup import making  # noqa: PLC0415 - only limits need the controllers
+
+    if within is None:
+        chosen = making.own_places((), wish, controlled=controlled)
+    else:  # the box is in the whole of the group that it is below
+        wanted = making.homes((), wish, within)
+        wanted = {hierarchy: wanted.get(hierarchy, frozenset()) for hierarchy in within}
+        chosen = making.places(wanted, within, exact=True)
     name = f"{PREFIX}{owner()}-{NUMBER}"
     folders = tuple((place.hierarchy, f"{place.parent}/{name}") for place in chosen)
     return _groups(folders, tuple(making.steps(chosen, name, wish)), made=True)
-
-
-def _places(
-    wish: Resources, within: Mapping[Hierarchy, str] | None, *, controlled: bool
-) -> tuple[Place, ...]:
-    if within is None:
-        return making.own_places((), wish, controlled=controlled)
-    wanted = making.homes((), wish, within)
-    # The box is in the whole of the group that it is below.
-    return making.places({one: wanted.get(one, frozenset()) for one in within}, within, exact=True)
 
 
 def _groups(
@@ -87,6 +85,6 @@ def _groups(
 ) -> Groups:
     joins: dict[int, list[Step]] = {1: [], 2: []}
     for hierarchy, folder in folders:
-        path = f"{folder}/{VERSIONS[hierarchy.version].JOIN}"
+        path = f"{folder}/{_JOIN[hierarchy.version]}"
         joins[hierarchy.version].append(Step(Operation.WRITE, (path, b"0")))
     return Groups(folders, make, tuple(joins[1]), tuple(joins[2]), made)

@@ -7,11 +7,14 @@
 """
 
 from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
 
 from nsbox._native.operations import Operation
 from nsbox.cgroup import files
-from nsbox.cgroup.controllers import Write
 from nsbox.plan import Step
+
+if TYPE_CHECKING:
+    from nsbox.cgroup.controllers import Write
 
 JOIN = "tasks"
 """Writing "0" here moves just the writing thread, which costs far less than ``cgroup.procs``."""
@@ -28,7 +31,7 @@ def with_counters(subsystems: Iterable[str]) -> frozenset[str]:
 
 
 def make(
-    parent: str, folder: str, subsystems: frozenset[str], writes: Iterable[Write]
+    parent: str, folder: str, subsystems: frozenset[str], writes: "Iterable[Write]"
 ) -> Iterator[Step]:
     """Make a group: its folder, what it must be seeded with, its limits. Looks at the parent."""
     yield Step(Operation.MKDIR, (folder, 0o755))

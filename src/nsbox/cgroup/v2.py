@@ -7,11 +7,14 @@
 
 import os
 from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
 
 from nsbox._native.operations import Operation
 from nsbox.cgroup import files
-from nsbox.cgroup.controllers import Write
 from nsbox.plan import Step
+
+if TYPE_CHECKING:
+    from nsbox.cgroup.controllers import Write
 
 JOIN = "cgroup.procs"
 THREADS = "cgroup.threads"
@@ -56,7 +59,7 @@ def hand_down(folder: str, subsystems: Iterable[str]) -> Iterator[Step]:
 
 
 def make(
-    parent: str, folder: str, subsystems: frozenset[str], writes: Iterable[Write]
+    parent: str, folder: str, subsystems: frozenset[str], writes: "Iterable[Write]"
 ) -> Iterator[Step]:
     """Make a group: its controllers handed down, its folder, its limits. Looks at the parent."""
     yield from hand_down(parent, subsystems)
