@@ -20,7 +20,7 @@ if not sys.platform.startswith("linux"):
 from typing import TYPE_CHECKING, Any
 
 from nsbox.box import Box
-from nsbox.cgroup import Resources
+from nsbox.cgroup import DeviceRule, IOMax, RDMAMax, Resources
 from nsbox.errors import NsboxError, StepError, UnsupportedError
 from nsbox.namespace import ISOLATED, Choice, IDMap, Namespace, NamespaceType, namespaces, unpin
 from nsbox.pipes import DEVNULL, PIPE, STDOUT
@@ -32,16 +32,25 @@ from nsbox.spec import BoxSpec
 from nsbox.usage import CompletedProcess, Usage
 
 if TYPE_CHECKING:
+    from nsbox.cgroup.cgroup import Cgroup
+    from nsbox.cgroup.hierarchy import Hierarchy, Subsystem, hierarchies, subsystems
+    from nsbox.cgroup.reap import reap
+    from nsbox.cgroup.stats import Stats
     from nsbox.host import HostReport, probe
+    from nsbox.task import Task
 
 __all__ = [
     "Box",
     "BoxSpec",
+    "Cgroup",
     "Choice",
     "CompletedProcess",
     "DEVNULL",
+    "DeviceRule",
+    "Hierarchy",
     "HostReport",
     "IDMap",
+    "IOMax",
     "ISOLATED",
     "Mount",
     "Namespace",
@@ -50,21 +59,39 @@ __all__ = [
     "PIPE",
     "Plan",
     "Process",
+    "RDMAMax",
     "Resources",
     "RootFS",
     "STDOUT",
+    "Stats",
     "Step",
     "StepError",
+    "Subsystem",
+    "Task",
     "UnsupportedError",
     "Usage",
+    "hierarchies",
     "namespaces",
     "popen",
     "probe",
+    "reap",
     "run",
+    "subsystems",
     "unpin",
 ]
 
-_LAZY = {"HostReport": "nsbox.host", "probe": "nsbox.host"}
+_LAZY = {
+    "Cgroup": "nsbox.cgroup.cgroup",
+    "Hierarchy": "nsbox.cgroup.hierarchy",
+    "HostReport": "nsbox.host",
+    "Stats": "nsbox.cgroup.stats",
+    "Subsystem": "nsbox.cgroup.hierarchy",
+    "Task": "nsbox.task",
+    "hierarchies": "nsbox.cgroup.hierarchy",
+    "probe": "nsbox.host",
+    "reap": "nsbox.cgroup.reap",
+    "subsystems": "nsbox.cgroup.hierarchy",
+}
 """Names whose modules load when first used, so that importing the package stays cheap."""
 
 

@@ -42,6 +42,7 @@ class Slot(enum.IntEnum):
     NS_UTS = 15
     TERMINAL = 16
     PASSED = 17
+    CGROUP = SLOTS - 5
     STAGE = SLOTS - 4
     CONTEXT = SLOTS - 3
     TREE = SLOTS - 2

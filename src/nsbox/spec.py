@@ -3,7 +3,7 @@
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
@@ -19,6 +19,9 @@ from nsbox.options import Options, check_umask, group_id, user_id
 from nsbox.pipes import StrOrBytesPath
 from nsbox.plan import Plan
 from nsbox.rootfs import RootFS
+
+if TYPE_CHECKING:
+    from nsbox.cgroup.cgroup import Cgroup
 
 ENVIRONMENT: FrozenMap[str, str] = FrozenMap(
     {
@@ -131,10 +134,11 @@ class BoxSpec:
             umask=self.umask if given.umask is None else given.umask,
         )
 
-    def start(self) -> Box:
+    def start(self, *, cgroup: "Cgroup | None" = None) -> Box:
         """Start a box that stays: its first process, in all that this spec asks for.
 
+        It begins in the group `cgroup`, where one is given; with limits of its own, below.
         Commands join it by `Box.run` and `Box.popen`; it ends with `Box.close`, at the end of a
         ``with`` block, or when its starter dies. Raises `StepError` for the step that failed.
         """
-        return Box(self)
+        return Box(self, cgroup)

@@ -20,7 +20,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("plan hints perform",),
     ("namespace", "rootfs", "security", "cgroup"),
     ("terminal", "options"),
-    ("process complete",),
+    ("process complete", "task"),
     ("box commands lower parameters running spec",),
     ("__init__ __main__",),
 )
@@ -29,6 +29,8 @@ LAYERS: tuple[tuple[str, ...], ...] = (
 LATE = {
     ("__init__", "importlib"): "names that load when first used",
     ("hints", "nsbox.host"): "only a failure pays for looking at the host",
+    ("cgroup.lower", "nsbox.cgroup.making"): "only a box with limits needs the controllers",
+    ("cgroup.waiting", "asyncio"): "only who waits in a loop has it, and has it loaded",
 }
 
 SHIM = "nsbox._native._shim"

@@ -25,7 +25,9 @@ class Operation(enum.Enum):
     MKDIR = "mkdir({path:text}, {mode:number})", "mkdir(2)"
 
     # Leaving the caller: run by a child that still shares the caller's memory.
+    OPEN_FOLDER = "{dir:into} = open({path:text}, O_PATH|O_DIRECTORY)", "open(2)"
     CLONE3 = "clone3({flags:number})", "clone(2)"
+    CLONE3_INTO = "clone3({flags:number}|CLONE_INTO_CGROUP, {cgroup:slot})", "clone(2)"
     UNSHARE_FILES = "close_range(highest + 1, ~0, CLOSE_RANGE_UNSHARE)", "close_range(2)"
     DUP2 = "dup2(descriptors -> 0, 1, 2 ...)", "dup(2)"
     WRITE = "write({path:text}, {bytes:data})", "write(2)"
