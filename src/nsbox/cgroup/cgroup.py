@@ -13,7 +13,6 @@ from nsbox.cgroup import (
     delegation,
     finding,
     making,
-    owner,
     reading,
     removing,
     stopping,
@@ -49,11 +48,14 @@ class Cgroup:
     others are only looked at, and closing them does nothing.
     """
 
-    def __init__(self, spans: Mapping[Hierarchy, Span], *, made: bool = False) -> None:
+    def __init__(
+        self, spans: Mapping[Hierarchy, Span], home: Mapping[Hierarchy, str] | None = None
+    ) -> None:
+        """Not to be called: `home` is where the maker was, for one that it made."""
         self._spans = dict(spans)
-        self._home = own_groups() if made else {}
-        self._maker = os.getpid() if made else None
-        self._warns = made
+        self._home = home
+        self._maker = None if home is None else os.getpid()
+        self._warns = home is not None
 
     # How to come by one.
 
@@ -80,7 +82,8 @@ class Cgroup:
             return parent._make(name, resources, subsystems)
         finding.check_name(name)
         wish = resources.resolved()
-        return cls._made(making.own_places(subsystems, wish), name, wish)
+        own = own_groups()
+        return cls._made(making.own_places(subsystems, wish, own), name, wish, own)
 
     @classmethod
     def open(cls, path: str | os.PathLike[str], *, root: Path = ROOT) -> "Cgroup":
@@ -134,6 +137,11 @@ class Cgroup:
     def directories(self) -> Mapping[Hierarchy, Path]:
         """Its folder in each hierarchy that it spans."""
         return FrozenMap({hierarchy: Path(span.folder) for hierarchy, span in self._spans.items()})
+
+    @property
+    def folders(self) -> dict[Hierarchy, str]:
+        """The same as text."""
+        return {hierarchy: span.folder for hierarchy, span in self._spans.items()}
 
     @property
     def subsystems(self) -> frozenset[str]:
@@ -263,14 +271,14 @@ class Cgroup:
         A window is 0.5 to 10 s, and a multiple of 2 s for callers without CAP_SYS_RESOURCE. See
         Documentation/accounting/psi.rst. Raises `UnsupportedError` without v2, `OSError`.
         """
-        folder = stopping.unified(self._folders())
+        folder = stopping.unified(self.folders)
         if folder is None:
             raise UnsupportedError("trigger: pressure is told by cgroup v2, which is not mounted")
         return Trigger(folder, resource, kind, stall, window)
 
     def events(self) -> Events:
         """Listen to what happens in it, from now on; see `Events`."""
-        return Events(self._folders())
+        return Events(self.folders)
 
     # Stopping and ending.
 
@@ -279,27 +287,27 @@ class Cgroup:
 
         Raises `ValueError` where the caller is among them, `TimeoutError`, `UnsupportedError`.
         """
-        stopping.freeze(self._folders(), timeout)
+        stopping.freeze(self.folders, timeout)
 
     def thaw(self) -> None:
         """Let all tasks go on."""
-        stopping.thaw(self._folders())
+        stopping.thaw(self.folders)
 
     @property
     def frozen(self) -> bool:
         """Whether all tasks are stopped."""
-        return stopping.is_frozen(self._folders())
+        return stopping.is_frozen(self.folders)
 
     def kill(self, timeout: float = 5.0) -> None:
         """End all tasks here and below with SIGKILL, but never the calling process."""
-        stopping.kill(self._folders(), timeout)
+        stopping.kill(self.folders, timeout)
 
     def remove(self, timeout: float = 5.0) -> None:
         """Remove it with all groups below; none may hold tasks. Gone already is no error.
 
         Raises `OSError` EBUSY where tasks are in it still, `timeout` seconds later.
         """
-        removing.remove(self._folders().values(), timeout)
+        removing.remove(self.folders.values(), timeout)
         self._maker = None
 
     def close(self) -> None:
@@ -307,9 +315,9 @@ class Cgroup:
         if self._maker != os.getpid():  # not ours: looked at only, or copied by a fork
             return
         self._maker = None
-        folders = self._folders()
+        folders = self.folders
         stopping.kill(folders)
-        removing.bring_home(folders, self._home)
+        removing.bring_home(folders, self._home or {})
         removing.remove(folders.values())
 
     def __enter__(self) -> "Cgroup":
@@ -350,23 +358,24 @@ class Cgroup:
     # Inside.
 
     @classmethod
-    def _made(cls, places: Iterable[making.Place], name: str, wish: Resources) -> "Cgroup":
-        places = tuple(places)
+    def _made(
+        cls,
+        places: tuple[making.Place, ...],
+        name: str,
+        wish: Resources,
+        home: Mapping[Hierarchy, str],
+    ) -> "Cgroup":
         making.make(places, name, wish)
-        for place in places:
-            owner.mark(f"{place.parent}/{name}")
         spans = {
             place.hierarchy: Span(f"{place.parent}/{name}", place.subsystems) for place in places
         }
-        return cls(spans, made=True)
+        return cls(spans, home)
 
     def _make(self, name: str, resources: Resources, subsystems: Iterable[str] | None) -> "Cgroup":
         finding.check_name(name)
         wish = resources.resolved()
-        return self._made(finding.places_below(self._spans, subsystems, wish), name, wish)
-
-    def _folders(self) -> dict[Hierarchy, str]:
-        return {hierarchy: span.folder for hierarchy, span in self._spans.items()}
+        home = own_groups() if self._home is None else self._home
+        return self._made(finding.places_below(self._spans, subsystems, wish), name, wish, home)
 
     def _readers(self) -> reading.Readers:
-        return reading.readers(self._folders(), self.subsystems)
+        return reading.readers(self.folders, self.subsystems)

@@ -2,7 +2,6 @@
 
 import errno
 import os
-from collections.abc import Callable
 
 from nsbox.procfs import decode
 
@@ -19,16 +18,23 @@ _FULL = 2048
 
 def read(path: str) -> str | None:
     """Return the text of a file, None where the group or the file is not there."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError as error:
-        if error.errno in _ABSENT:
-            return None
-        raise
+    descriptor = open_to_read(path)
+    if descriptor is None:
+        return None
     try:
         return read_open(descriptor)
     finally:
         os.close(descriptor)
+
+
+def open_to_read(path: str) -> int | None:
+    """Open a file, None where the group or the file is not there."""
+    try:
+        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError as error:
+        if error.errno in _ABSENT:
+            return None
+        raise
 
 
 def read_open(descriptor: int) -> str | None:
@@ -86,16 +92,3 @@ def walk(folder: str) -> list[str]:
     for one in found:
         found.extend(f"{one}/{name}" for name in below(one))
     return found
-
-
-Reader = Callable[[str], str | None]
-
-
-def reader(route: Callable[[str], str | None]) -> Reader:
-    """Return a function that reads the file of that name in the folder that `route` gives."""
-
-    def read_file(file: str) -> str | None:
-        folder = route(file)
-        return None if folder is None else read(f"{folder}/{file}")
-
-    return read_file

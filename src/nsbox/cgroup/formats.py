@@ -7,7 +7,8 @@ import re
 from collections.abc import Iterable
 from typing import Literal
 
-from nsbox.procfs._lines import number, require, rows, split, words
+from nsbox.procfs._lines import number, require, rows, split
+from nsbox.procfs._lines import words as cut
 
 Limit = int | Literal["max"]
 
@@ -15,6 +16,7 @@ UNLIMITED = 1 << 62
 """From here up a number stands for "no limit": the kernel's largest page counter, in bytes, is
 2**63 rounded down to a page (`PAGE_COUNTER_MAX`)."""
 
+_FLAT = re.compile(r"(?:[^ \n]+ [0-9]+\n)*", re.ASCII)
 _DEVICE = re.compile(r"[0-9]+:[0-9]+", re.ASCII)
 _CENTESIMAL = re.compile(r"[0-9]+\.[0-9]{2}", re.ASCII)
 
@@ -44,6 +46,12 @@ def flag(text: str) -> bool:
 
 def flat(text: str) -> dict[str, int]:
     """Read lines of "key number"."""
+    if _FLAT.fullmatch(text):  # all lines at once: these files are long, and read often
+        words = text.replace("\n", " ").split(" ")
+        keys = words[:-1:2]
+        whole = dict(zip(keys, map(int, words[1::2]), strict=True))
+        if len(whole) == len(keys):
+            return whole
     found: dict[str, int] = {}
 
     def add(line: str) -> None:
@@ -63,7 +71,7 @@ def nested(text: str, only: Iterable[str] = ()) -> dict[str, dict[str, Limit]]:
         key, _, rest = line.partition(" ")
         _new(found, key)
         found[key] = {}
-        for pair in words(rest):
+        for pair in cut(rest):
             sub, value = split(pair, "=", 2, "sub-key=number")
             _new(found[key], sub)
             if only and sub not in only:

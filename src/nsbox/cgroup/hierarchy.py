@@ -78,11 +78,7 @@ def own_groups(root: Path = ROOT) -> dict[Hierarchy, str]:
     Of several mounts of one hierarchy the first that shows this group is taken; a hierarchy whose
     mounts do not show it is left out.
     """
-    mounts = [
-        mount
-        for mount in procfs.parse_mountinfo(_read(root / "proc/self/mountinfo"))
-        if mount.fs_type in ("cgroup", "cgroup2")
-    ]
+    mounts = _cgroup_mounts(_read(root / "proc/self/mountinfo"))
     found = {}
     for membership in procfs.parse_cgroup(_read(root / "proc/thread-self/cgroup")):
         for mount in mounts:
@@ -118,6 +114,13 @@ def groups_of(pid: int, found: tuple[Hierarchy, ...], root: Path = ROOT) -> dict
         if folder is not None:
             groups[hierarchy] = folder
     return groups
+
+
+def _cgroup_mounts(text: str) -> list[procfs.MountInfo]:
+    # A host may have thousands of mounts, of which these are a few: see proc_pid_mountinfo(5).
+    lines = [line for line in text.split("\n") if " - cgroup" in line]
+    mounts = procfs.parse_mountinfo("\n".join(lines))
+    return [mount for mount in mounts if mount.fs_type in ("cgroup", "cgroup2")]
 
 
 def _hierarchy(

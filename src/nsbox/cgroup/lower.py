@@ -6,7 +6,7 @@ import attrs
 
 from nsbox._native.operations import Operation
 from nsbox.cgroup import v1
-from nsbox.cgroup.hierarchy import Hierarchy
+from nsbox.cgroup.hierarchy import Hierarchy, own_groups
 from nsbox.cgroup.owner import PREFIX, owner
 from nsbox.cgroup.resources import Resources
 from nsbox.plan import Step
@@ -58,7 +58,7 @@ def lower(
     from nsbox.cgroup import making  # noqa: PLC0415 - only limits need the controllers
 
     if within is None:
-        chosen = making.own_places((), wish, controlled=controlled)
+        chosen = making.own_places((), wish, own_groups(), controlled=controlled)
     else:  # the box is in the whole of the group that it is below
         wanted = making.homes((), wish, within)
         wanted = {hierarchy: wanted.get(hierarchy, frozenset()) for hierarchy in within}

@@ -1,14 +1,13 @@
 """Where a group is to be, and the steps that make it: in every hierarchy that it needs."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from pathlib import Path
 from types import ModuleType
 
 import attrs
 
 from nsbox.cgroup import controllers, delegation, performing, v1, v2
 from nsbox.cgroup.controllers import Write
-from nsbox.cgroup.hierarchy import ROOT, UNIFIED, Hierarchy, own_groups
+from nsbox.cgroup.hierarchy import UNIFIED, Hierarchy
 from nsbox.cgroup.resources import Resources
 from nsbox.errors import UnsupportedError
 from nsbox.plan import Step
@@ -86,14 +85,17 @@ def places(
 
 
 def own_places(
-    subsystems: Iterable[str] | None, wish: Resources, root: Path = ROOT, *, controlled: bool = True
+    subsystems: Iterable[str] | None,
+    wish: Resources,
+    own: Mapping[Hierarchy, str],
+    *,
+    controlled: bool = True,
 ) -> tuple[Place, ...]:
-    """Return where a group is to be made for the calling process, below its own groups.
+    """Return where a group is to be made for the calling process, below its `own` groups.
 
     With neither subsystems nor limits it is for all subsystems that the caller may use. The
     hierarchy that stops and ends tasks is among its places, too, unless it is not `controlled`.
     """
-    own = own_groups(root)
     if not own:
         raise UnsupportedError("cgroups: no hierarchy is mounted where the caller's group is seen")
     wanted = homes(subsystems, wish, own) if subsystems is not None or wish.given else _all(own)

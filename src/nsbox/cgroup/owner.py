@@ -6,8 +6,10 @@ namespace unless that is the first: seen from elsewhere the pid would be another
 
 import contextlib
 import functools
+import itertools
 import os
 import re
+from collections.abc import Generator
 from typing import NamedTuple
 
 from nsbox import procfs
@@ -15,6 +17,11 @@ from nsbox import procfs
 PREFIX = "nsbox-"
 ATTRIBUTE = "user.nsbox.owner"
 """An extended attribute, see xattr(7); groups take those of users since Linux 5.7."""
+
+CLAIM = "user.nsbox.making."
+"""How the attribute begins that a group has while one is made below it."""
+
+_claims = itertools.count()
 
 _MARK = re.compile(r"([0-9]+)-([0-9]+)(?:@([0-9]+))?", re.ASCII)
 _NAME = re.compile(rf"{PREFIX}({_MARK.pattern})-[0-9]+", re.ASCII)
@@ -57,6 +64,35 @@ def mark(folder: str) -> None:
     """Leave the caller's mark on a group, where the kernel takes it."""
     with contextlib.suppress(OSError):
         os.setxattr(folder, ATTRIBUTE, owner().encode())
+
+
+@contextlib.contextmanager
+def claimed(folder: str) -> Generator[None, None, None]:
+    """Say in the group above that a group is being made, until it bears its own mark.
+
+    An owner that is killed in between leaves the claim, and so tells of the group.
+    """
+    above, name = os.path.split(folder)
+    attribute = f"{CLAIM}{owner()}.{next(_claims)}"
+    with contextlib.suppress(OSError):
+        os.setxattr(above, attribute, os.fsencode(name))
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            os.removexattr(above, attribute)
+
+
+def left_claims(above: str) -> list[str]:
+    """Take the claims of dead owners off a group; returns the folders that were claimed."""
+    found = []
+    with contextlib.suppress(OSError):
+        for attribute in os.listxattr(above):
+            made_by = Owner.parse(attribute.removeprefix(CLAIM).rpartition(".")[0])
+            if attribute.startswith(CLAIM) and made_by is not None and made_by.dead:
+                found.append(f"{above}/{os.fsdecode(os.getxattr(above, attribute))}")
+                os.removexattr(above, attribute)
+    return found
 
 
 def owner_of(folder: str) -> Owner | None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 
 from nsbox import hints
 from nsbox._native.operations import Operation
-from nsbox.cgroup import files
+from nsbox.cgroup import files, owner
 from nsbox.errors import StepError, UnsupportedError
 from nsbox.plan import Step
 
@@ -39,8 +39,10 @@ def _perform(
         if step.operation is Operation.MKDIR:
             mode = step.arguments[1]
             assert isinstance(mode, int)
-            os.mkdir(path, mode)
-            made.append(path)
+            with owner.claimed(path):
+                os.mkdir(path, mode)
+                made.append(path)
+                owner.mark(path)
         else:
             data = step.arguments[1]
             assert isinstance(data, bytes)

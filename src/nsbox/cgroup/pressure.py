@@ -1,15 +1,20 @@
 """Pressure stall information: Documentation/accounting/psi.rst; cgroup-v2.rst, "*.pressure"."""
 
 import os
+import re
 from collections.abc import Callable
 from typing import Literal
 
 import attrs
 
-from nsbox.cgroup import formats
-from nsbox.procfs._lines import number, require, rows, split
+from nsbox.procfs._lines import rows
 
 Resource = Literal["cpu", "memory", "io", "irq"]
+
+_AVERAGE = r"([0-9]+\.[0-9]{2})"
+_LINE = re.compile(
+    rf"(some|full) avg10={_AVERAGE} avg60={_AVERAGE} avg300={_AVERAGE} total=([0-9]+)", re.ASCII
+)
 
 
 @attrs.frozen(kw_only=True)
@@ -48,13 +53,13 @@ def parse(text: str) -> PressureStats:
     found: dict[str, Stall] = {}
 
     def add(line: str) -> None:
-        kind, avg10, avg60, avg300, total = split(line, " ", 5, "a kind and four figures")
-        require(kind in ("some", "full") and kind not in found, "'some' or 'full', each once")
+        told = _LINE.fullmatch(line)
+        expected = "'some' or 'full', three averages and a total"
+        if told is None or told[1] in found:
+            raise ValueError(f"expected {expected}, each once")
+        kind, avg10, avg60, avg300, total = told.groups()
         found[kind] = Stall(
-            avg10=formats.percentage(_value(avg10, "avg10")),
-            avg60=formats.percentage(_value(avg60, "avg60")),
-            avg300=formats.percentage(_value(avg300, "avg300")),
-            total=number(_value(total, "total"), "microseconds"),
+            avg10=float(avg10), avg60=float(avg60), avg300=float(avg300), total=int(total)
         )
 
     rows("pressure", text, add)
@@ -66,11 +71,6 @@ def read_all(read: Callable[[str], str | None]) -> Pressure | None:
     texts = {resource: read(f"{resource}.pressure") for resource in RESOURCES}
     found = {resource: parse(text) for resource, text in texts.items() if text is not None}
     return Pressure(**found) if found else None
-
-
-def _value(pair: str, key: str) -> str:
-    require(pair.startswith(f"{key}="), f"{key}=")
-    return pair.removeprefix(f"{key}=")
 
 
 def trigger(folder: str, resource: str, kind: str, stall: float, window: float) -> int:

@@ -1,6 +1,6 @@
 """The figures and limits of a group, read from whichever hierarchies it is in."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import attrs
@@ -26,27 +26,34 @@ class Readers:
         return name in self.subsystems or (name == "cpu" and version == 2)
 
 
-def readers(directories: Mapping[Hierarchy, str], subsystems: frozenset[str]) -> Readers:
-    """Return readers that open a file each time."""
-    return Readers(
-        _routed({n: d for h, d in directories.items() if h.version == 1 for n in h.subsystems}),
-        _below(next((d for h, d in directories.items() if h.version == 2), None)),
-        subsystems,
-    )
-
-
-def _routed(routes: Mapping[str, str]) -> Read:
-    def read(file: str) -> str | None:
-        folder = routes.get(file.partition(".")[0])
-        return None if folder is None else files.read(f"{folder}/{file}")
-
-    return read
-
-
-def _below(folder: str | None) -> Read:
-    if folder is None:
-        return lambda _: None
+def _each_time(folder: str) -> Read:
     return lambda file: files.read(f"{folder}/{file}")
+
+
+def readers(
+    directories: Mapping[Hierarchy, str],
+    subsystems: frozenset[str],
+    reader: Callable[[str], Read] = _each_time,
+) -> Readers:
+    """Return readers of a group's files; `reader` says how to read those of a folder."""
+    routes = {}
+    unified: Read = _nothing
+    for hierarchy, folder in directories.items():
+        read = reader(folder)
+        if hierarchy.version == 2:
+            unified = read
+        else:
+            routes.update(dict.fromkeys(hierarchy.subsystems, read))
+    return Readers(_routed(routes), unified, subsystems)
+
+
+def _nothing(_: str) -> None:
+    return None
+
+
+def _routed(routes: Mapping[str, Read]) -> Read:
+    """Find the folder of a v1 file by the subsystem that its name begins with."""
+    return lambda file: routes.get(file.partition(".")[0], _nothing)(file)
 
 
 def stats(of: Readers) -> Stats:

@@ -23,6 +23,7 @@ def reap() -> tuple[str, ...]:
                 removed += _remove_leaf(folder)
             elif _is_left(folder):
                 found.setdefault(name, {})[hierarchy] = folder
+            removed += _remove_claimed(folder)
     for directories in found.values():
         with contextlib.suppress(PermissionError):
             stopping.kill(directories)
@@ -41,6 +42,17 @@ def _is_left(folder: str) -> bool:
     _, *below = files.walk(folder)
     owners = [found for one in below if (found := owner.owner_of(one)) is not None]
     return all(one.dead for one in owners)
+
+
+def _remove_claimed(folder: str) -> list[str]:
+    """Remove what dead owners had only just made below a group: nothing can be in it yet."""
+    removed = []
+    for claimed in owner.left_claims(folder):
+        if owner.owner_of(claimed) is None:
+            with contextlib.suppress(OSError):
+                os.rmdir(claimed)
+                removed.append(claimed)
+    return removed
 
 
 def _remove_leaf(folder: str) -> list[str]:
