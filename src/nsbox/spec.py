@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from nsbox import lower
-from nsbox.box import Box
 from nsbox.cgroup import Resources
 from nsbox.commands import arguments, check_environment
 from nsbox.fields import frozen_map, instance_of, is_kernel_text
@@ -21,6 +20,7 @@ from nsbox.plan import Plan
 from nsbox.rootfs import RootFS
 
 if TYPE_CHECKING:
+    from nsbox.box import Box
     from nsbox.cgroup.cgroup import Cgroup
 
 ENVIRONMENT: FrozenMap[str, str] = FrozenMap(
@@ -134,11 +134,13 @@ class BoxSpec:
             umask=self.umask if given.umask is None else given.umask,
         )
 
-    def start(self, *, cgroup: "Cgroup | None" = None) -> Box:
+    def start(self, *, cgroup: "Cgroup | None" = None) -> "Box":
         """Start a box that stays: its first process, in all that this spec asks for.
 
         It begins in the group `cgroup`, where one is given; with limits of its own, below.
         Commands join it by `Box.run` and `Box.popen`; it ends with `Box.close`, at the end of a
         ``with`` block, or when its starter dies. Raises `StepError` for the step that failed.
         """
+        from nsbox.box import Box  # noqa: PLC0415 - a command alone does without
+
         return Box(self, cgroup)
