@@ -22,6 +22,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("terminal", "options"),
     ("process complete", "task"),
     ("box commands lower parameters running spec",),
+    ("aio",),
     ("__init__ __main__",),
 )
 
