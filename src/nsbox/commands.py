@@ -139,7 +139,7 @@ def _argv(args: Sequence[StrOrBytesPath]) -> tuple[bytes, ...]:
 def _namespaces(spec: "BoxSpec", lowered: Lowered) -> Namespaces:
     if not lowered.joins:
         return _none
-    return lambda: opened(spec.namespaces, spec.id_map, Caller.current())
+    return lambda: opened(spec.choices, spec.id_map, Caller.current())
 
 
 def _none() -> AbstractContextManager[Mapping[int, int]]:
