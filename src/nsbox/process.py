@@ -89,6 +89,7 @@ class Process:
                 command.environment,
                 given_descriptors({**namespaces, **command.passed, **channel.given}, ends.child),
                 tell_of_exec=tell_of_exec,
+                end_signal=self._end_signal,
             )
             self.pid = self._launched.pid
             self._begin(tell_of_exec)
