@@ -120,17 +120,12 @@ _HOMES = {
 
 _LAZY = {name: module for module, names in _HOMES.items() for name in names}
 
-_SUBMODULES = frozenset({"aio"})
-"""Modules that are reached as attributes, without an import of their own."""
-
 
 def __getattr__(name: str) -> Any:
     import importlib  # noqa: PLC0415
 
     if name in _LAZY:
         value = getattr(importlib.import_module(_LAZY[name]), name)
-    elif name in _SUBMODULES:
-        value = importlib.import_module(f"nsbox.{name}")
     else:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     globals()[name] = value
@@ -138,4 +133,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_LAZY, *_SUBMODULES})
+    return sorted({*globals(), *_LAZY})

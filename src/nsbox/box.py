@@ -90,7 +90,7 @@ class Box:
         """
         check_names("run", parameters, RunParameters)
         invocation, rest = invoke(args, parameters)
-        return complete(self.joining(invocation), **rest)
+        return complete(self._joining(invocation), **rest)
 
     def popen(
         self,
@@ -108,7 +108,7 @@ class Box:
         """
         check_names("popen", parameters, PopenParameters)
         invocation, rest = invoke(args, parameters, terminal=pty)
-        return process(self.joining(invocation), **rest)
+        return process(self._joining(invocation), **rest)
 
     def poll(self) -> int | None:
         """Return None while the box is alive, else the return code of its first process."""
@@ -162,8 +162,7 @@ class Box:
     def __reduce__(self) -> Any:
         raise TypeError("a Box is a live handle; pickle its BoxSpec instead: box.spec")
 
-    def joining(self, invocation: Invocation) -> Command:
-        """Make what is launched for a command in the box: for `run`, `popen` and `nsbox.aio`."""
+    def _joining(self, invocation: Invocation) -> Command:
         if self.poll() is not None:
             raise ProcessLookupError(3, f"the box has ended: {self!r}")
         return commands.joining(self.spec, invocation, self.fileno(), self._groups)
