@@ -24,7 +24,7 @@ from nsbox.cgroup import lower as cgroups
 from nsbox.cgroup.hierarchy import Hierarchy
 from nsbox.constants import CloneFlag
 from nsbox.errors import StepError, UnsupportedError
-from nsbox.namespace import Choice, NamespaceType
+from nsbox.namespace import Choice, Namespace, NamespaceType
 from nsbox.namespace.create import map_steps
 from nsbox.namespace.joining import Lineup, line_up
 from nsbox.namespace.types import clone_flags
@@ -112,6 +112,7 @@ def lower(spec: "BoxSpec", options: Options | None = Options(), within: Within =
     Without `options` the first process stays, and has no command. `within` are the folders of a
     live group for the box to be in.
     """
+    spec = _without_handles(spec)
     if spec.rootfs.path is not None and spec.rootfs.readonly:
         return _lower(
             spec, Caller.current(), options, within
@@ -121,7 +122,17 @@ def lower(spec: "BoxSpec", options: Options | None = Options(), within: Within =
 
 def lower_joining(spec: "BoxSpec", options: Options, within: Within) -> Lowered:
     """Lower the start of a command in a box of this spec that is in these groups."""
-    return _kept_joining(spec, Caller.current(), options, within)
+    return _kept_joining(_without_handles(spec), Caller.current(), options, within)
+
+
+def _without_handles(spec: "BoxSpec") -> "BoxSpec":
+    """Put names for the namespaces to be joined: what is kept here must keep no handle alive."""
+    named = {
+        kind: f"nsfs/{chosen}"
+        for kind, chosen in spec.namespaces.items()
+        if isinstance(chosen, Namespace)
+    }
+    return attrs.evolve(spec, namespaces=spec.namespaces | named) if named else spec
 
 
 def _lower(spec: "BoxSpec", caller: Caller, command: Options | None, within: Within) -> Lowered:

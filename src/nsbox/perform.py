@@ -1,6 +1,6 @@
 """Steps that start no command: done by the calling thread itself, or by a child in its stead."""
 
-import os
+import signal
 from collections.abc import Mapping, Sequence
 
 from nsbox import _native, hints
@@ -18,14 +18,14 @@ def perform(steps: Sequence[Step], descriptors: Mapping[int, int] | None = None)
     """
     given = given_descriptors(descriptors or {})
     launched = _native.launch(encode(steps), (), (), given, tell_of_exec=False)
-    outcome = launched.outcome
-    if outcome.error:
-        if outcome.descriptor >= 0:
-            os.close(outcome.descriptor)
-        step = steps[outcome.step]
-        raise StepError.of(
-            step, outcome.error, outcome.step, box=None, hint=hints.hint(step, outcome.error)
-        )
+    try:
+        outcome = launched.outcome
+        if outcome.error:
+            step, hint = steps[outcome.step], hints.hint(steps[outcome.step], outcome.error)
+            raise StepError.of(step, outcome.error, outcome.step, box=None, hint=hint)
+    except BaseException:
+        launched.abandon(signal.SIGKILL)
+        raise
     return launched
 
 

@@ -35,6 +35,7 @@ LATE = {
     ("cgroup.account", "nsbox.cgroup.removing"): "only groups that are in use take patience",
     ("cgroup.lower", "nsbox.cgroup.making"): "only a box with limits needs the controllers",
     ("cgroup.waiting", "asyncio"): "only who waits in a loop has it, and has it loaded",
+    ("namespace.ranges", "nsbox.host"): "only a failure pays for looking at the host",
 }
 
 SHIM = "nsbox._native._shim"
