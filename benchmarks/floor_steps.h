@@ -275,6 +275,11 @@ static inline long step_no_new_privs(void)
     return SYS(prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
 }
 
+static inline long step_not_dumpable(void)
+{
+    return SYS(prctl, PR_SET_DUMPABLE, 0, 0, 0, 0);
+}
+
 static inline long step_setsid(void)
 {
     return SYS(setsid, 0);
