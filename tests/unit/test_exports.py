@@ -15,8 +15,6 @@ import nsbox
 EXPORTED = {name: getattr(nsbox, name) for name in nsbox.__all__}
 CLASSES = {name: value for name, value in EXPORTED.items() if inspect.isclass(value)}
 FUNCTIONS = {name: value for name, value in EXPORTED.items() if inspect.isfunction(value)}
-HANDLES = {"Box", "Cgroup", "Namespace", "Process", "Task"}
-"""Live things; every other class is a value, a choice or an error."""
 PLAIN = {"PIPE", "STDOUT", "DEVNULL"}
 """Constants, which are subprocess's own."""
 

@@ -158,30 +158,6 @@ def test_joining_takes_a_first_process():
             BoxSpec(init=False, **what)
 
 
-@pytest.mark.parametrize(
-    "ranges",
-    [
-        [(0, 0)],
-        [5],
-        [(0, 100000, 0)],
-        [(0, 100000, -1)],
-        [(-1, 100000, 1)],
-        [(0, 100000, True)],
-        [("0", 100000, 1)],
-        [(0, 2**32 - 2, 2)],
-        [(0, 100000, 10), (9, 200000, 10)],
-        [(0, 100000, 10), (10, 100009, 10)],
-        [(n, 100000 + n, 1) for n in range(341)],
-        [(1, 100000, 10)],
-        [],
-    ],
-    ids=lambda ranges: str(ranges)[:30],
-)
-def test_ranges_that_no_kernel_would_take_are_refused(ranges):
-    with pytest.raises(ValueError, match=r"^(uids|gids|uid|gid|ranges): "):
-        IDMap.ranges(ranges, [(0, 100000, 10)])
-
-
 def test_a_name_takes_a_uts_namespace():
     shared = ISOLATED | {NamespaceType.UTS: Choice.HOST}
     assert BoxSpec(namespaces=shared).hostname is None
@@ -280,13 +256,6 @@ def test_text_and_its_bytes_are_the_same_content():
 
 def test_the_content_of_a_file_is_not_spilled_into_its_repr():
     assert "secret" not in repr(Mount.file("/etc/key", "secret" * 100))
-
-
-def test_an_id_map_writes_one_line_for_each_kind():
-    assert IDMap().lines(1000, 100) == ("0 1000 1", "0 100 1")
-    assert IDMap.root() == IDMap(0, gid=0)
-    assert IDMap.same().lines(1000, 100) == ("1000 1000 1", "100 100 1")
-    assert IDMap(7, gid=None).lines(1000, 100) == ("7 1000 1", "100 100 1")
 
 
 def test_nothing_is_looked_up_when_a_value_is_made(monkeypatch):
