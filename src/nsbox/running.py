@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 from nsbox import commands
 from nsbox.commands import Invocation
 from nsbox.complete import complete, process
-from nsbox.options import Options
+from nsbox.options import options
 from nsbox.parameters import PopenParameters, check_names, invoke
 from nsbox.pipes import Stream, StrOrBytesPath
 from nsbox.process import Process
@@ -57,7 +57,7 @@ def run(
     invocation = Invocation(
         args,
         env,
-        Options(
+        options(
             cwd=cwd,
             user=user,
             group=group,
