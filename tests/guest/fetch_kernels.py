@@ -40,9 +40,15 @@ class Apt:
         }
 
     def __call__(self, program: str, *args: str, cwd: Path | None = None) -> str:
-        options = [word for key, value in self._options.items() for word in ("-o", f"{key}={value}")]
+        options = [
+            word for key, value in self._options.items() for word in ("-o", f"{key}={value}")
+        ]
         done = subprocess.run(
-            [program, "-qq", *options, *args], cwd=cwd, stdout=subprocess.PIPE, text=True, check=True
+            [program, "-qq", *options, *args],
+            cwd=cwd,
+            stdout=subprocess.PIPE,
+            text=True,
+            check=True,
         )
         return done.stdout
 

@@ -49,7 +49,6 @@ def main() -> int:
     sinks = {
         "stdout": lambda data: os.write(1, data),
         "stderr": lambda data: os.write(2, data),
-        "report": lambda data: None,
     }
     try:
         return guest.run(

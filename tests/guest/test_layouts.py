@@ -11,11 +11,12 @@ import sys
 import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import attrs
 import pytest
 from vm import kernel
-from vm.machine import ENVIRONMENT, Guest, GuestError
+from vm.machine import ENVIRONMENT, Guest, GuestError, Sink
 from vm.needs import missing
 
 TESTS = Path(__file__).parent.parent
@@ -29,11 +30,19 @@ PYTHON = os.environ.get("NSBOX_GUEST_PYTHON", sys.executable)
 FULL = (5, 12)
 """The first kernel that boxes work on."""
 
-LAYOUTS = [
-    pytest.param("v2", None, id="v2-root"),
-    pytest.param("v2", USER, id="v2-delegated"),
-    pytest.param("v1", None, id="v1-root"),
-    pytest.param("hybrid", None, id="hybrid-root"),
+
+class Setting(NamedTuple):
+    """How cgroups are laid out, and who runs the tests there: root, or a user if one is named."""
+
+    layout: str
+    user: str | None = None
+
+
+SETTINGS = [
+    pytest.param(Setting("v2"), id="v2-root"),
+    pytest.param(Setting("v2", USER), id="v2-delegated"),
+    pytest.param(Setting("v1"), id="v1-root"),
+    pytest.param(Setting("hybrid"), id="hybrid-root"),
 ]
 
 
@@ -54,8 +63,7 @@ def kernels() -> list[kernel.Kernel | None]:
 class Relay:
     """Makes reports of the guest's session into reports of this one."""
 
-    item: pytest.Item
-    prefix: str
+    item: pytest.Function
     executed: list[str] = attrs.field(factory=list)
     rest: bytes = b""
 
@@ -66,11 +74,12 @@ class Relay:
 
     def _report(self, line: bytes) -> None:
         hook, config = self.item.ihook, self.item.config
+        prefix = f"{self.item.nodeid.partition('::')[0]}::{self.item.callspec.id}"
         report = hook.pytest_report_from_serializable(config=config, data=json.loads(line))
-        report.nodeid = f"{self.prefix}::{report.nodeid}"
+        report.nodeid = f"{prefix}::{report.nodeid}"
         if isinstance(report.longrepr, list):  # of a skip; JSON has no tuples
             path, number, reason = report.longrepr
-            report.longrepr = (f"{self.prefix}: {path}", number, reason)
+            report.longrepr = (f"{prefix}: {path}", number, reason)
         if isinstance(report, pytest.CollectReport):
             hook.pytest_collectreport(report=report)
             return
@@ -90,30 +99,28 @@ def bytecode() -> Iterator[str]:
     with tempfile.TemporaryDirectory(prefix="nsbox-guest-bytecode-") as folder:
         os.chmod(folder, 0o755)
         env = {**os.environ, "PYTHONPYCACHEPREFIX": folder, "PYTHONDONTWRITEBYTECODE": ""}
-        command = [PYTHON, "-m", "pytest", "--collect-only", TESTS / "kernel", TESTS / "rootless"]
+        command = [PYTHON, "-m", "pytest", "--collect-only", f"{TESTS}/kernel", f"{TESTS}/rootless"]
         subprocess.run(command, env=env, stdout=subprocess.DEVNULL, check=True)
         yield folder
 
 
 @pytest.mark.timeout(SECONDS + 60)
 @pytest.mark.parametrize("booted", kernels(), ids=lambda k: k.release if k else "no-kernel")
-@pytest.mark.parametrize(("layout", "user"), LAYOUTS)
+@pytest.mark.parametrize("setting", SETTINGS)
 def test_the_kernels_part_holds(
     booted: kernel.Kernel | None,
-    layout: str,
-    user: str | None,
+    setting: Setting,
     bytecode: str,
     capfd: pytest.CaptureFixture[str],
     request: pytest.FixtureRequest,
 ) -> None:
     if booted is None:
         pytest.skip("no kernel to boot in /boot (Debian: linux-image-cloud-amd64)")
-    prefix = f"{request.node.nodeid.partition('::')[0]}::{layout} {user or 'root'} {booted.release}"
-    relay, output = Relay(request.node, prefix), bytearray()
-    guest = Guest(kernel=booted, layout=layout, user=user, reached=tuple(reached()))
-    sinks = {"stdout": output.extend, "stderr": output.extend, "report": relay}
+    relay, output = Relay(request.node), bytearray()
+    guest = Guest(kernel=booted, **setting._asdict(), reached=tuple(reached()))
+    sinks: dict[str, Sink] = {"stdout": output.extend, "stderr": output.extend, "report": relay}
     env = {"PYTHONPATH": str(Path(__file__).parent), "PYTHONPYCACHEPREFIX": bytecode}
-    command = session(request.config, chosen(booted, user))
+    command = session(request.config, chosen(booted, setting.user))
     try:
         with capfd.disabled():  # so that the terminal shows each report as it comes
             status = guest.run(command, sinks, env={**ENVIRONMENT, **env}, timeout=SECONDS)

@@ -63,7 +63,7 @@ class Guest:
         """Boot, run a command in the current folder, switch off; return its exit status.
 
         `sinks` take what arrives from the command's ``stdout`` and ``stderr``, and from the
-        channel ``report``. Raises `GuestError` after `timeout` seconds, or if the guest fails.
+        channel ``report``; what has no sink is dropped. Raises `GuestError` after `timeout` seconds, or if the guest fails.
         """
         with tempfile.TemporaryDirectory(prefix="nsbox-guest-") as name:
             folder = Path(name)
@@ -149,7 +149,7 @@ def _pump(pipes: Mapping[str, int], sinks: Mapping[str, Sink], timeout: float) -
     deadline = time.monotonic() + timeout
     with selectors.DefaultSelector() as selector:
         for name, fd in pipes.items():
-            selector.register(fd, selectors.EVENT_READ, sinks[name])
+            selector.register(fd, selectors.EVENT_READ, sinks.get(name, len))
         while selector.get_map():
             ready = selector.select(max(0, deadline - time.monotonic()))
             if not ready and time.monotonic() >= deadline:
