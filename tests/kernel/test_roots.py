@@ -56,6 +56,7 @@ def test_a_directory_is_all_there_is(tree: Path, tmp_path: Path) -> None:
     assert sh(f"ls {tmp_path}", rootfs).returncode != 0
 
 
+@pytest.mark.guest
 def test_a_readonly_directory_is_left_as_it_is(tree: Path) -> None:
     before = snapshot(tree)
     rootfs = RootFS.directory(tree, readonly=True).with_mounts(
@@ -68,6 +69,7 @@ def test_a_readonly_directory_is_left_as_it_is(tree: Path) -> None:
     assert snapshot(tree) == before
 
 
+@pytest.mark.guest
 def test_a_writable_directory_keeps_what_the_box_writes(tree: Path) -> None:
     assert sh("echo kept > /srv/new", RootFS.directory(tree)).returncode == 0
     assert (tree / "srv/new").read_text() == "kept\n"
@@ -89,6 +91,7 @@ def test_a_file_where_there_was_none_can_be_replaced(tree: Path) -> None:
     assert sh("cat /etc/motd", rootfs).stdout == "second\n"
 
 
+@pytest.mark.guest
 def test_mounts_come_in_order_later_over_earlier(tree: Path, tmp_path: Path) -> None:
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
@@ -103,6 +106,7 @@ def test_mounts_come_in_order_later_over_earlier(tree: Path, tmp_path: Path) -> 
     assert done.stdout == "twoone"
 
 
+@pytest.mark.guest
 def test_a_readonly_bind_cannot_be_written_to(tree: Path, canary: Path) -> None:
     rootfs = RootFS.directory(tree, readonly=True).with_mounts(
         Mount.bind(canary, "/canary", readonly=True)
@@ -112,6 +116,7 @@ def test_a_readonly_bind_cannot_be_written_to(tree: Path, canary: Path) -> None:
         assert sh(script, rootfs).returncode != 0
 
 
+@pytest.mark.guest
 def test_noexec_is_kept(tree: Path, tmp_path: Path) -> None:
     rootfs = RootFS.directory(tree, readonly=True).with_mounts(
         Mount.bind(tree / "bin", "/programs", noexec=True)
@@ -119,6 +124,7 @@ def test_noexec_is_kept(tree: Path, tmp_path: Path) -> None:
     assert sh("/programs/busybox true", rootfs).returncode == 126
 
 
+@pytest.mark.guest
 def test_a_tmpfs_has_its_size(tree: Path) -> None:
     rootfs = RootFS.directory(tree, readonly=True).with_mounts(Mount.tmpfs("/small", size="64K"))
     script = "/bin/busybox head -c 100000 /dev/zero > /small/file"
