@@ -27,6 +27,7 @@ class Event(NamedTuple):
 
     - ``cgroup``: ``populated`` (1: tasks are here or below, 0: none), ``frozen``.
     - ``memory``: ``oom``, ``oom_kill``, ``max`` and, on v2, ``high``, ``low``, ``oom_group_kill``.
+    - ``memory.swap``: ``max``; on v1 that of memory and swap together.
     - ``pids``: ``max``, a fork that was refused. And others that the kernel counts.
     """
 
@@ -116,6 +117,7 @@ class Events(Waiter):
     def _listen_to_memory_v1(self, folder: str) -> None:
         self._pause = _LOOK_AGAIN
         self._add(f"{folder}/memory.failcnt", "memory", _limit_met, told=False)
+        self._add(f"{folder}/memory.memsw.failcnt", "memory.swap", _limit_met, told=False)
         control = self._add(f"{folder}/memory.oom_control", "memory", _oom_kills, told=False)
         if control is None:
             return
