@@ -33,19 +33,24 @@ def test_memory(lab, start):
 
 
 def test_cpu_time_within_ten_percent(lab, start):
-    # A tenth of one CPU, which a busy machine has to spare as well.
-    share, seconds = 0.1, 3.0
+    # A fifth of one CPU, which a busy machine has to spare as well.
+    share, seconds = 0.2, 4.0
     web = lab.child("web", Resources(cpu_max=share))
     process = start("while :; do :; done")
     web.attach(process.pid)
     process.stdin.close()
     time.sleep(0.3)
-    began, before = time.monotonic(), web.stats().cpu
+    times = [time.monotonic()]
+    before = web.stats().cpu
+    times.append(time.monotonic())
     time.sleep(seconds)
-    after, wall = web.stats().cpu, time.monotonic() - began
+    times.append(time.monotonic())
+    after = web.stats().cpu
+    times.append(time.monotonic())
     used = after.usage_seconds - before.usage_seconds
+    least, most = times[2] - times[1], times[3] - times[0]  # reading takes time as well
     period = 0.1 * share  # what is under way at either end
-    assert 0.9 * share * wall - period <= used <= 1.1 * share * wall + period
+    assert 0.9 * share * least - period <= used <= 1.1 * share * most + period
     assert (after.nr_throttled or 0) > (before.nr_throttled or 0)
 
 
@@ -68,11 +73,10 @@ def test_cpus(start):
     except NsboxError as error:
         pytest.skip(f"needs the cpuset subsystem: {error}")
     with group:
+        child = group.child("below")  # which v1 needs to be given CPUs and memory nodes
         process = start("sleep 60")
-        group.attach(process.pid)
+        child.attach(process.pid)
         assert os.sched_getaffinity(process.pid) == {0}
-        child = group.child("below")
-        child.attach(process.pid)  # where v1 needs CPUs and memory nodes to be there
         assert group.resources.cpuset_cpus == {0}
 
 
