@@ -127,9 +127,9 @@ def test_kinds_that_no_thread_can_enter_are_refused_with_the_reason(kind):
 
 
 def test_a_mount_namespace_is_for_call_because_threads_share_a_root():
-    with Namespace.create(NamespaceType.MNT) as made:
-        with pytest.raises(UnsupportedError, match=r"use call\(\)"):
-            made.entered().__enter__()
+    mounts = Namespace.current(NamespaceType.MNT)
+    with pytest.raises(UnsupportedError, match=r"use call\(\)"):
+        mounts.entered().__enter__()
 
 
 def test_a_call_into_a_mount_namespace_moves_no_other_thread(tmp_path, other):
