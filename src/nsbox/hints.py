@@ -151,6 +151,13 @@ def _missing_target(step: Step) -> str:
     return "hint: the mount point is missing in the box's root, or a link on the way leads nowhere"
 
 
+def _loop(step: Step) -> str:
+    return (
+        "hint: a mnt namespace can be pinned only in one that is older than itself, or it would "
+        "keep itself alive; and a file is mounted only on a file, a folder on a folder"
+    )
+
+
 def _readonly_target(step: Step) -> str:
     return (
         f"hint: {step.path!r} is missing where it is to be mounted upon, and cannot be made there, "
@@ -194,6 +201,7 @@ _TABLE: dict[tuple[str, int], Callable[[Step], str | None]] = {
     (Operation.FSCONFIG.syscall, errno.EPERM): _masked_proc,
     (Operation.FSMOUNT.syscall, errno.EPERM): _masked_proc,
     (Operation.MOVE_MOUNT.syscall, errno.ENOENT): _missing_target,
+    (Operation.MOVE_MOUNT.syscall, errno.EINVAL): _loop,
     (Operation.MKDIRAT.syscall, errno.EROFS): _readonly_target,
     (Operation.OPENAT.syscall, errno.EROFS): _readonly_target,
     (Operation.MKDIRAT.syscall, errno.EACCES): _readonly_target,

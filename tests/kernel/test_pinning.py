@@ -1,5 +1,6 @@
 """Namespaces kept by a file: the same files that ip-netns(8), nsenter(1) and unshare(1) use."""
 
+import errno
 import os
 import subprocess
 import sys
@@ -73,14 +74,19 @@ def test_one_namespace_can_be_pinned_in_two_places(tmp_path):
 
 def test_what_cannot_be_mounted_upon_is_named_and_nothing_is_made(tmp_path):
     with Namespace.create(NamespaceType.UTS) as made:
-        with pytest.raises(NotADirectoryError) as caught:
+        with pytest.raises(IsADirectoryError):
             made.pin(tmp_path)
-        assert isinstance(caught.value, StepError)
-        assert caught.value.step.name == "move_mount"
         with pytest.raises(FileNotFoundError):
             made.pin(tmp_path / "no" / "folder")
     with pytest.raises(ValueError, match="is closed"):
         made.pin(tmp_path / "late")
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_mount_namespace_is_not_pinned_within_itself(tmp_path):
+    with pytest.raises(StepError, match="older than itself") as caught:
+        Namespace.current(NamespaceType.MNT).pin(tmp_path / "pin")
+    assert caught.value.errno == errno.EINVAL
     assert os.listdir(tmp_path) == []
 
 

@@ -1,6 +1,7 @@
 """Namespaces kept by a mount on a file, and told from other files. See namespaces(7)."""
 
 import contextlib
+import errno
 import fcntl
 import os
 import stat
@@ -50,8 +51,13 @@ def pin(fd: int, path: Path) -> Path:
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o444))
         made = True
     except FileExistsError:
-        if is_namespace(os.stat(path)):
+        found = os.stat(path)
+        if is_namespace(found):
             raise
+        if stat.S_ISDIR(found.st_mode):
+            raise IsADirectoryError(
+                errno.EISDIR, os.strerror(errno.EISDIR), os.fspath(path)
+            ) from None
     kind = type_of(fd, str(path))
     copied = AtFlag.OPEN_TREE_CLONE | AtFlag.AT_EMPTY_PATH
     steps = [
