@@ -154,7 +154,7 @@ def _missing_target(step: Step) -> str:
 def _loop(step: Step) -> str:
     return (
         "hint: a mnt namespace can be pinned only in one that is older than itself, or it would "
-        "keep itself alive; and a file is mounted only on a file, a folder on a folder"
+        "keep itself alive"
     )
 
 
@@ -201,7 +201,7 @@ _TABLE: dict[tuple[str, int], Callable[[Step], str | None]] = {
     (Operation.FSCONFIG.syscall, errno.EPERM): _masked_proc,
     (Operation.FSMOUNT.syscall, errno.EPERM): _masked_proc,
     (Operation.MOVE_MOUNT.syscall, errno.ENOENT): _missing_target,
-    (Operation.MOVE_MOUNT.syscall, errno.EINVAL): _loop,
+    (Operation.MOVE_MOUNT.syscall, errno.ELOOP): _loop,
     (Operation.MKDIRAT.syscall, errno.EROFS): _readonly_target,
     (Operation.OPENAT.syscall, errno.EROFS): _readonly_target,
     (Operation.MKDIRAT.syscall, errno.EACCES): _readonly_target,
