@@ -1,9 +1,10 @@
 """What is launched for a spec: a command in a box of its own, a box without one, one in a box."""
 
 import contextlib
+import functools
 import itertools
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ from nsbox.options import Options
 from nsbox.pipes import StrOrBytesPath
 from nsbox.plan import Slot
 from nsbox.process import Command
+from nsbox.rootfs.bind import idmaps
 
 if TYPE_CHECKING:
     from nsbox.spec import BoxSpec
@@ -64,7 +66,9 @@ def joining(spec: "BoxSpec", invocation: Invocation, box: tuple[int, int]) -> Co
     lowered = lower.lower_joining(spec, invocation.options)
     given: dict[int, int] = {Slot.BOX: first_process}
     command = _command(spec, lowered, invocation, number)
-    return attrs.evolve(command, namespaces=lambda: contextlib.nullcontext(given), groups=())
+    return attrs.evolve(
+        command, namespaces=lambda: contextlib.nullcontext(given), groups=(), works=()
+    )
 
 
 def arguments(args: Args) -> tuple[StrOrBytesPath, ...]:
@@ -105,7 +109,8 @@ def _command(
         lowered.plan_of(number),
         lambda index, errno: lowered.failure(index, errno, listed, spec.hostname),
         lowered.end_signal,
-        lowered.folders(number),
+        lowered.numbered(lowered.groups, number),
+        lowered.numbered(lowered.works, number),
         _namespaces(spec, lowered),
         options.passed(),
         options.terminal,
@@ -122,7 +127,17 @@ def _argv(args: Sequence[StrOrBytesPath]) -> tuple[bytes, ...]:
 def _namespaces(spec: "BoxSpec", lowered: Lowered) -> Namespaces:
     if not lowered.joins:
         return _none
-    return lambda: opened(spec.namespaces, spec.id_map, Caller.current())
+    return functools.partial(_opened, spec)
+
+
+@contextlib.contextmanager
+def _opened(spec: "BoxSpec") -> Iterator[Mapping[int, int]]:
+    """Open the namespaces that a box joins, and those that its mounts are mapped by."""
+    with (
+        opened(spec.namespaces, spec.id_map, Caller.current()) as joined,
+        idmaps(spec.rootfs.mounts) as maps,
+    ):
+        yield {**joined, **maps}
 
 
 def _none() -> AbstractContextManager[Mapping[int, int]]:

@@ -10,7 +10,7 @@
 import functools
 import os
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import attrs
@@ -30,7 +30,8 @@ from nsbox.options import Options
 from nsbox.pipes import StrOrBytesPath
 from nsbox.plan import Plan, Slot, Step, encode
 from nsbox.rootfs import lower as rootfs
-from nsbox.rootfs.mount import BindMount
+from nsbox.rootfs.overlay import OWNED
+from nsbox.rootfs.site import Site
 from nsbox.security import capabilities
 
 if TYPE_CHECKING:
@@ -45,23 +46,26 @@ class Lowered:
     encoded: Encoded
     sources: tuple[tuple[int, str], ...]
     groups: tuple[str, ...]
+    works: tuple[str, ...]
     end_signal: int
     joins: bool
 
     def plan_of(self, number: int) -> Encoded:
         """Return the plan for the box of this number."""
-        if not self.groups:
+        made = (*self.groups, *self.works)
+        if not made:
             return self.encoded
-        # Whole names of groups only: a file of the caller's may have the placeholder in it.
+        # Whole names only: a file of the caller's may have the placeholder in it.
         data = self.encoded.data
-        for folder, named in zip(self.groups, self.folders(number), strict=True):
+        for folder, named in zip(made, self.numbered(made, number), strict=True):
             data = data.replace(_bytes(folder), _bytes(named))
+            data = data.replace(_bytes(os.path.basename(folder)), _bytes(os.path.basename(named)))
         return self.encoded._replace(data=data)
 
-    def folders(self, number: int) -> tuple[str, ...]:
-        """Return the folders of the groups of the box of this number."""
+    def numbered(self, folders: Sequence[str], number: int) -> tuple[str, ...]:
+        """Return the names of folders of the box of this number."""
         digits = f"{number:0{len(cgroups.NUMBER)}}"
-        return tuple(folder.removesuffix(cgroups.NUMBER) + digits for folder in self.groups)
+        return tuple(folder.removesuffix(cgroups.NUMBER) + digits for folder in folders)
 
     def check_sources(self, box: str | None) -> None:
         """Look for what the caller wants to be shown, before anything is made."""
@@ -100,9 +104,10 @@ def lower(spec: "BoxSpec", options: Options = Options(), *, stays: bool = False)
     A box that `stays` has a first process without a command.
     """
     command = None if stays else options
-    if spec.rootfs.path is not None and spec.rootfs.readonly:
-        return _lower(spec, Caller.current(), command)  # may show a folder's entries: look anew
-    return _kept(spec, Caller.current(), command)
+    state = rootfs.state(spec.rootfs)
+    if state is None:
+        return _lower(spec, Caller.current(), command, None)
+    return _kept(spec, Caller.current(), command, state)
 
 
 def lower_joining(spec: "BoxSpec", options: Options) -> Lowered:
@@ -110,19 +115,27 @@ def lower_joining(spec: "BoxSpec", options: Options) -> Lowered:
     return _kept_joining(spec, Caller.current(), options)
 
 
-def _lower(spec: "BoxSpec", caller: Caller, command: Options | None) -> Lowered:
+def _lower(
+    spec: "BoxSpec",
+    caller: Caller,
+    command: Options | None,
+    state: Hashable,  # noqa: ARG001 - a lowering is kept for it
+) -> Lowered:
     groups = cgroups.lower(spec.resources)
-    steps = tuple(_steps(spec, caller, groups, command))
-    wanted = {os.path.abspath(mount.source) for mount in _binds(spec)}
-    if spec.rootfs.path is not None:
-        wanted.add(os.path.abspath(spec.rootfs.path))
+    lineup = line_up(spec.namespaces, spec.id_map, caller)
+    work = f"{OWNED}{cgroups.owner()}-{cgroups.NUMBER}"
+    site = Site.of(caller, changes_user=lineup.changes_user, work=work)
+    steps = tuple(_steps(spec, caller, groups, command, site))
+    wanted = {os.path.abspath(source) for source in spec.rootfs.sources}
     sources = tuple(
         (index, str(step.arguments[2]))
         for index, step in enumerate(steps)
         if step.operation is Operation.OPEN_TREE and step.arguments[2] in wanted
     )
-    joins = any(step.operation is Operation.SETNS for step in steps)
-    return Lowered(steps, encode(steps), sources, groups.folders, _end_signal(spec), joins)
+    opens = (Operation.SETNS, Operation.MAP_IDS)
+    joins = any(step.operation in opens for step in steps)
+    works = rootfs.work_folders(spec.rootfs, site)
+    return Lowered(steps, encode(steps), sources, groups.folders, works, _end_signal(spec), joins)
 
 
 @functools.lru_cache(maxsize=64)
@@ -130,7 +143,7 @@ def _kept_joining(spec: "BoxSpec", caller: Caller, command: Options) -> Lowered:
     groups = cgroups.lower(spec.resources)
     steps = tuple(_join_box(spec, caller, groups, command))
     # Its first process is not process 1: killed, it would leave the command to the box.
-    return Lowered(steps, encode(steps), (), groups.folders, signal.SIGRTMAX, joins=True)
+    return Lowered(steps, encode(steps), (), groups.folders, (), signal.SIGRTMAX, joins=True)
 
 
 _kept = functools.lru_cache(maxsize=64)(_lower)
@@ -142,17 +155,17 @@ def _end_signal(spec: "BoxSpec") -> int:
     return signal.SIGKILL if own_pids or not spec.init else signal.SIGRTMAX
 
 
-def _binds(spec: "BoxSpec") -> Iterator[BindMount]:
-    return (mount for mount in spec.rootfs.mounts if isinstance(mount, BindMount))
-
-
 def _execve(args: Sequence[StrOrBytesPath]) -> Step:
     shown = tuple(os.fsdecode(argument) for argument in args)
     return Step(Operation.EXECVE, (shown[0] if shown else "", shown))
 
 
 def _steps(
-    spec: "BoxSpec", caller: Caller, groups: cgroups.Groups, command: Options | None
+    spec: "BoxSpec",
+    caller: Caller,
+    groups: cgroups.Groups,
+    command: Options | None,
+    site: Site,
 ) -> Iterator[Step]:
     lineup = line_up(spec.namespaces, spec.id_map, caller)
     # Whose rights count in the new namespaces: known only once a user namespace has been joined.
@@ -168,7 +181,7 @@ def _steps(
         if late:
             yield from _become_of_user_namespace(spec, lineup, caller)
         yield Step(Operation.SETSID)
-    yield from _machine(spec, lineup)
+    yield from _machine(spec, lineup, site)
     yield from capabilities.steps(capabilities.DEFAULT_CAPABILITIES)
     if command is not None:
         yield from _command(spec, command)
@@ -262,12 +275,12 @@ def _become(spec: "BoxSpec") -> Iterator[Step]:
             yield Step(operation, (id_, id_, id_))
 
 
-def _machine(spec: "BoxSpec", lineup: Lineup) -> Iterator[Step]:
+def _machine(spec: "BoxSpec", lineup: Lineup, site: Site) -> Iterator[Step]:
     yield Step(Operation.UMASK, (0,))
     if spec.hostname is not None:
         yield Step(Operation.SETHOSTNAME, (spec.hostname,))
     if NamespaceType.MNT in lineup.new:
-        yield from rootfs.steps(spec.rootfs)
+        yield from rootfs.steps(spec.rootfs, site)
     if NamespaceType.NET in lineup.new:
         yield Step(Operation.LOOPBACK_UP)
 

@@ -18,6 +18,7 @@ from nsbox._native import Encoded, Outcome
 from nsbox.errors import StepError
 from nsbox.perform import given_descriptors
 from nsbox.pipes import Stream
+from nsbox.rootfs.overlay import remove_work
 from nsbox.terminal import Channel, Terminal
 from nsbox.usage import Usage
 
@@ -30,7 +31,8 @@ class Command:
     stay without a command. `failure` makes the error for a step, by its index, that failed with an
     errno; `end_signal` is what the first process, or the kernel, takes as the order to end the box
     with all in it; `groups` are the folders of its cgroups, which the plan makes and its end
-    removes; `namespaces` opens those that it joins; `passed` are descriptors for the command, by
+    removes, as it does the work folders of its overlays, `works`; `namespaces` opens those that it
+    joins; `passed` are descriptors for the command, by
     slot; `terminal` asks for one of the box's own.
     """
 
@@ -41,6 +43,7 @@ class Command:
     failure: Callable[[int, int], StepError]
     end_signal: int
     groups: tuple[str, ...]
+    works: tuple[str, ...]
     namespaces: Callable[[], AbstractContextManager[Mapping[int, int]]]
     passed: Mapping[int, int]
     terminal: bool
@@ -71,6 +74,7 @@ class Process:
         self._failure = command.failure
         self._end_signal = command.end_signal
         self._groups = command.groups
+        self._works = command.works
         self._waiting = threading.Lock()
         self._exchange: pipes.Exchange | None = None
         self._launched: _native.Launched | None = None
@@ -99,7 +103,7 @@ class Process:
         if self._launched.pidfd < 0:
             outcome = self._launched.outcome
             self._launched = None
-            self._remove_groups()
+            self._remove_leftovers()
             raise self._failure(outcome.step, outcome.error)
         if tell_of_exec:
             try:
@@ -207,7 +211,7 @@ class Process:
         outcome = launched.outcome
         os.close(launched.pidfd)
         self._launched = None
-        self._remove_groups()
+        self._remove_leftovers()
         self.returncode, user, system = ended
         wall = time.monotonic() - self._started
         self.usage = Usage(wall, user, system, None)
@@ -236,11 +240,13 @@ class Process:
             read = [self._exchange.so_far(stream) for stream in (self.stdout, self.stderr)]
         return subprocess.TimeoutExpired(self.args, timeout or 0, *read)
 
-    def _remove_groups(self) -> None:
-        """Remove what the plan made of the box's cgroups; no task is left in them."""
+    def _remove_leftovers(self) -> None:
+        """Remove what the plan made of folders on the host; no task is left in the cgroups."""
         for folder in self._groups:
             with contextlib.suppress(FileNotFoundError):
                 os.rmdir(folder)
+        for folder in self._works:
+            remove_work(folder)
 
     def _report(self, outcome: Outcome, wall: float) -> None:
         self.returncode = os.waitstatus_to_exitcode(outcome.status)
