@@ -19,29 +19,47 @@ if not sys.platform.startswith("linux"):
 
 from typing import TYPE_CHECKING, Any
 
-from nsbox.box import Box
-from nsbox.cgroup import Resources
-from nsbox.errors import NsboxError, StepError, UnsupportedError
-from nsbox.namespace import ISOLATED, Choice, IDMap, Namespace, NamespaceType, namespaces, unpin
-from nsbox.pipes import DEVNULL, PIPE, STDOUT
-from nsbox.plan import Plan, Step
-from nsbox.process import Process
-from nsbox.rootfs import Mount, RootFS
-from nsbox.running import popen, run
-from nsbox.spec import BoxSpec
-from nsbox.usage import CompletedProcess, Usage
+from nsbox import _native as _native  # an installation without its C is told of at once
 
 if TYPE_CHECKING:
+    from nsbox.box import Box
+    from nsbox.cgroup import DeviceRule, IOMax, RDMAMax, Resources
+    from nsbox.cgroup.cgroup import Cgroup
+    from nsbox.cgroup.hierarchy import Hierarchy, Subsystem, hierarchies, subsystems
+    from nsbox.cgroup.reap import reap
+    from nsbox.cgroup.stats import Stats
+    from nsbox.errors import NsboxError, StepError, UnsupportedError
     from nsbox.host import HostReport, probe
+    from nsbox.namespace import (
+        ISOLATED,
+        Choice,
+        IDMap,
+        Namespace,
+        NamespaceType,
+        namespaces,
+        unpin,
+    )
+    from nsbox.pipes import DEVNULL, PIPE, STDOUT
+    from nsbox.plan import Plan, Step
+    from nsbox.process import Process
+    from nsbox.rootfs import Mount, RootFS
+    from nsbox.running import popen, run
+    from nsbox.spec import BoxSpec
+    from nsbox.task import Task
+    from nsbox.usage import CompletedProcess, Usage
 
 __all__ = [
     "Box",
     "BoxSpec",
+    "Cgroup",
     "Choice",
     "CompletedProcess",
     "DEVNULL",
+    "DeviceRule",
+    "Hierarchy",
     "HostReport",
     "IDMap",
+    "IOMax",
     "ISOLATED",
     "Mount",
     "Namespace",
@@ -50,33 +68,74 @@ __all__ = [
     "PIPE",
     "Plan",
     "Process",
+    "RDMAMax",
     "Resources",
     "RootFS",
     "STDOUT",
+    "Stats",
     "Step",
     "StepError",
+    "Subsystem",
+    "Task",
     "UnsupportedError",
     "Usage",
+    "hierarchies",
     "namespaces",
     "popen",
     "probe",
+    "reap",
     "run",
+    "subsystems",
     "unpin",
 ]
 
-_LAZY = {"HostReport": "nsbox.host", "probe": "nsbox.host"}
-"""Names whose modules load when first used, so that importing the package stays cheap."""
+_HOMES = {
+    "nsbox.box": ("Box",),
+    "nsbox.cgroup": ("DeviceRule", "IOMax", "RDMAMax", "Resources"),
+    "nsbox.cgroup.cgroup": ("Cgroup",),
+    "nsbox.cgroup.hierarchy": ("Hierarchy", "Subsystem", "hierarchies", "subsystems"),
+    "nsbox.cgroup.reap": ("reap",),
+    "nsbox.cgroup.stats": ("Stats",),
+    "nsbox.errors": ("NsboxError", "StepError", "UnsupportedError"),
+    "nsbox.host": ("HostReport", "probe"),
+    "nsbox.namespace": (
+        "ISOLATED",
+        "Choice",
+        "IDMap",
+        "Namespace",
+        "NamespaceType",
+        "namespaces",
+        "unpin",
+    ),
+    "nsbox.pipes": ("DEVNULL", "PIPE", "STDOUT"),
+    "nsbox.plan": ("Plan", "Step"),
+    "nsbox.process": ("Process",),
+    "nsbox.rootfs": ("Mount", "RootFS"),
+    "nsbox.running": ("popen", "run"),
+    "nsbox.spec": ("BoxSpec",),
+    "nsbox.task": ("Task",),
+    "nsbox.usage": ("CompletedProcess", "Usage"),
+}
+"""Where each name comes from. Modules load when one of theirs is first used: see PEP 562."""
+
+_LAZY = {name: module for module, names in _HOMES.items() for name in names}
+
+_SUBMODULES = frozenset({"aio"})
+"""Modules that are reached as attributes, without an import of their own."""
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _LAZY:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     import importlib  # noqa: PLC0415
 
-    value = getattr(importlib.import_module(_LAZY[name]), name)
+    if name in _LAZY:
+        value = getattr(importlib.import_module(_LAZY[name]), name)
+    elif name in _SUBMODULES:
+        value = importlib.import_module(f"nsbox.{name}")
+    else:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     globals()[name] = value
     return value
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_LAZY})
+    return sorted({*globals(), *_LAZY, *_SUBMODULES})

@@ -6,13 +6,17 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 from nsbox import commands
+from nsbox.cgroup.cgroup import Cgroup
+from nsbox.cgroup.stats import Stats
 from nsbox.commands import Invocation
 from nsbox.complete import complete, process
+from nsbox.errors import UnsupportedError
 from nsbox.frozen import FrozenMap
 from nsbox.namespace import Namespace, NamespaceType
 from nsbox.parameters import PopenParameters, RunParameters, check_names, invoke
 from nsbox.pipes import StrOrBytesPath
 from nsbox.process import Command, Process
+from nsbox.task import Task
 from nsbox.usage import CompletedProcess
 
 if TYPE_CHECKING:
@@ -22,19 +26,51 @@ if TYPE_CHECKING:
 class Box:
     """A running box; made by `BoxSpec.start`.
 
-    It is as much alive as its first process, which stands above all that joins it. Leaving a
-    ``with`` block ends it, and everything in it.
+    It is as much alive as its first process, which stands above all that joins it: `task`. Leaving
+    a ``with`` block ends it, and everything in it.
     """
 
-    def __init__(self, spec: "BoxSpec") -> None:
+    def __init__(self, spec: "BoxSpec", cgroup: Cgroup | None = None) -> None:
         self.spec = spec
-        self._number = commands.next_number()
-        self._first = Process(commands.staying(spec, self._number))
+        command = commands.staying(spec, commands.next_number(), cgroup)
+        self._groups = command.groups.directories if command.groups else {}
+        self._first = Process(command)
+        self.task = Task(self._first.pid)
 
     @property
     def pid(self) -> int:
         """The process id of its first process, as the caller sees it."""
         return self._first.pid
+
+    @property
+    def cgroup(self) -> Cgroup:
+        """The group that it is in, with all that runs in it; made for it unless one was given.
+
+        Raises `UnsupportedError` where the caller may make none.
+        """
+        if not self._groups:
+            raise UnsupportedError(
+                f"cgroup: no group was made for {self!r}, because no hierarchy here lets its "
+                "starter make groups: see nsbox.probe().cgroups"
+            )
+        return Cgroup.at(self._groups)
+
+    def stats(self) -> Stats:
+        """Read what the box has used, as its group tells. Raises as `cgroup` does."""
+        return self.cgroup.stats()
+
+    def freeze(self, timeout: float = 5.0) -> None:
+        """Stop all in the box, and wait until it has stopped: see `Cgroup.freeze`."""
+        self.cgroup.freeze(timeout)
+
+    def thaw(self) -> None:
+        """Let all in the box go on."""
+        self.cgroup.thaw()
+
+    @property
+    def frozen(self) -> bool:
+        """Whether all in the box is stopped."""
+        return self.cgroup.frozen
 
     @property
     def namespaces(self) -> FrozenMap[NamespaceType, Namespace]:
@@ -54,7 +90,7 @@ class Box:
         """
         check_names("run", parameters, RunParameters)
         invocation, rest = invoke(args, parameters)
-        return complete(self._joining(invocation), **rest)
+        return complete(self.joining(invocation), **rest)
 
     def popen(
         self,
@@ -72,7 +108,7 @@ class Box:
         """
         check_names("popen", parameters, PopenParameters)
         invocation, rest = invoke(args, parameters, terminal=pty)
-        return process(self._joining(invocation), **rest)
+        return process(self.joining(invocation), **rest)
 
     def poll(self) -> int | None:
         """Return None while the box is alive, else the return code of its first process."""
@@ -105,6 +141,7 @@ class Box:
     def close(self) -> None:
         """End the box if it is alive, and let go of everything. Twice is harmless."""
         self._first.close()
+        self.task.close()
 
     def fileno(self) -> int:
         """Return the pidfd of its first process: readable once the box has ended."""
@@ -125,7 +162,8 @@ class Box:
     def __reduce__(self) -> Any:
         raise TypeError("a Box is a live handle; pickle its BoxSpec instead: box.spec")
 
-    def _joining(self, invocation: Invocation) -> Command:
+    def joining(self, invocation: Invocation) -> Command:
+        """Make what is launched for a command in the box: for `run`, `popen` and `nsbox.aio`."""
         if self.poll() is not None:
             raise ProcessLookupError(3, f"the box has ended: {self!r}")
-        return commands.joining(self.spec, invocation, (self._number, self.fileno()))
+        return commands.joining(self.spec, invocation, self.fileno(), self._groups)

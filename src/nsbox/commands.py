@@ -12,6 +12,8 @@ import attrs
 
 from nsbox import lower
 from nsbox.caller import Caller
+from nsbox.cgroup.account import BoxGroups
+from nsbox.cgroup.hierarchy import Hierarchy
 from nsbox.fields import frozen_map, is_kernel_text
 from nsbox.lower import Lowered
 from nsbox.namespace.joining import opened
@@ -22,6 +24,7 @@ from nsbox.process import Command
 from nsbox.rootfs.bind import idmaps
 
 if TYPE_CHECKING:
+    from nsbox.cgroup.cgroup import Cgroup
     from nsbox.spec import BoxSpec
 
 Args = StrOrBytesPath | Sequence[StrOrBytesPath]
@@ -44,31 +47,41 @@ class Invocation:
     options: Options = attrs.field(default=Options())
 
 
-def starting(spec: "BoxSpec", invocation: Invocation, number: int) -> Command:
-    """Make a command with a box of its own, and refuse at once what can be known to fail."""
-    lowered = lower.lower(spec, invocation.options)
+def starting(
+    spec: "BoxSpec", invocation: Invocation, number: int, cgroup: "Cgroup | None" = None
+) -> Command:
+    """Make a command with a box of its own, and refuse at once what can be known to fail.
+
+    The box is in the group `cgroup`, if one is given, or below it in one of its own.
+    """
+    lowered = lower.lower(spec, invocation.options, _within(cgroup))
     lowered.check_sources(spec.hostname)
     return _command(spec, lowered, invocation, number)
 
 
-def staying(spec: "BoxSpec", number: int) -> Command:
-    """Make a box's first process, which stays without a command."""
+def staying(spec: "BoxSpec", number: int, cgroup: "Cgroup | None") -> Command:
+    """Make a box's first process, which stays without a command; `cgroup` is as for `starting`."""
     if not spec.init:
         raise ValueError("init: a box that stays is kept by its first process, so it must be True")
-    lowered = lower.lower(spec, stays=True)
+    lowered = lower.lower(spec, None, _within(cgroup))
     lowered.check_sources(spec.hostname)
     return _command(spec, lowered, None, number)
 
 
-def joining(spec: "BoxSpec", invocation: Invocation, box: tuple[int, int]) -> Command:
-    """Make a command in a box that is there: `box` is its number and its first process's pidfd."""
-    number, first_process = box
-    lowered = lower.lower_joining(spec, invocation.options)
+def joining(
+    spec: "BoxSpec", invocation: Invocation, first_process: int, groups: Mapping[Hierarchy, str]
+) -> Command:
+    """Make a command in a box that is there, in its groups; `first_process` is a pidfd."""
+    lowered = lower.lower_joining(spec, invocation.options, tuple(groups.items()))
     given: dict[int, int] = {Slot.BOX: first_process}
-    command = _command(spec, lowered, invocation, number)
-    return attrs.evolve(
-        command, namespaces=lambda: contextlib.nullcontext(given), groups=(), works=()
-    )
+    command = _command(spec, lowered, invocation, 0)
+    return attrs.evolve(command, namespaces=lambda: contextlib.nullcontext(given))
+
+
+def _within(cgroup: "Cgroup | None") -> lower.Within:
+    if cgroup is None:
+        return None
+    return tuple((hierarchy, str(path)) for hierarchy, path in cgroup.directories.items())
 
 
 def arguments(args: Args) -> tuple[StrOrBytesPath, ...]:
@@ -109,8 +122,10 @@ def _command(
         lowered.plan_of(number),
         lambda index, errno: lowered.failure(index, errno, listed, spec.hostname),
         lowered.end_signal,
-        lowered.numbered(lowered.groups, number),
-        lowered.numbered(lowered.works, number),
+        BoxGroups(lowered.directories(number), made=lowered.groups.made)
+        if lowered.groups.directories
+        else None,
+        lowered.works_of(number),
         _namespaces(spec, lowered),
         options.passed(),
         options.terminal,

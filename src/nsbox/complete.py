@@ -23,15 +23,10 @@ def complete(
     text: bool | None = None,
 ) -> CompletedProcess:
     """Start a command and wait for its end; the parameters are those of `subprocess.run`."""
-    if input is not None and stdin is not None:
-        raise ValueError("stdin and input arguments may not both be used.")
-    if capture_output and (stdout is not None or stderr is not None):
-        raise ValueError("stdout and stderr arguments may not be used with capture_output.")
+    streams: dict[str, Any] = {"stdin": stdin, "stdout": stdout, "stderr": stderr}
     with process(
         command,
-        stdin=PIPE if input is not None else stdin,
-        stdout=PIPE if capture_output else stdout,
-        stderr=PIPE if capture_output else stderr,
+        **with_pipes(streams, has_input=input is not None, capture_output=capture_output),
         encoding=encoding,
         errors=errors,
         text=text,
@@ -48,6 +43,19 @@ def complete(
     if check and running.returncode:
         raise subprocess.CalledProcessError(running.returncode, running.args, output, error)
     return CompletedProcess(running.args, running.returncode, output, error, running.usage)
+
+
+def with_pipes(streams: dict[str, Any], *, has_input: bool, capture_output: bool) -> dict[str, Any]:
+    """Add the pipes that are asked for; contradictions are refused in `subprocess`'s words."""
+    if has_input:
+        if streams.get("stdin") is not None:
+            raise ValueError("stdin and input arguments may not both be used.")
+        streams["stdin"] = PIPE
+    if capture_output:
+        if streams.get("stdout") is not None or streams.get("stderr") is not None:
+            raise ValueError("stdout and stderr arguments may not be used with capture_output.")
+        streams["stdout"] = streams["stderr"] = PIPE
+    return streams
 
 
 def process(

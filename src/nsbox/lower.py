@@ -19,9 +19,11 @@ from nsbox import hints
 from nsbox._native import Encoded
 from nsbox._native.operations import Operation
 from nsbox.caller import Caller
+from nsbox.cgroup import Resources
 from nsbox.cgroup import lower as cgroups
+from nsbox.cgroup.hierarchy import Hierarchy
 from nsbox.constants import CloneFlag
-from nsbox.errors import StepError
+from nsbox.errors import StepError, UnsupportedError
 from nsbox.namespace import Choice, NamespaceType
 from nsbox.namespace.create import map_steps
 from nsbox.namespace.joining import Lineup, line_up
@@ -30,12 +32,16 @@ from nsbox.options import Options
 from nsbox.pipes import StrOrBytesPath
 from nsbox.plan import Plan, Slot, Step, encode
 from nsbox.rootfs import lower as rootfs
-from nsbox.rootfs.overlay import OWNED
+from nsbox.rootfs.overlay import work_mark
 from nsbox.rootfs.site import Site
 from nsbox.security import capabilities
 
 if TYPE_CHECKING:
     from nsbox.spec import BoxSpec
+
+
+Within = tuple[tuple[Hierarchy, str], ...] | None
+"""The folders of a live group, by hierarchy."""
 
 
 @attrs.frozen(eq=False)
@@ -45,27 +51,31 @@ class Lowered:
     steps: tuple[Step, ...]
     encoded: Encoded
     sources: tuple[tuple[int, str], ...]
-    groups: tuple[str, ...]
+    groups: cgroups.Groups
     works: tuple[str, ...]
     end_signal: int
     joins: bool
 
     def plan_of(self, number: int) -> Encoded:
         """Return the plan for the box of this number."""
-        made = (*self.groups, *self.works)
-        if not made:
-            return self.encoded
-        # Whole names only: a file of the caller's may have the placeholder in it.
+        made = [folder for _, folder in self.groups.directories] if self.groups.made else []
         data = self.encoded.data
-        for folder, named in zip(made, self.numbered(made, number), strict=True):
-            data = data.replace(_bytes(folder), _bytes(named))
-            data = data.replace(_bytes(os.path.basename(folder)), _bytes(os.path.basename(named)))
+        # Whole names only: a file of the caller's may have the placeholder in it.
+        for name in map(os.path.basename, (*made, *self.works)):
+            data = data.replace(_bytes(name), _bytes(_numbered(name, number)))
         return self.encoded._replace(data=data)
 
-    def numbered(self, folders: Sequence[str], number: int) -> tuple[str, ...]:
-        """Return the names of folders of the box of this number."""
-        digits = f"{number:0{len(cgroups.NUMBER)}}"
-        return tuple(folder.removesuffix(cgroups.NUMBER) + digits for folder in folders)
+    def works_of(self, number: int) -> tuple[str, ...]:
+        """Return the work folders of the overlays of the box of this number."""
+        return tuple(_numbered(folder, number) for folder in self.works)
+
+    def directories(self, number: int) -> dict[Hierarchy, str]:
+        """Return the folders of the groups that the box of this number is in."""
+        if not self.groups.made:
+            return dict(self.groups.directories)
+        return {
+            hierarchy: _numbered(folder, number) for hierarchy, folder in self.groups.directories
+        }
 
     def check_sources(self, box: str | None) -> None:
         """Look for what the caller wants to be shown, before anything is made."""
@@ -86,6 +96,10 @@ class Lowered:
         return StepError.of(step, errno, index, box=box, hint=hints.hint(step, errno))
 
 
+def _numbered(folder: str, number: int) -> str:
+    return folder.removesuffix(cgroups.NUMBER) + f"{number:0{len(cgroups.NUMBER)}}"
+
+
 def _bytes(folder: str) -> bytes:
     return folder.encode(errors="surrogateescape")
 
@@ -93,38 +107,44 @@ def _bytes(folder: str) -> bytes:
 def plan(spec: "BoxSpec", args: Sequence[StrOrBytesPath]) -> Plan:
     """Return the printable plan of a spec for the calling process."""
     if not args:
-        return Plan(lower(spec, stays=True).steps)
+        return Plan(lower(spec, None).steps)
     *steps, _ = lower(spec).steps
     return Plan((*steps, _execve(args)))
 
 
-def lower(spec: "BoxSpec", options: Options = Options(), *, stays: bool = False) -> Lowered:
+def lower(spec: "BoxSpec", options: Options | None = Options(), within: Within = None) -> Lowered:
     """Lower a spec for the calling process; the result is kept for the next box of the spec.
 
-    A box that `stays` has a first process without a command.
+    Without `options` the first process stays, and has no command. `within` are the folders of a
+    live group for the box to be in.
     """
-    command = None if stays else options
     state = rootfs.state(spec.rootfs)
     if state is None:
-        return _lower(spec, Caller.current(), command, None)
-    return _kept(spec, Caller.current(), command, state)
+        return _lower(spec, Caller.current(), options, within, None)
+    return _kept(spec, Caller.current(), options, within, state)
 
 
-def lower_joining(spec: "BoxSpec", options: Options) -> Lowered:
-    """Lower the start of a command in a box of this spec, for the calling process."""
-    return _kept_joining(spec, Caller.current(), options)
+def lower_joining(spec: "BoxSpec", options: Options, within: Within) -> Lowered:
+    """Lower the start of a command in a box of this spec that is in these groups."""
+    return _kept_joining(spec, Caller.current(), options, within)
 
 
 def _lower(
     spec: "BoxSpec",
     caller: Caller,
     command: Options | None,
-    state: Hashable,  # noqa: ARG001 - a lowering is kept for it
+    within: Within,
+    state: Hashable,  # noqa: ARG001 - the lowering is kept as long as it is the same
 ) -> Lowered:
-    groups = cgroups.lower(spec.resources)
+    groups = _groups(spec, within, stays=command is None)
     lineup = line_up(spec.namespaces, spec.id_map, caller)
-    work = f"{OWNED}{cgroups.owner()}-{cgroups.NUMBER}"
-    site = Site.of(caller, changes_user=lineup.changes_user, work=work)
+    work = work_mark() + cgroups.NUMBER
+    site = Site.of(
+        caller,
+        changes_user=lineup.changes_user,
+        work=work,
+        kept=capabilities.DEFAULT_CAPABILITIES,
+    )
     steps = tuple(_steps(spec, caller, groups, command, site))
     wanted = {os.path.abspath(source) for source in spec.rootfs.sources}
     sources = tuple(
@@ -132,21 +152,31 @@ def _lower(
         for index, step in enumerate(steps)
         if step.operation is Operation.OPEN_TREE and step.arguments[2] in wanted
     )
-    opens = (Operation.SETNS, Operation.MAP_IDS)
-    joins = any(step.operation in opens for step in steps)
+    joins = any(step.operation in (Operation.SETNS, Operation.MAP_IDS) for step in steps)
     works = rootfs.work_folders(spec.rootfs, site)
-    return Lowered(steps, encode(steps), sources, groups.folders, works, _end_signal(spec), joins)
+    return Lowered(steps, encode(steps), sources, groups, works, _end_signal(spec), joins)
 
 
 @functools.lru_cache(maxsize=64)
-def _kept_joining(spec: "BoxSpec", caller: Caller, command: Options) -> Lowered:
-    groups = cgroups.lower(spec.resources)
+def _kept_joining(spec: "BoxSpec", caller: Caller, command: Options, within: Within) -> Lowered:
+    groups = cgroups.join(dict(within or ()))
     steps = tuple(_join_box(spec, caller, groups, command))
     # Its first process is not process 1: killed, it would leave the command to the box.
-    return Lowered(steps, encode(steps), (), groups.folders, (), signal.SIGRTMAX, joins=True)
+    return Lowered(steps, encode(steps), (), groups, (), signal.SIGRTMAX, joins=True)
 
 
 _kept = functools.lru_cache(maxsize=64)(_lower)
+
+
+def _groups(spec: "BoxSpec", within: Within, *, stays: bool) -> cgroups.Groups:
+    """Lower the groups; a box that stays is to be stopped and watched, where its caller may."""
+    live = None if within is None else dict(within)
+    try:
+        return cgroups.lower(spec.resources, live, controlled=stays)
+    except UnsupportedError:
+        if spec.resources != Resources() or within is not None:
+            raise
+        return cgroups.Groups()
 
 
 def _end_signal(spec: "BoxSpec") -> int:
@@ -192,9 +222,9 @@ def _join_box(
 ) -> Iterator[Step]:
     """Join a box from outside: by the pidfd of its first process, all of its namespaces at once."""
     lineup = line_up(spec.namespaces, spec.id_map, caller)
-    yield Step(Operation.CLONE3, (CloneFlag(0),))
+    yield from _clone(CloneFlag(0), groups)
     yield Step(Operation.UNSHARE_FILES)
-    yield from groups.join
+    yield from groups.join_v1
     yield Step(Operation.DUP2)
     yield Step(Operation.EXECVEAT)
     yield Step(Operation.NOT_DUMPABLE)  # before it is where somebody could trace it
@@ -221,10 +251,10 @@ def _leave_caller(
     spec: "BoxSpec", caller: Caller, new: frozenset[NamespaceType], groups: cgroups.Groups
 ) -> Iterator[Step]:
     # A cgroup namespace shows as its root the group that its maker is in: so after joining.
-    later = {NamespaceType.CGROUP} & new if groups.join else set()
-    yield Step(Operation.CLONE3, (clone_flags(new - later),))
+    later = {NamespaceType.CGROUP} & new if groups.directories else set()
+    yield from _clone(clone_flags(new - later), groups)
     yield Step(Operation.UNSHARE_FILES)
-    yield from groups.join
+    yield from groups.join_v1
     if later:
         yield Step(Operation.UNSHARE, (clone_flags(later),))
     if NamespaceType.USER in new:
@@ -232,6 +262,15 @@ def _leave_caller(
         if spec.init and spec.id_map.uid != 0:
             yield Step(Operation.AMBIENT, (capabilities.ALL_CAPABILITIES,))
     yield Step(Operation.DUP2)
+
+
+def _clone(flags: CloneFlag, groups: cgroups.Groups) -> Iterator[Step]:
+    """Begin in the group of cgroup v2, if there is one: to be moved there would take long."""
+    if groups.into is None:
+        yield Step(Operation.CLONE3, (flags,))
+        return
+    yield Step(Operation.OPEN_FOLDER, (Slot.CGROUP, groups.into))
+    yield Step(Operation.CLONE3_INTO, (flags, Slot.CGROUP))
 
 
 def _join(lineup: Lineup, caller: Caller) -> Iterator[Step]:

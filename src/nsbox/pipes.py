@@ -3,6 +3,7 @@
 import codecs
 import contextlib
 import io
+import locale
 import os
 import selectors
 import subprocess
@@ -118,6 +119,17 @@ def _is_open(fd: int) -> bool:
     return True
 
 
+def decoded(data: bytes, text: Text) -> str:
+    """Read bytes as text with universal newlines, as `io.TextIOWrapper` does."""
+    read = data.decode(text.encoding or locale.getencoding(), text.errors or "strict")
+    return read.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def encoded(text: str, kind: Text) -> bytes:
+    """Write text as bytes, as `io.TextIOWrapper` does."""
+    return text.encode(kind.encoding or locale.getencoding(), kind.errors or "strict")
+
+
 class Exchange:
     """Input written and output read at once, so that no pipe runs full; can be resumed."""
 
@@ -158,8 +170,7 @@ class Exchange:
         read = bytes(self._collected[stream])
         if not isinstance(stream, io.TextIOWrapper):
             return read
-        text = read.decode(stream.encoding, stream.errors or "strict")
-        return text.replace("\r\n", "\n").replace("\r", "\n")
+        return decoded(read, Text(stream.encoding, stream.errors))
 
     def so_far(self, stream: Any) -> bytes | None:
         """Return what was read from a stream before its end, as bytes."""

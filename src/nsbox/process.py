@@ -15,6 +15,7 @@ import attrs
 
 from nsbox import _native, pipes
 from nsbox._native import Encoded, Outcome
+from nsbox.cgroup.account import BoxGroups
 from nsbox.errors import StepError
 from nsbox.perform import given_descriptors
 from nsbox.pipes import Stream
@@ -27,13 +28,14 @@ from nsbox.usage import Usage
 class Command:
     """What is launched: made by `nsbox.commands` from a spec and its arguments.
 
-    `args` are as they were given, `argv` as the kernel takes them; none where a first process is to
-    stay without a command. `failure` makes the error for a step, by its index, that failed with an
-    errno; `end_signal` is what the first process, or the kernel, takes as the order to end the box
-    with all in it; `groups` are the folders of its cgroups, which the plan makes and its end
-    removes, as it does the work folders of its overlays, `works`; `namespaces` opens those that it
-    joins; `passed` are descriptors for the command, by
-    slot; `terminal` asks for one of the box's own.
+    - `args` as they were given, `argv` as the kernel takes them; none where a first process is to
+      stay without a command.
+    - `failure` makes the error for a step, by its index, that failed with an errno.
+    - `end_signal` is what the first process, or the kernel, takes as the order to end the box.
+    - `groups` are its cgroups, which the plan makes or joins.
+    - `works` are the work folders of its overlays, which the plan makes and its end removes.
+    - `namespaces` opens those that it joins, as descriptors by slot.
+    - `passed` are descriptors for the command, by slot; `terminal` asks for one of the box's own.
     """
 
     args: Any
@@ -42,7 +44,7 @@ class Command:
     plan: Encoded
     failure: Callable[[int, int], StepError]
     end_signal: int
-    groups: tuple[str, ...]
+    groups: BoxGroups | None
     works: tuple[str, ...]
     namespaces: Callable[[], AbstractContextManager[Mapping[int, int]]]
     passed: Mapping[int, int]
@@ -103,7 +105,9 @@ class Process:
         if self._launched.pidfd < 0:
             outcome = self._launched.outcome
             self._launched = None
-            self._remove_leftovers()
+            if self._groups:
+                self._groups.remove()
+            self._remove_works()
             raise self._failure(outcome.step, outcome.error)
         if tell_of_exec:
             try:
@@ -211,14 +215,16 @@ class Process:
         outcome = launched.outcome
         os.close(launched.pidfd)
         self._launched = None
-        self._remove_leftovers()
+        self._remove_works()
         self.returncode, user, system = ended
         wall = time.monotonic() - self._started
         self.usage = Usage(wall, user, system, None)
-        if outcome.error:
-            raise self._failure(outcome.step, outcome.error)
         if outcome.finished:
             self._report(outcome, wall)
+        if self._groups:
+            self._account(self._groups)
+        if outcome.error:
+            raise self._failure(outcome.step, outcome.error)
         return True
 
     def _wait_until(self, deadline: float | None) -> bool:
@@ -240,11 +246,18 @@ class Process:
             read = [self._exchange.so_far(stream) for stream in (self.stdout, self.stderr)]
         return subprocess.TimeoutExpired(self.args, timeout or 0, *read)
 
-    def _remove_leftovers(self) -> None:
-        """Remove what the plan made of folders on the host; no task is left in the cgroups."""
-        for folder in self._groups:
-            with contextlib.suppress(FileNotFoundError):
-                os.rmdir(folder)
+    def _account(self, groups: BoxGroups) -> None:
+        """Take down what the box's cgroups tell, and remove them; no task is left in them."""
+        assert self.usage is not None
+        peak = groups.memory_peak
+        self.usage = attrs.evolve(
+            self.usage,
+            oom_killed=groups.oom_killed,
+            memory_peak=self.usage.memory_peak if peak is None else peak,
+        )
+        groups.remove()
+
+    def _remove_works(self) -> None:
         for folder in self._works:
             remove_work(folder)
 

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Unpack
+from typing import TYPE_CHECKING, Any, Unpack
 
 from nsbox import commands
 from nsbox.commands import Invocation
@@ -13,6 +13,9 @@ from nsbox.pipes import Stream, StrOrBytesPath
 from nsbox.process import Process
 from nsbox.spec import BoxSpec
 from nsbox.usage import CompletedProcess
+
+if TYPE_CHECKING:
+    from nsbox.cgroup.cgroup import Cgroup
 
 _DEFAULT = BoxSpec()
 
@@ -38,13 +41,14 @@ def run(
     extra_groups: Iterable[int | str] | None = None,
     umask: int | None = None,
     pass_fds: Iterable[int] = (),
+    cgroup: "Cgroup | None" = None,
 ) -> CompletedProcess:
     """Run a command in a box of its own and wait for its end, as `subprocess.run` does.
 
     The parameters are those of `subprocess.run`; `spec` says what the box is like (a `BoxSpec()` if
     None); `env`, `cwd`, `user`, `group` and `umask` take the place of the spec's.
     When the command ends, or `timeout` (seconds) is over, the box ends, with all that was started
-    in it.
+    in it. The box begins in the group `cgroup`, where one is given; with limits of its own, below.
 
     Raises `StepError` where a step failed, the command's own exec included: it is also a
     `FileNotFoundError`, `PermissionError` or whatever its errno stands for. Raises
@@ -63,7 +67,7 @@ def run(
         ),
     )
     return complete(
-        commands.starting(spec or _DEFAULT, invocation, commands.next_number()),
+        commands.starting(spec or _DEFAULT, invocation, commands.next_number(), cgroup),
         stdin=stdin,
         input=input,
         stdout=stdout,
@@ -82,15 +86,18 @@ def popen(
     spec: BoxSpec | None = None,
     *,
     pty: bool = False,
+    cgroup: "Cgroup | None" = None,
     **parameters: Unpack[PopenParameters],
 ) -> Process:
     """Start a command in a box of its own, and return it as soon as its program runs.
 
-    The parameters are those of `subprocess.Popen`; the box ends with its command. With `pty` its
+    The parameters are those of `subprocess.Popen`; `spec` and `cgroup` are as for `run`, and the
+    box ends with its command. With `pty` its
     streams are a terminal of the box's own, and `Process.terminal` is the caller's side.
 
     Raises `StepError` where a step failed, the command's own exec included.
     """
     check_names("popen", parameters, PopenParameters)
     invocation, rest = invoke(args, parameters, terminal=pty)
-    return process(commands.starting(spec or _DEFAULT, invocation, commands.next_number()), **rest)
+    number = commands.next_number()
+    return process(commands.starting(spec or _DEFAULT, invocation, number, cgroup), **rest)

@@ -7,14 +7,16 @@ _SIZE = re.compile(r"(\d{1,19})\s*(?:([KMGT])(?:i?B)?|B)?", re.IGNORECASE | re.A
 MAX_SIZE = (1 << 63) - 1
 
 
-def size_in_bytes(value: int | str, field: str) -> int:
-    """Read a size: bytes, or text with a binary unit such as ``"64M"``.
+def size_in_bytes(value: int | str, field: str, least: int = 1) -> int:
+    """Read a size: bytes from `least` up, or text with a binary unit such as ``"64M"``.
 
     Raises `ValueError`, naming the field, for anything else.
     """
     size = value if type(value) is int else None
     if isinstance(value, str) and (found := _SIZE.fullmatch(value.strip())):
         size = int(found[1]) * _UNITS[(found[2] or "").upper()]
-    if size is None or not 0 < size <= MAX_SIZE:
-        raise ValueError(f"{field}: bytes above 0, or text such as '64M' or '1G', not {value!r}")
+    if size is None or not least <= size <= MAX_SIZE:
+        raise ValueError(
+            f"{field}: bytes from {least} up, or text such as '64M' or '1G', not {value!r}"
+        )
     return size

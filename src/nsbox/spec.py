@@ -3,12 +3,11 @@
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
 from nsbox import lower
-from nsbox.box import Box
 from nsbox.cgroup import Resources
 from nsbox.commands import arguments, check_environment
 from nsbox.fields import frozen_map, instance_of, is_kernel_text
@@ -19,6 +18,10 @@ from nsbox.options import Options, check_umask, group_id, user_id
 from nsbox.pipes import StrOrBytesPath
 from nsbox.plan import Plan
 from nsbox.rootfs import RootFS
+
+if TYPE_CHECKING:
+    from nsbox.box import Box
+    from nsbox.cgroup.cgroup import Cgroup
 
 ENVIRONMENT: FrozenMap[str, str] = FrozenMap(
     {
@@ -131,10 +134,13 @@ class BoxSpec:
             umask=self.umask if given.umask is None else given.umask,
         )
 
-    def start(self) -> Box:
+    def start(self, *, cgroup: "Cgroup | None" = None) -> "Box":
         """Start a box that stays: its first process, in all that this spec asks for.
 
+        It begins in the group `cgroup`, where one is given; with limits of its own, below.
         Commands join it by `Box.run` and `Box.popen`; it ends with `Box.close`, at the end of a
         ``with`` block, or when its starter dies. Raises `StepError` for the step that failed.
         """
-        return Box(self)
+        from nsbox.box import Box  # noqa: PLC0415 - a command alone does without
+
+        return Box(self, cgroup)

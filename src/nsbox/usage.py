@@ -13,13 +13,16 @@ class Usage:
     `wall_seconds` run from the launch to the end, setting up the box included. CPU time and
     `memory_peak` (bytes, the largest resident set of any one process) are those of getrusage(2),
     RUSAGE_CHILDREN, as the box's first process saw them; `memory_peak` is None where it could not
-    tell, because it was killed or left out (``init=False``).
+    tell, because it was killed or left out (``init=False``). A box with a memory group of its own
+    tells the group's peak instead, file caches included: memory.peak in cgroup-v2.rst.
+    `oom_killed` is whether the kernel ended a task in its groups for want of memory.
     """
 
     wall_seconds: float
     user_seconds: float
     system_seconds: float
     memory_peak: int | None
+    oom_killed: bool = False
 
     @property
     def cpu_seconds(self) -> float:

@@ -18,11 +18,12 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("procfs",),
     ("host", "caller"),
     ("plan hints perform",),
-    ("namespace",),
-    ("rootfs", "security", "cgroup"),
+    ("namespace", "cgroup"),
+    ("rootfs", "security"),
     ("terminal", "options"),
-    ("process complete",),
+    ("process complete", "task"),
     ("box commands lower parameters running spec",),
+    ("aio",),
     ("__init__ __main__",),
 )
 
@@ -30,6 +31,10 @@ LAYERS: tuple[tuple[str, ...], ...] = (
 LATE = {
     ("__init__", "importlib"): "names that load when first used",
     ("hints", "nsbox.host"): "only a failure pays for looking at the host",
+    ("spec", "nsbox.box"): "a command alone does without a box that stays",
+    ("cgroup.account", "nsbox.cgroup.removing"): "only groups that are in use take patience",
+    ("cgroup.lower", "nsbox.cgroup.making"): "only a box with limits needs the controllers",
+    ("cgroup.waiting", "asyncio"): "only who waits in a loop has it, and has it loaded",
 }
 
 SHIM = "nsbox._native._shim"

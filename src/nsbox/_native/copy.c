@@ -1,10 +1,7 @@
-/* Files and folders of the host copied into the root, as they are at that moment.
+/* A folder of the host copied into the root, where it cannot be a layer of an overlay.
  *
- * Small files cost less to copy than to mount, and a tree can be copied where it cannot be overlaid.
- * What is mounted below a folder stays out, as it does of a layer of an overlay.
+ * What is mounted below the folder stays out, as it does of a layer.
  */
-#include "rootfs.h"
-
 #include <linux/stat.h>
 
 #include "steps.h"
@@ -37,8 +34,7 @@ static long copy_entry(long from, const char *name, long into, int depth);
 static __attribute__((noinline)) long look_at(long dir, const char *name, struct about *about)
 {
     struct statx found;
-    int flags = AT_SYMLINK_NOFOLLOW | (*name ? 0 : AT_EMPTY_PATH);
-    long result = SYS(__NR_statx, dir, name, flags, STATX_BASIC_STATS, &found);
+    long result = SYS(__NR_statx, dir, name, AT_SYMLINK_NOFOLLOW, STATX_BASIC_STATS, &found);
     if (result < 0)
         return result;
     about->mode = found.stx_mode;
@@ -126,18 +122,16 @@ static long copy_folder(long from, const char *name, long into, const struct abo
         result = make_way(into, name);
         return result < 0 ? result : copy_folder(from, name, into, about, depth);
     }
-    result = about->is_mount && depth > 0 ? 0 : copy_entries(from, to, depth + 1);
+    result = about->is_mount ? 0 : copy_entries(from, to, depth + 1);
     SYS(__NR_close, to);
     return result < 0 ? result : give_attributes(into, name, about);
 }
 
-/* `from` is the file or folder itself, opened. */
-static long copy_opened(long from, const char *name, long into, const struct about *about, int depth)
+static long copy_file(long from, const char *name, long into, const struct about *about)
 {
-    if ((about->mode & S_IFMT) == S_IFDIR)
-        return copy_folder(from, name, into, about, depth);
-    make_way(into, name);
-    long result = copy_content(from, into, name);
+    long result = make_way(into, name);
+    if (result == 0)
+        result = copy_content(from, into, name);
     return result < 0 ? result : give_attributes(into, name, about);
 }
 
@@ -152,7 +146,8 @@ static long copy_entry(long from, const char *name, long into, int depth)
         long opened = SYS(__NR_openat, from, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC, 0);
         if (opened < 0)
             return opened;
-        result = copy_opened(opened, name, into, &about, depth);
+        result = kind == S_IFDIR ? copy_folder(opened, name, into, &about, depth)
+                                 : copy_file(opened, name, into, &about);
         SYS(__NR_close, opened);
         return result;
     }
@@ -167,23 +162,12 @@ static long copy_entry(long from, const char *name, long into, int depth)
     return result < 0 ? result : give_attributes(into, name, &about);
 }
 
-/* An empty path: what is in the source, into the folder itself. */
-long copy(const char *source, int dir, const char *path)
+long copy_tree(const char *source, int into)
 {
-    struct about about;
-    const char *name = "";
-    long from = SYS(__NR_openat, AT_FDCWD, source, O_RDONLY | O_NONBLOCK | O_CLOEXEC, 0);
+    long from = SYS(__NR_openat, AT_FDCWD, source, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
     if (from < 0)
         return from;
-    long result = look_at(from, "", &about);
-    if (result == 0 && !*path)
-        result = copy_entries(from, dir, 1);
-    else if (result == 0) {
-        long into = open_parent(dir, path, &name);
-        result = into < 0 ? into : copy_opened(from, name, into, &about, 0);
-        if (into >= 0)
-            SYS(__NR_close, into);
-    }
+    long result = copy_entries(from, into, 0);
     SYS(__NR_close, from);
     return result;
 }

@@ -104,4 +104,8 @@ struct mount_request {
 #define CLONE_CLEAR_SIGHAND 0x100000000ULL
 #endif
 
+#ifndef CLONE_INTO_CGROUP
+#define CLONE_INTO_CGROUP 0x200000000ULL
+#endif
+
 #endif

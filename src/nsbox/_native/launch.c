@@ -102,17 +102,21 @@ static _Noreturn void be_child(void *argument)
 }
 
 /* One clone, with every signal held back from it and from us until the child's exec. */
-static long clone_child(struct run *run, uint64_t flags, int *pidfd)
+static long clone_child(struct run *run, const struct nsbox_step *step, int *pidfd)
 {
     char stack[CHILD_STACK] __attribute__((aligned(16))); /* ours to lend: we wait until the exec */
     uint64_t all = ~0ULL, before;
+    int into = step->operation == OP_CLONE3_INTO;
     struct clone_request request = {
-        .flags = flags | CLONE_VM | CLONE_VFORK | CLONE_FILES | CLONE_PIDFD | CLONE_CLEAR_SIGHAND,
+        .flags = (uint64_t)step->operand[0] | CLONE_VM | CLONE_VFORK | CLONE_FILES | CLONE_PIDFD | CLONE_CLEAR_SIGHAND,
         .pidfd = (uint64_t)pidfd,
         .exit_signal = SIGCHLD,
         .stack = (uint64_t)stack,
         .stack_size = sizeof stack,
+        .cgroup = into ? (uint64_t)run->slot[step->operand[1]] : 0,
     };
+    if (into)
+        request.flags |= CLONE_INTO_CGROUP;
     SYS(__NR_rt_sigprocmask, SIG_SETMASK, &all, &before, KERNEL_SIGSET_SIZE);
     long pid = sys_clone3(&request, be_child, run);
     SYS(__NR_rt_sigprocmask, SIG_SETMASK, &before, 0, KERNEL_SIGSET_SIZE);
@@ -156,15 +160,17 @@ static void follow_sibling(struct nsbox_launch *launch, struct page *page)
 /* Do the plan up to the child's exec. */
 static void begin(struct nsbox_launch *launch, struct page *page)
 {
-    struct run run;
+    struct run run, ours;
     run_begin(&run, page, at(page, page->descriptors));
     int step = run_steps(&run, 0);
+    ours = run; /* the child goes on with the other, in the same memory */
     if (step < 0 || step == (int)page->step_count) { /* all of it was for ourselves */
-        run_end(&run);
+        run_end(&ours);
         return;
     }
     const struct nsbox_step *clone = (struct nsbox_step *)at(page, page->steps) + step;
-    long pid = clone_child(&run, (uint64_t)clone->operand[0], &launch->pidfd);
+    long pid = clone_child(&run, clone, &launch->pidfd);
+    run_end(&ours);
     if (pid < 0) {
         page->outcome.error = (int32_t)-pid;
         return;

@@ -25,7 +25,9 @@ class Operation(enum.Enum):
     MKDIR = "mkdir({path:text}, {mode:number})", "mkdir(2)"
 
     # Leaving the caller: run by a child that still shares the caller's memory.
+    OPEN_FOLDER = "{dir:into} = open({path:text}, O_PATH|O_DIRECTORY)", "open(2)"
     CLONE3 = "clone3({flags:number})", "clone(2)"
+    CLONE3_INTO = "clone3({flags:number}|CLONE_INTO_CGROUP, {cgroup:slot})", "clone(2)"
     UNSHARE_FILES = "close_range(highest + 1, ~0, CLOSE_RANGE_UNSHARE)", "close_range(2)"
     DUP2 = "dup2(descriptors -> 0, 1, 2 ...)", "dup(2)"
     WRITE = "write({path:text}, {bytes:data})", "write(2)"
@@ -83,7 +85,6 @@ class Operation(enum.Enum):
         "mknodat({dir:slot}, {path:text}, {mode:number}, {major:number}:{minor:number})",
         "mknod(2)",
     )
-    COPY = "sendfile({source:text} -> {dir:slot}, {path:text})", "sendfile(2)"
     COPY_TREE = "sendfile({path:text}/* -> {dir:slot}), for {reason:shown}", "sendfile(2)"
     FCHDIR = "fchdir({dir:slot})", "fchdir(2)"
     PIVOT_ROOT = "pivot_root({new:text}, {old:text})", "pivot_root(2)"

@@ -62,9 +62,12 @@ static long do_step(struct run *run, const struct nsbox_step *step)
 
     switch ((enum operation)step->operation) {
     case OP_CLONE3:
+    case OP_CLONE3_INTO:
     case OP_VFORK:
         return 0; /* these begin another process: run_steps stops before them */
 
+    case OP_OPEN_FOLDER:
+        return KEEP(0, SYS(__NR_openat, AT_FDCWD, TEXT(1), O_PATH | O_DIRECTORY | O_CLOEXEC, 0));
     case OP_MKDIR:
         return SYS(__NR_mkdirat, AT_FDCWD, TEXT(0), NUMBER(1));
     case OP_UNSHARE_FILES:
@@ -128,10 +131,8 @@ static long do_step(struct run *run, const struct nsbox_step *step)
         return make_symlink(TEXT(0), FD(1), TEXT(2));
     case OP_MKNODAT:
         return make_device(FD(0), TEXT(1), NUMBER(2), (uint32_t)NUMBER(3), (uint32_t)NUMBER(4));
-    case OP_COPY:
-        return copy(TEXT(0), FD(1), TEXT(2));
     case OP_COPY_TREE:
-        return copy(TEXT(0), FD(1), "");
+        return copy_tree(TEXT(0), FD(1));
     case OP_FCHDIR:
         return SYS(__NR_fchdir, FD(0));
     case OP_PIVOT_ROOT:
@@ -170,6 +171,12 @@ static long do_step(struct run *run, const struct nsbox_step *step)
     return -38; /* ENOSYS: an operation from another version of this package */
 }
 
+static int begins_another(const struct nsbox_step *step)
+{
+    return step->operation == OP_CLONE3 || step->operation == OP_CLONE3_INTO ||
+           step->operation == OP_VFORK;
+}
+
 int run_steps(struct run *run, uint32_t first)
 {
     struct page *page = run->page;
@@ -177,7 +184,7 @@ int run_steps(struct run *run, uint32_t first)
 
     for (uint32_t i = first; i < page->step_count; i++) {
         page->outcome.step = (int32_t)i;
-        if (steps[i].operation == OP_CLONE3 || steps[i].operation == OP_VFORK)
+        if (begins_another(&steps[i]))
             return (int)i;
         long result = do_step(run, &steps[i]);
         if (result < 0) {

@@ -30,7 +30,7 @@ long make_folder(int dir, const char *path, int64_t mode);
 long make_file(int dir, const char *path, int64_t mode, const char *bytes, int64_t length);
 long make_symlink(const char *target, int dir, const char *path);
 long make_device(int dir, const char *path, int64_t mode, uint32_t major, uint32_t minor);
-long copy(const char *source, int dir, const char *path);
+long copy_tree(const char *source, int into);
 long attach_attributes(int dir, const char *path, const int64_t *operand);
 long change_folder(const char *path);
 long write_file(const char *path, const char *bytes, int64_t length);

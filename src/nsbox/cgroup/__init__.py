@@ -1,5 +1,5 @@
 """Cgroups: the division of a host's means. See cgroups(7)."""
 
-from nsbox.cgroup.resources import Resources
+from nsbox.cgroup.resources import DeviceRule, IOMax, RDMAMax, Resources
 
-__all__ = ["Resources"]
+__all__ = ["DeviceRule", "IOMax", "RDMAMax", "Resources"]

@@ -1,82 +1,84 @@
 """`Resources` lowered to steps: groups made by the caller, joined by the child before all else."""
 
-import os
-from collections.abc import Iterator
+from collections.abc import Mapping
 
 import attrs
 
-from nsbox import procfs
 from nsbox._native.operations import Operation
-from nsbox.cgroup import v1, v2
-from nsbox.cgroup.hierarchy import Hierarchy, hierarchies
+from nsbox.cgroup import v1
+from nsbox.cgroup.hierarchy import Hierarchy, own_groups
+from nsbox.cgroup.owner import PREFIX, owner
 from nsbox.cgroup.resources import Resources
-from nsbox.errors import UnsupportedError
 from nsbox.plan import Step
 
 NUMBER = "########"
 """Stands in a group's name for the number of the box, which each start fills in."""
 
-_VERSIONS = {1: v1, 2: v2}
-
 
 @attrs.frozen
 class Groups:
-    """The groups of a box that is to be: their folders, and the steps to make and to join them."""
+    """The groups of a box that is to be, and the steps to make and to join them.
 
-    folders: tuple[str, ...] = ()
+    - `directories`: its folder in each hierarchy.
+    - `made`: whether they are the box's own, made by the steps in `make` and gone with it.
+    - `join_v1`: the steps of the child to be in those of v1.
+    - `into`: the one of them on cgroup v2, for CLONE_INTO_CGROUP.
+    """
+
+    directories: tuple[tuple[Hierarchy, str], ...] = ()
     make: tuple[Step, ...] = ()
-    join: tuple[Step, ...] = ()
+    join_v1: tuple[Step, ...] = ()
+    made: bool = False
+
+    @property
+    def into(self) -> str | None:
+        """The folder on cgroup v2, if there is one."""
+        return next((folder for one, folder in self.directories if one.version == 2), None)
 
 
-def lower(resources: Resources) -> Groups:
+def lower(
+    resources: Resources,
+    within: Mapping[Hierarchy, str] | None = None,
+    *,
+    controlled: bool = False,
+) -> Groups:
     """Lower limits for the calling process. Looks at its hierarchies, changes nothing.
+
+    `within` are the folders of a live group: the box joins it or, with limits of its own, is made
+    a group below it. With `controlled` the box has a group also in the hierarchy that stops and
+    ends tasks, where that is another.
 
     Raises `UnsupportedError` for a limit whose subsystem is in no hierarchy here.
     """
-    wanted = _per_hierarchy(resources)
-    if not wanted:
+    wish = resources.resolved()
+    if within is not None and not wish.given:
+        return join(within)
+    if not wish.given and not controlled:
         return Groups()
-    name = f"nsbox-{owner()}-{NUMBER}"
-    folders = {hierarchy: f"{hierarchy.own}/{name}" for hierarchy in wanted}
-    make: list[Step] = []
-    for hierarchy, writes in wanted.items():
-        make += _make(hierarchy, folders[hierarchy], writes)
-    join = [
-        Step(Operation.WRITE, (f"{folder}/{_VERSIONS[hierarchy.version].JOIN}", b"0"))
-        for hierarchy, folder in folders.items()
-    ]
-    return Groups(tuple(folders.values()), tuple(make), tuple(join))
+    from nsbox.cgroup import making  # noqa: PLC0415 - only limits need the controllers
+
+    if within is None:
+        chosen = making.own_places((), wish, own_groups(), controlled=controlled)
+    else:  # the box is in the whole of the group that it is below
+        wanted = making.homes((), wish, within)
+        wanted = {hierarchy: wanted.get(hierarchy, frozenset()) for hierarchy in within}
+        chosen = making.places(wanted, within, exact=True)
+    name = f"{PREFIX}{owner()}-{NUMBER}"
+    folders = tuple((place.hierarchy, f"{place.parent}/{name}") for place in chosen)
+    return _groups(folders, tuple(making.steps(chosen, name, wish)), made=True)
 
 
-def owner() -> str:
-    """Return the calling process's pid and start time, which together name it for good."""
-    with open("/proc/self/stat", encoding="utf-8", errors="surrogateescape") as stat:
-        return f"{os.getpid()}-{procfs.parse_stat(stat.read()).starttime}"
+def join(directories: Mapping[Hierarchy, str]) -> Groups:
+    """Lower being in groups that are there."""
+    return _groups(tuple(directories.items()), (), made=False)
 
 
-def _per_hierarchy(resources: Resources) -> dict[Hierarchy, dict[str, list[tuple[str, str]]]]:
-    found = hierarchies() if resources != Resources() else ()
-    wanted: dict[Hierarchy, dict[str, list[tuple[str, str]]]] = {}
-    for subsystem in v2.writes(resources):
-        home = next((h for h in found if subsystem in h.subsystems), None)
-        if home is None:
-            raise UnsupportedError(
-                f"resources: no cgroup hierarchy here has the {subsystem} subsystem for the "
-                "caller's group: on cgroup v2 it must be in the cgroup.subtree_control of the "
-                "group above (systemd: Delegate=yes)"
-            )
-        lowered = _VERSIONS[home.version].writes(resources)
-        wanted.setdefault(home, {})[subsystem] = lowered[subsystem]
-    return wanted
-
-
-def _make(
-    hierarchy: Hierarchy, folder: str, writes: dict[str, list[tuple[str, str]]]
-) -> Iterator[Step]:
-    if hierarchy.version == 2:
-        enabled = " ".join(f"+{subsystem}" for subsystem in writes).encode()
-        yield Step(Operation.WRITE, (f"{hierarchy.own}/cgroup.subtree_control", enabled))
-    yield Step(Operation.MKDIR, (folder, 0o755))
-    for files in writes.values():
-        for file, value in files:
-            yield Step(Operation.WRITE, (f"{folder}/{file}", value.encode()))
+def _groups(
+    folders: tuple[tuple[Hierarchy, str], ...], make: tuple[Step, ...], *, made: bool
+) -> Groups:
+    join_v1 = tuple(
+        Step(Operation.WRITE, (f"{folder}/{v1.JOIN}", b"0"))
+        for hierarchy, folder in folders
+        if hierarchy.version == 1
+    )
+    return Groups(folders, make, join_v1, made)

@@ -6,7 +6,14 @@ import attrs
 
 from nsbox.host.finding import Finding, Obstacle
 from nsbox.host.host import Host
-from nsbox.procfs import CgroupMembership, MountInfo, parse_cgroup, parse_mountinfo
+from nsbox.procfs import (
+    CgroupMembership,
+    MountInfo,
+    parse_cgroup,
+    parse_mountinfo,
+    shown_at,
+    shows,
+)
 
 WANTED = ("memory", "cpu", "pids")
 """The controllers without which a box has no limits worth the name."""
@@ -65,42 +72,21 @@ def cgroups(host: Host) -> CgroupReport:
     )
 
 
-def own_directory(mount: MountInfo, path: str) -> str | None:
-    """Return where a mount shows the group at `path`, or None if it shows only other groups.
-
-    A container's mount starts at a group of the host (its `root`), while the task's path starts
-    at the root of its cgroup namespace; "/.." in either leads out of what has a name here.
-    """
-    root = mount.root.rstrip("/")
-    if path != root and not path.startswith(f"{root}/"):
-        return None
-    below = path.removeprefix(root).rstrip("/")
-    return None if ".." in below.split("/") else mount.mount_point.rstrip("/") + below
-
-
 def _hierarchies(host: Host) -> tuple[CgroupHierarchy, ...]:
     mounts = host.parse("/proc/self/mountinfo", parse_mountinfo) or ()
     found = []
     for membership in host.parse("/proc/thread-self/cgroup", parse_cgroup) or ():
-        seen = [_hierarchy(host, m, membership) for m in mounts if _is_of(m, membership)]
+        seen = [_hierarchy(host, m, membership) for m in mounts if shows(m, membership)]
         if seen:
             # Of several mounts of one hierarchy the first that can be used serves best.
             found.append(max(seen, key=lambda one: (one.writable, one.directory is not None)))
     return tuple(found)
 
 
-def _is_of(mount: MountInfo, membership: CgroupMembership) -> bool:
-    """Whether a mount is of a hierarchy: v1 ones show their controllers among their options."""
-    if membership.hierarchy_id == 0:
-        return mount.fs_type == "cgroup2"
-    options = {*membership.controllers, *([f"name={membership.name}"] if membership.name else [])}
-    return mount.fs_type == "cgroup" and options <= {*mount.super_options}
-
-
 def _hierarchy(host: Host, mount: MountInfo, membership: CgroupMembership) -> CgroupHierarchy:
     version: Literal[1, 2] = 2 if membership.hierarchy_id == 0 else 1
     controllers = membership.controllers
-    directory = own_directory(mount, membership.path)
+    directory = shown_at(mount.root, mount.mount_point, membership.path)
     if directory is not None and not host.has(directory):
         directory = None
     if version == 2 and directory is not None:

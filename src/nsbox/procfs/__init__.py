@@ -10,6 +10,7 @@ newer kernels add in the places kept for additions is passed over.
 """
 
 from nsbox.procfs._lines import decode
+from nsbox.procfs.cgroup_mounts import shown_at, shows
 from nsbox.procfs.cgroups import CgroupMembership, Controller, parse_cgroup, parse_controllers
 from nsbox.procfs.ids import IDMapLine, SubID, parse_id_map, parse_subid
 from nsbox.procfs.mounts import MountInfo, parse_filesystems, parse_mountinfo
@@ -33,4 +34,6 @@ __all__ = [
     "parse_stat",
     "parse_status",
     "parse_subid",
+    "shown_at",
+    "shows",
 ]

@@ -6,7 +6,16 @@ from collections.abc import Iterator
 from nsbox._native.operations import Operation
 from nsbox.constants import AtFlag
 from nsbox.plan import Slot, Step
-from nsbox.rootfs.filesystem import NODEV, NOEXEC, NOSUID, RDONLY, attach, new_mount, new_tmpfs
+from nsbox.rootfs.filesystem import (
+    NODEV,
+    NOEXEC,
+    NOSUID,
+    NOTHING,
+    RDONLY,
+    attach,
+    new_mount,
+    new_tmpfs,
+)
 from nsbox.rootfs.layout import Layout
 from nsbox.rootfs.mount import DevMount, DevptsMount
 from nsbox.rootfs.tree import point
@@ -31,11 +40,16 @@ LINKS = {
 
 
 def dev(mount: DevMount, number: int, layout: Layout) -> Iterator[Step]:
-    """Lower a /dev; all work in it is done by its own descriptor, whatever its name leads to."""
-    yield from new_tmpfs(Slot.MOUNT, mode=0o755, attributes=NOSUID | NOEXEC)
+    """Lower a /dev; all work in it is done by its own descriptor, whatever its name leads to.
+
+    Where the box could make devices itself, no file system that it can write to lets them work.
+    """
+    made = layout.site.devices
+    attributes = NOSUID | NOEXEC | (NOTHING if made else NODEV)
+    yield from new_tmpfs(Slot.MOUNT, mode=0o755, attributes=attributes)
     yield attach(Slot.MOUNT, mount.target)
     for name in DEVICES:
-        yield from _made(name) if layout.site.devices else _bound(name)
+        yield from _made(name) if made else _bound(name)
     for name, link in LINKS.items():
         yield Step(Operation.SYMLINKAT, (link, Slot.MOUNT, name))
     yield point(Slot.MOUNT, "pts", folder=True)

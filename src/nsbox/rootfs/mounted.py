@@ -9,7 +9,6 @@ from pathlib import Path
 
 import attrs
 
-from nsbox import procfs
 from nsbox._native.operations import Operation
 from nsbox.caller import Caller
 from nsbox.constants import CloneFlag, UnmountFlag
@@ -21,7 +20,7 @@ from nsbox.perform import perform
 from nsbox.plan import Slot, Step
 from nsbox.rootfs import lower
 from nsbox.rootfs.bind import idmaps
-from nsbox.rootfs.overlay import OWNED, remove_work
+from nsbox.rootfs.overlay import remove_work, work_mark
 from nsbox.rootfs.root import RootFS
 from nsbox.rootfs.site import Site
 
@@ -32,10 +31,9 @@ _numbers = itertools.count(1)
 def mounted(rootfs: RootFS, path: StrPath | None) -> Iterator[Path]:
     """Mount a root for as long as the block lasts. See `RootFS.mounted`."""
     caller = Caller.current()
-    site = attrs.evolve(
-        Site.of(caller, changes_user=path is None and not caller.privileged, work=_work()),
-        standard=False,
-    )
+    changes_user = path is None and not caller.privileged
+    site = Site.of(caller, changes_user=changes_user, work=f"{work_mark()}{next(_numbers)}")
+    site = attrs.evolve(site, standard=False)
     with contextlib.ExitStack() as stack:
         for work in lower.work_folders(rootfs, site):
             stack.callback(remove_work, work)
@@ -48,12 +46,6 @@ def mounted(rootfs: RootFS, path: StrPath | None) -> Iterator[Path]:
                 raise UnsupportedError("path: to mount on the host takes CAP_SYS_ADMIN")
             on_host = attrs.evolve(site, place=place, own_mounts=False)
             yield stack.enter_context(_on_host(rootfs, on_host, descriptors))
-
-
-def _work() -> str:
-    with open("/proc/self/stat", encoding="utf-8", errors="surrogateescape") as stat:
-        start = procfs.parse_stat(stat.read()).starttime
-    return f"{OWNED}{os.getpid()}-{start}-m{next(_numbers)}"
 
 
 @contextlib.contextmanager

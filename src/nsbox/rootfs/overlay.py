@@ -16,6 +16,7 @@ import attrs
 from nsbox import procfs
 from nsbox._native.operations import Operation
 from nsbox.caller import Caller
+from nsbox.cgroup.owner import PREFIX, owner, owner_of
 from nsbox.constants import AtFlag, CloneFlag, Propagation
 from nsbox.errors import StepError, UnsupportedError
 from nsbox.namespace.create import map_steps
@@ -36,6 +37,11 @@ _LONGEST = 255
 
 Points = Iterable[tuple[str, bool]]
 """Mount points to be there: a path, and whether it is a folder."""
+
+
+def work_mark() -> str:
+    """Return what a work folder's name tells of its owner; the number of the box follows."""
+    return f"{PREFIX}{owner()}-"
 
 
 @attrs.frozen
@@ -209,23 +215,18 @@ def remove_work(folder: str) -> None:
     What others own in it, by ids of a user namespace, stays.
     """
     parent, name = os.path.split(folder)
-    prefix = name.partition(f".{OWNED}")[0]
     for found in os.listdir(parent):
-        if found == name or (found.startswith(f"{prefix}.{OWNED}") and _is_dead(found)):
+        if found == name or (_stem(found) == _stem(name) and _is_left(found)):
             _remove(os.path.join(parent, found))
 
 
-OWNED = "nsbox-"
-"""What the pid and the start time of a work folder's owner follow in its name."""
+def _stem(name: str) -> str:
+    return name.rpartition(f".{PREFIX}")[0]
 
 
-def _is_dead(name: str) -> bool:
-    pid, _, start = name.rpartition(OWNED)[2].partition("-")
-    try:
-        with open(f"/proc/{int(pid)}/stat", encoding="utf-8", errors="surrogateescape") as stat:
-            return str(procfs.parse_stat(stat.read()).starttime) != start.partition("-")[0]
-    except (ValueError, FileNotFoundError, ProcessLookupError):
-        return True
+def _is_left(name: str) -> bool:
+    made_by = owner_of(name.rpartition(".")[2])
+    return made_by is not None and made_by.dead
 
 
 def _remove(folder: str) -> None:

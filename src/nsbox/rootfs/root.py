@@ -43,8 +43,7 @@ class RootFS:
         """The host's own programs and libraries, read only.
 
         ``/usr`` (and ``/bin``, ``/lib`` ... where they are apart) and a selection of ``/etc`` that
-        holds no secrets, its small files as they are when the box starts; nobody's home, no
-        ``/run``, no ``/var``.
+        holds no secrets; nobody's home, no ``/run``, no ``/var``.
 
         `python` adds what the running interpreter needs, at its own paths: itself, its virtual
         environment and the import path (``sys.path`` and editable installs) as they are when the

@@ -20,7 +20,8 @@ class Site:
 
     `place` is what it is mounted upon, ``/`` in a mnt namespace of its own (`own_mounts`), which
     is then entered; `changes_user`: in another user namespace than the caller's; `own_users`: in
-    one other than the host's first; `devices`: whether devices can be made; `pivots`: whether
+    one other than the host's first; `devices`: whether devices can be made, and by nobody
+    in the box; `pivots`: whether
     pivot_root(2) can be used; `work`: what the work folders of overlays are named by; `standard`:
     whether /proc, /dev and /tmp belong to it.
     """
@@ -36,14 +37,20 @@ class Site:
     standard: bool = True
 
     @classmethod
-    def of(cls, caller: Caller, *, changes_user: bool, work: str) -> "Site":
-        """Look at the host for a box of this caller, in a user namespace of its own or not."""
+    def of(
+        cls, caller: Caller, *, changes_user: bool, work: str, kept: Capability | None = None
+    ) -> "Site":
+        """Look at the host for a box of this caller, in a user namespace of its own or not.
+
+        `kept` are the capabilities that the box will have, None for the caller's.
+        """
+        kept = caller.capabilities if kept is None else kept
         own_users = changes_user or os.readlink("/proc/self/ns/user") != FIRST_USER_NAMESPACE
         return cls(
             kernel=kernel_version(),
             changes_user=changes_user,
             own_users=own_users,
-            devices=not own_users and bool(caller.capabilities & Capability.CAP_MKNOD),
+            devices=not own_users and bool(caller.capabilities & ~kept & Capability.CAP_MKNOD),
             pivots=_pivots(os.stat("/")[1:3]),
             work=work,
         )

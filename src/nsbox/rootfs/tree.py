@@ -24,10 +24,9 @@ MAX_LINKS = 40
 
 @attrs.frozen
 class Bind:
-    """A file or folder of the host, with what is mounted below it; or a copy of it, if `copied`."""
+    """A file or folder of the host, with what is mounted below it."""
 
     source: str
-    copied: bool = False
 
 
 @attrs.frozen
@@ -218,8 +217,6 @@ def _folder_steps(folder: Folder, path: str) -> Iterator[Step]:
             yield link(place, node.target)
         elif isinstance(node, EmptyFile):
             yield Step(Operation.OPENAT, (Slot.ROOT, place, 0o644, b""))
-        elif node.copied:
-            yield Step(Operation.COPY, (node.source, Slot.ROOT, place))
         else:
             yield point(Slot.ROOT, place, folder=is_host_folder(node.source))
             yield clone_tree(node.source, recursive=True)

@@ -1,0 +1,298 @@
+"""The same, awaited: commands and boxes on a running asyncio loop, without a thread each.
+
+    done = await nsbox.aio.run(["make", "test"], spec, capture_output=True, timeout=60)
+
+A start itself takes about a millisecond of system calls and is not awaited; all that takes longer
+is: input and output through pipes, and the end through the pidfd. A `run` that is cancelled ends
+its box before it lets the cancellation through.
+"""
+
+import asyncio
+import contextlib
+import functools
+import subprocess
+from typing import TYPE_CHECKING, Any, Literal, Unpack
+
+from nsbox import commands, process
+from nsbox.commands import Args, Invocation
+from nsbox.complete import with_pipes
+from nsbox.parameters import PopenParameters, RunParameters, check_names, invoke
+from nsbox.pipes import CHUNK, Text, decoded, encoded
+from nsbox.process import Command
+from nsbox.spec import BoxSpec
+from nsbox.usage import CompletedProcess, Usage
+
+if TYPE_CHECKING:
+    from nsbox.box import Box as SyncBox
+    from nsbox.cgroup.cgroup import Cgroup
+
+_DEFAULT = BoxSpec()
+
+
+async def run(
+    args: Args,
+    spec: BoxSpec | None = None,
+    *,
+    cgroup: "Cgroup | None" = None,
+    **parameters: Unpack[RunParameters],
+) -> CompletedProcess:
+    """Run a command in a box of its own, as `nsbox.run` does with the same parameters."""
+    check_names("run", parameters, RunParameters)
+    invocation, rest = invoke(args, parameters)
+    return await _complete(_starting(spec, invocation, cgroup), **rest)
+
+
+async def popen(
+    args: Args,
+    spec: BoxSpec | None = None,
+    *,
+    cgroup: "Cgroup | None" = None,
+    **parameters: Unpack[PopenParameters],
+) -> "Process":
+    """Start a command in a box of its own, with the parameters of `nsbox.popen`.
+
+    Its pipes are asyncio's streams, and bytes.
+    """
+    check_names("popen", parameters, PopenParameters)
+    invocation, rest = invoke(args, parameters)
+    return await Process._start(_starting(spec, invocation, cgroup), **_streams(rest))
+
+
+async def start(spec: BoxSpec | None = None, *, cgroup: "Cgroup | None" = None) -> "Box":
+    """Start a box that stays; see `BoxSpec.start`."""
+    return Box((spec or _DEFAULT).start(cgroup=cgroup))
+
+
+class Process:
+    """A running command, as `asyncio.subprocess.Process` has it; made by `popen`.
+
+    `stdin` is an `asyncio.StreamWriter`, `stdout` and `stderr` are an `asyncio.StreamReader`, each
+    where a pipe was asked for.
+    """
+
+    def __init__(self, sync: process.Process) -> None:
+        self._sync = sync
+        self.stdin: asyncio.StreamWriter | None = None
+        self.stdout: asyncio.StreamReader | None = None
+        self.stderr: asyncio.StreamReader | None = None
+        self._read: dict[str, bytearray] = {}
+        self._loop = asyncio.get_running_loop()
+        self._ended: asyncio.Future[int] = self._loop.create_future()
+        self._pidfd = sync.fileno()
+        self._loop.add_reader(self._pidfd, self._end)
+
+    @classmethod
+    async def _start(cls, command: Command, **streams: Any) -> "Process":
+        sync = process.Process(command, **streams, tell_of_exec=False)
+        try:
+            self = cls(sync)
+            await self._connect()
+        except BaseException:
+            sync.close()
+            raise
+        return self
+
+    async def _connect(self) -> None:
+        if self._sync.stdin is not None:
+            transport, protocol = await self._loop.connect_write_pipe(
+                asyncio.streams.FlowControlMixin, self._sync.stdin
+            )
+            self.stdin = asyncio.StreamWriter(transport, protocol, None, self._loop)
+        for name in ("stdout", "stderr"):
+            pipe = getattr(self._sync, name)
+            if pipe is not None:
+                reader = asyncio.StreamReader(limit=CHUNK)
+                factory = functools.partial(asyncio.StreamReaderProtocol, reader)
+                await self._loop.connect_read_pipe(factory, pipe)
+                setattr(self, name, reader)
+                self._read[name] = bytearray()
+
+    def _end(self) -> None:
+        """Take down the end that the pidfd tells of."""
+        self._loop.remove_reader(self._pidfd)
+        try:
+            code = self._sync.wait()
+        except Exception as error:
+            self._ended.set_exception(error)
+            self._ended.exception()  # whoever waits gets it; nobody has to
+        else:
+            self._ended.set_result(code)
+
+    @property
+    def pid(self) -> int:
+        """The process id of the box's first process."""
+        return self._sync.pid
+
+    @property
+    def args(self) -> Any:
+        """The command as it was given."""
+        return self._sync.args
+
+    @property
+    def returncode(self) -> int | None:
+        """None while it runs; negative where a signal ended it."""
+        return self._sync.returncode
+
+    @property
+    def usage(self) -> Usage | None:
+        """What it cost, once it has ended."""
+        return self._sync.usage
+
+    async def wait(self) -> int:
+        """Wait for the end; cancelling this leaves the command alone. Raises `StepError`."""
+        return await asyncio.shield(self._ended)
+
+    async def communicate(self, input: bytes | None = None) -> tuple[bytes | None, bytes | None]:  # noqa: A002
+        """Send `input`, read both pipes to their end, and wait."""
+        await asyncio.gather(self._feed(input), self._drain("stdout"), self._drain("stderr"))
+        await self.wait()
+        return self._so_far("stdout"), self._so_far("stderr")
+
+    def send_signal(self, sig: int) -> None:
+        """Send a signal to the command. No-op at the end."""
+        self._sync.send_signal(sig)
+
+    def terminate(self) -> None:
+        """Send SIGTERM."""
+        self._sync.terminate()
+
+    def kill(self) -> None:
+        """End the box at once: the command and all that it started."""
+        self._sync.kill()
+
+    async def close(self) -> None:
+        """End it if it still runs, and close everything. Twice is harmless."""
+        if self.returncode is None:
+            self.kill()
+        with contextlib.suppress(Exception):
+            await self.wait()
+        if self.stdin is not None:
+            self.stdin.close()
+        self._sync.close()
+
+    async def __aenter__(self) -> "Process":
+        return self
+
+    async def __aexit__(self, *_: object) -> Literal[False]:
+        await self.close()
+        return False
+
+    async def _feed(self, data: bytes | None) -> None:
+        if self.stdin is None:
+            return
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            if data:
+                self.stdin.write(data)
+                await self.stdin.drain()
+        self.stdin.close()
+
+    async def _drain(self, name: str) -> None:
+        reader: asyncio.StreamReader | None = getattr(self, name)
+        if reader is not None:
+            while chunk := await reader.read(CHUNK):
+                self._read[name] += chunk
+
+    def _so_far(self, name: str) -> bytes | None:
+        read = self._read.get(name)
+        return None if read is None else bytes(read)
+
+
+class Box:
+    """A running box whose commands are awaited; made by `start`. `sync` is the `nsbox.Box`."""
+
+    def __init__(self, sync: "SyncBox") -> None:
+        self.sync = sync
+
+    async def run(self, args: Args, **parameters: Unpack[RunParameters]) -> CompletedProcess:
+        """Run a command in the box, as `nsbox.Box.run` does with the same parameters."""
+        check_names("run", parameters, RunParameters)
+        invocation, rest = invoke(args, parameters)
+        return await _complete(self.sync.joining(invocation), **rest)
+
+    async def popen(self, args: Args, **parameters: Unpack[PopenParameters]) -> Process:
+        """Start a command in the box, with the parameters of `nsbox.Box.popen`."""
+        check_names("popen", parameters, PopenParameters)
+        invocation, rest = invoke(args, parameters)
+        return await Process._start(self.sync.joining(invocation), **_streams(rest))
+
+    async def wait(self) -> int:
+        """Wait for the end of the box; return the return code of its first process."""
+        loop = asyncio.get_running_loop()
+        if self.sync.poll() is None:
+            ended, pidfd = asyncio.Event(), self.sync.fileno()
+            loop.add_reader(pidfd, ended.set)
+            try:
+                await ended.wait()
+            finally:
+                loop.remove_reader(pidfd)
+        return self.sync.wait()
+
+    async def stop(self, timeout: float | None = 10) -> int:
+        """End the box: SIGTERM to all in it, and SIGKILL after `timeout` seconds (None: never)."""
+        self.sync.terminate()
+        try:
+            async with asyncio.timeout(timeout):
+                return await self.wait()
+        except TimeoutError:
+            self.sync.kill()
+            return await self.wait()
+
+    async def close(self) -> None:
+        """End the box with all in it. Twice is harmless."""
+        if self.sync.poll() is None:
+            self.sync.kill()
+            await self.wait()
+        self.sync.close()
+
+    async def __aenter__(self) -> "Box":
+        return self
+
+    async def __aexit__(self, *_: object) -> Literal[False]:
+        await self.close()
+        return False
+
+
+def _starting(spec: BoxSpec | None, invocation: Invocation, cgroup: "Cgroup | None") -> Command:
+    return commands.starting(spec or _DEFAULT, invocation, commands.next_number(), cgroup)
+
+
+def _streams(rest: dict[str, Any]) -> dict[str, Any]:
+    for name in ("text", "encoding", "errors"):
+        if rest.pop(name, None):
+            raise ValueError(f"{name}: asyncio's streams are of bytes")
+    return rest
+
+
+async def _complete(
+    command: Command,
+    *,
+    input: Any = None,  # noqa: A002
+    capture_output: bool = False,
+    timeout: float | None = None,
+    check: bool = False,
+    text: bool | None = None,
+    encoding: str | None = None,
+    errors: str | None = None,
+    **streams: Any,
+) -> CompletedProcess:
+    """Start a command and wait for its end, which comes with a timeout or a cancellation too."""
+    streams = with_pipes(streams, has_input=input is not None, capture_output=capture_output)
+    kind = Text(encoding, errors) if text or encoding or errors else None
+    data = encoded(input, kind) if isinstance(input, str) and kind else input
+    async with await Process._start(command, **streams) as running:
+        try:
+            async with asyncio.timeout(timeout):
+                output = await running.communicate(data)
+        except TimeoutError:
+            read = (running._so_far(name) for name in ("stdout", "stderr"))
+            raise subprocess.TimeoutExpired(command.args, timeout or 0, *read) from None
+    out, err = (_as(kind, part) for part in output)
+    assert running.returncode is not None
+    assert running.usage is not None
+    if check and running.returncode:
+        raise subprocess.CalledProcessError(running.returncode, command.args, out, err)
+    return CompletedProcess(command.args, running.returncode, out, err, running.usage)
+
+
+def _as(kind: Text | None, data: bytes | None) -> Any:
+    return data if kind is None or data is None else decoded(data, kind)

@@ -1,0 +1,61 @@
+"""The groups of one box, from its end: what they tell of it, and their removal."""
+
+import contextlib
+import os
+from collections.abc import Mapping
+
+from nsbox.cgroup import files, formats
+from nsbox.cgroup.hierarchy import Hierarchy
+
+_FILES = {
+    1: ("memory.oom_control", "memory.max_usage_in_bytes"),
+    2: ("memory.events", "memory.peak"),
+}
+"""Where OOM kills are counted, and the most memory used, by version."""
+
+
+class BoxGroups:
+    """The folders that a box is in; `made` for it alone, or somebody's that it has joined."""
+
+    def __init__(self, directories: Mapping[Hierarchy, str], *, made: bool) -> None:
+        self.directories = directories
+        self._made = made
+        self._memory = next((h for h in directories if "memory" in h.subsystems), None)
+        self._kills_before = 0 if made else self._kills()
+
+    @property
+    def oom_killed(self) -> bool:
+        """Whether the kernel ended a task of theirs since the box began, for want of memory."""
+        return self._kills() > self._kills_before
+
+    @property
+    def memory_peak(self) -> int | None:
+        """The most memory that the box used, in bytes, where it has a group of its own for it."""
+        if self._memory is None or not self._made:
+            return None
+        text = files.read(f"{self.directories[self._memory]}/{_FILES[self._memory.version][1]}")
+        return int(text) if text else None
+
+    def remove(self) -> None:
+        """Remove them if they are the box's own; all tasks have ended."""
+        if not self._made:
+            return
+        left = []
+        for folder in self.directories.values():
+            try:
+                os.rmdir(folder)
+            except FileNotFoundError:
+                continue
+            except OSError:
+                left.append(folder)
+        if left:
+            from nsbox.cgroup import removing  # noqa: PLC0415 - only what is in use takes patience
+
+            with contextlib.suppress(OSError):  # what lives on in it is not the box's
+                removing.remove(left)
+
+    def _kills(self) -> int:
+        if self._memory is None:
+            return 0
+        text = files.read(f"{self.directories[self._memory]}/{_FILES[self._memory.version][0]}")
+        return int(formats.flat(text).get("oom_kill", 0)) if text else 0

@@ -1,0 +1,37 @@
+"""What the files of this folder share: a write, a reader, and how to say that a version cannot."""
+
+from collections.abc import Callable
+from typing import NamedTuple, TypeVar
+
+from nsbox.errors import UnsupportedError
+
+Value = TypeVar("Value")
+
+Read = Callable[[str], str | None]
+"""Gives the text of a file of a group, None where the group has no such file."""
+
+
+class Write(NamedTuple):
+    """One value for one file, and the field of `Resources` that it comes from."""
+
+    file: str
+    value: str
+    field: str
+
+
+def told(read: Read, file: str, parse: Callable[[str], Value]) -> Value | None:
+    """Return what a file says, None where the group has no such file."""
+    text = read(file)
+    if text is None:
+        return None
+    try:
+        return parse(text)
+    except ValueError as error:
+        raise ValueError(f"{file}: {error}") from None
+
+
+def refuse(version: int, fields: dict[str, object], *, instead: str = "") -> None:
+    """Raise `UnsupportedError` naming the first field that is given."""
+    for field, value in fields.items():
+        if value is not None:
+            raise UnsupportedError(f"{field}: cgroup v{version} has no such limit{instead}")

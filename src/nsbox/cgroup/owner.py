@@ -1,0 +1,118 @@
+"""Who made a group: in the name of a box's, in an attribute of one that was named by its user.
+
+An owner is told by its pid and start time, which together name a process for good, and by its pid
+namespace unless that is the first: seen from elsewhere the pid would be another's.
+"""
+
+import contextlib
+import functools
+import itertools
+import os
+import re
+from collections.abc import Generator
+from typing import NamedTuple
+
+from nsbox import procfs
+
+PREFIX = "nsbox-"
+ATTRIBUTE = "user.nsbox.owner"
+"""An extended attribute, see xattr(7); groups take those of users since Linux 5.7."""
+
+CLAIM = "user.nsbox.making."
+"""How the attribute begins that a group has while one is made below it."""
+
+_claims = itertools.count()
+
+_MARK = re.compile(r"([0-9]+)-([0-9]+)(?:@([0-9]+))?", re.ASCII)
+_NAME = re.compile(rf"{PREFIX}({_MARK.pattern})-[0-9]+", re.ASCII)
+_FIRST_PID_NAMESPACE = 4026531836  # PROC_PID_INIT_INO, fixed in the kernel's headers
+
+
+class Owner(NamedTuple):
+    """A process that made a group; `namespace` is the inode of its pid namespace, 0: the first."""
+
+    pid: int
+    starttime: int
+    namespace: int
+
+    @classmethod
+    def parse(cls, mark: str) -> "Owner | None":
+        """Read "pid-starttime" or "pid-starttime@namespace"."""
+        found = _MARK.fullmatch(mark)
+        return cls(*(int(part or 0) for part in found.groups())) if found else None
+
+    @property
+    def dead(self) -> bool:
+        """Whether it is certain that this process is no more. A zombie is no more, too."""
+        if self.namespace != _namespace():
+            return False
+        try:
+            with open(f"/proc/{self.pid}/stat", "rb") as file:
+                stat = procfs.parse_stat(procfs.decode(file.read()))
+        except (FileNotFoundError, ProcessLookupError):
+            return True
+        ended = stat.state in "ZX" and stat.num_threads <= 1
+        return ended or stat.starttime != self.starttime
+
+
+def owner() -> str:
+    """Return the mark of the calling process."""
+    return _mark(os.getpid())
+
+
+def mark(folder: str) -> None:
+    """Leave the caller's mark on a group, where the kernel takes it."""
+    with contextlib.suppress(OSError):
+        os.setxattr(folder, ATTRIBUTE, owner().encode())
+
+
+@contextlib.contextmanager
+def claimed(folder: str) -> Generator[None, None, None]:
+    """Say in the group above that a group is being made, until it bears its own mark.
+
+    An owner that is killed in between leaves the claim, and so tells of the group.
+    """
+    above, name = os.path.split(folder)
+    attribute = f"{CLAIM}{owner()}.{next(_claims)}"
+    with contextlib.suppress(OSError):
+        os.setxattr(above, attribute, os.fsencode(name))
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            os.removexattr(above, attribute)
+
+
+def left_claims(above: str) -> list[str]:
+    """Take the claims of dead owners off a group; returns the folders that were claimed."""
+    found = []
+    with contextlib.suppress(OSError):
+        for attribute in os.listxattr(above):
+            made_by = Owner.parse(attribute.removeprefix(CLAIM).rpartition(".")[0])
+            if attribute.startswith(CLAIM) and made_by is not None and made_by.dead:
+                found.append(f"{above}/{os.fsdecode(os.getxattr(above, attribute))}")
+                os.removexattr(above, attribute)
+    return found
+
+
+def owner_of(folder: str) -> Owner | None:
+    """Return who made a group, None where that is not known."""
+    if found := _NAME.fullmatch(os.path.basename(folder)):
+        return Owner.parse(found[1])
+    try:
+        return Owner.parse(os.getxattr(folder, ATTRIBUTE).decode())
+    except (OSError, UnicodeDecodeError):
+        return None
+
+
+@functools.lru_cache(maxsize=1)
+def _mark(pid: int) -> str:
+    with open("/proc/self/stat", "rb") as file:
+        start = procfs.parse_stat(procfs.decode(file.read())).starttime
+    namespace = _namespace()
+    return f"{pid}-{start}" + (f"@{namespace}" if namespace else "")
+
+
+def _namespace() -> int:
+    inode = os.stat("/proc/self/ns/pid").st_ino
+    return 0 if inode == _FIRST_PID_NAMESPACE else inode

@@ -1,0 +1,62 @@
+"""Carrying out, from Python, the steps that make a group or change its limits."""
+
+import contextlib
+import errno
+import os
+from collections.abc import Callable, Iterable
+
+from nsbox import hints
+from nsbox._native.operations import Operation
+from nsbox.cgroup import files, owner
+from nsbox.errors import StepError, UnsupportedError
+from nsbox.plan import Step
+
+
+def perform(steps: Iterable[Step], field_of: Callable[[str], str | None]) -> list[str]:
+    """Carry out steps; returns the folders made. What was made is gone again if one fails.
+
+    `field_of` tells which field of `Resources` a path is written for. Raises `UnsupportedError`
+    naming the field where the kernel lacks its file, `StepError` for what else fails.
+    """
+    made: list[str] = []
+    try:
+        for index, step in enumerate(steps):
+            _perform(step, index, field_of, made)
+    except BaseException:
+        for folder in reversed(made):
+            with contextlib.suppress(OSError):
+                os.rmdir(folder)
+        raise
+    return made
+
+
+def _perform(
+    step: Step, index: int, field_of: Callable[[str], str | None], made: list[str]
+) -> None:
+    path = step.path
+    assert path is not None
+    try:
+        if step.operation is Operation.MKDIR:
+            mode = step.arguments[1]
+            assert isinstance(mode, int)
+            with owner.claimed(path):
+                os.mkdir(path, mode)
+                made.append(path)
+                owner.mark(path)
+        else:
+            data = step.arguments[1]
+            assert isinstance(data, bytes)
+            files.write(path, data.decode())
+    except OSError as error:
+        field = field_of(path)
+        if error.errno == errno.ENOENT and field is not None and os.path.isdir(_folder(path)):
+            raise UnsupportedError(
+                f"{field}: this kernel has no {os.path.basename(path)} for this group"
+            ) from None
+        assert error.errno is not None
+        hint = f"hint: it is what {field} asks for" if field else hints.hint(step, error.errno)
+        raise StepError.of(step, error.errno, index, box=None, hint=hint) from None
+
+
+def _folder(path: str) -> str:
+    return os.path.dirname(path)
