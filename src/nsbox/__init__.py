@@ -44,11 +44,13 @@ if TYPE_CHECKING:
     from nsbox.process import Process
     from nsbox.rootfs import Mount, RootFS
     from nsbox.running import popen, run
+    from nsbox.security import Argument, Landlock, Rule, Seccomp, Security
     from nsbox.spec import BoxSpec
     from nsbox.task import Task
     from nsbox.usage import CompletedProcess, Usage
 
 __all__ = [
+    "Argument",
     "Box",
     "BoxSpec",
     "Cgroup",
@@ -61,6 +63,7 @@ __all__ = [
     "IDMap",
     "IOMax",
     "ISOLATED",
+    "Landlock",
     "Mount",
     "Namespace",
     "NamespaceType",
@@ -71,7 +74,10 @@ __all__ = [
     "RDMAMax",
     "Resources",
     "RootFS",
+    "Rule",
     "STDOUT",
+    "Seccomp",
+    "Security",
     "Stats",
     "Step",
     "StepError",
@@ -112,6 +118,7 @@ _HOMES = {
     "nsbox.process": ("Process",),
     "nsbox.rootfs": ("Mount", "RootFS"),
     "nsbox.running": ("popen", "run"),
+    "nsbox.security": ("Argument", "Landlock", "Rule", "Seccomp", "Security"),
     "nsbox.spec": ("BoxSpec",),
     "nsbox.task": ("Task",),
     "nsbox.usage": ("CompletedProcess", "Usage"),

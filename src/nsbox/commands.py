@@ -149,7 +149,7 @@ def _namespaces(spec: "BoxSpec", lowered: Lowered) -> Namespaces:
 def _opened(spec: "BoxSpec") -> Iterator[Mapping[int, int]]:
     """Open the namespaces that a box joins, and those that its mounts are mapped by."""
     with (
-        opened(spec.namespaces, spec.id_map, Caller.current()) as joined,
+        opened(spec.choices, spec.id_map, Caller.current()) as joined,
         idmaps(spec.rootfs.mounts) as maps,
     ):
         yield {**joined, **maps}

@@ -43,11 +43,13 @@ def frozen_map(value: Mapping[Key, Value], field: str) -> FrozenMap[Key, Value]:
     return FrozenMap(value)
 
 
-def instance_of(kind: type) -> Callable[[Any, "attrs.Attribute[Any]", Any], None]:
+def instance_of(
+    kind: type, *, or_none: bool = False
+) -> Callable[[Any, "attrs.Attribute[Any]", Any], None]:
     """Return a validator for a type; as attrs' own, but nonsense is a `ValueError` here."""
 
     def check(_: Any, attribute: "attrs.Attribute[Any]", value: Any) -> None:
-        if not isinstance(value, kind):
+        if not isinstance(value, kind) and not (or_none and value is None):
             raise ValueError(f"{attribute.name}: a {kind.__name__}, not {value!r}")
 
     return check

@@ -137,13 +137,11 @@ def _lower(
     state: Hashable,  # noqa: ARG001 - the lowering is kept as long as it is the same
 ) -> Lowered:
     groups = _groups(spec, within, stays=command is None)
-    lineup = line_up(spec.namespaces, spec.id_map, caller)
-    work = work_mark() + cgroups.NUMBER
     site = Site.of(
         caller,
-        changes_user=lineup.changes_user,
-        work=work,
-        kept=capabilities.DEFAULT_CAPABILITIES,
+        changes_user=line_up(spec.choices, spec.id_map, caller).changes_user,
+        work=work_mark() + cgroups.NUMBER,
+        kept=spec.security.capabilities,
     )
     steps = tuple(_steps(spec, caller, groups, command, site))
     wanted = {os.path.abspath(source) for source in spec.rootfs.sources}
@@ -197,7 +195,7 @@ def _steps(
     command: Options | None,
     site: Site,
 ) -> Iterator[Step]:
-    lineup = line_up(spec.namespaces, spec.id_map, caller)
+    lineup = line_up(spec.choices, spec.id_map, caller)
     # Whose rights count in the new namespaces: known only once a user namespace has been joined.
     late = bool(lineup.joined) and lineup.changes_user
     yield from groups.make
@@ -212,7 +210,7 @@ def _steps(
             yield from _become_of_user_namespace(spec, lineup, caller)
         yield Step(Operation.SETSID)
     yield from _machine(spec, lineup, site)
-    yield from capabilities.steps(capabilities.DEFAULT_CAPABILITIES)
+    yield from spec.security.first_process_steps()
     if command is not None:
         yield from _command(spec, command)
 
@@ -221,7 +219,7 @@ def _join_box(
     spec: "BoxSpec", caller: Caller, groups: cgroups.Groups, command: Options
 ) -> Iterator[Step]:
     """Join a box from outside: by the pidfd of its first process, all of its namespaces at once."""
-    lineup = line_up(spec.namespaces, spec.id_map, caller)
+    lineup = line_up(spec.choices, spec.id_map, caller)
     yield from _clone(CloneFlag(0), groups)
     yield Step(Operation.UNSHARE_FILES)
     yield from groups.join_v1
@@ -232,7 +230,7 @@ def _join_box(
     if lineup.changes_user:
         yield from _become(spec)
     yield Step(Operation.SETSID)
-    yield from capabilities.steps(capabilities.DEFAULT_CAPABILITIES)
+    yield from spec.security.first_process_steps()
     yield from _command(spec, command)
 
 
@@ -335,7 +333,9 @@ def _command(spec: "BoxSpec", options: Options) -> Iterator[Step]:
         yield Step(Operation.CONTROLLING_TERMINAL)
     yield Step(Operation.UMASK, (options.umask or 0,))
     yield Step(Operation.CHDIR, (options.cwd or "/",))
+    yield from spec.security.command_steps()
     yield from options.identity_steps()
     yield Step(Operation.SIGNALS)
     yield from options.descriptor_steps()
+    yield from spec.security.filter_steps()
     yield _execve(())

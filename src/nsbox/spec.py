@@ -18,6 +18,7 @@ from nsbox.options import Options, check_umask, group_id, user_id
 from nsbox.pipes import StrOrBytesPath
 from nsbox.plan import Plan
 from nsbox.rootfs import RootFS
+from nsbox.security import Security
 
 if TYPE_CHECKING:
     from nsbox.box import Box
@@ -75,6 +76,7 @@ class BoxSpec:
       owns what is joined.
     - `id_map`: who is who in a new user namespace.
     - `resources`: its limits, by cgroups made for it.
+    - `security`: what its commands may do; see `Security`.
     - `env`: its whole environment, str to str.
     - `cwd`: the folder, in the box, in which its commands start.
     - `user`, `group`: as whom its commands run, by id or by a name of the host's; as the box's root
@@ -92,6 +94,7 @@ class BoxSpec:
     namespaces: Choices = attrs.field(default=ISOLATED, converter=choices, validator=check_choices)
     id_map: IDMap = attrs.field(default=IDMap(), validator=instance_of(IDMap))
     resources: Resources = attrs.field(default=Resources(), validator=instance_of(Resources))
+    security: Security = attrs.field(default=Security(), validator=instance_of(Security))
     env: FrozenMap[str, str] = attrs.field(
         default=ENVIRONMENT, converter=_variables, validator=_environment
     )
@@ -115,6 +118,17 @@ class BoxSpec:
             raise ValueError("init: it is the first process that joins namespaces, so it must be")
         if not self.init and (self.user is not None or self.group is not None):
             raise ValueError("init: changing user or group takes a first process, so it must be")
+        self._check_strictness()
+
+    def _check_strictness(self) -> None:
+        if not self.security.needs_limits:
+            return
+        for field in ("memory_max", "pids_max"):
+            if getattr(self.resources, field) is None:
+                raise ValueError(f"resources: this security takes a limit, {field}")
+        for kind in (NamespaceType.NET, NamespaceType.PID, NamespaceType.IPC):
+            if self.namespaces.get(kind, Choice.HOST) is Choice.HOST:
+                raise ValueError(f"namespaces: this security takes a {kind.proc_name} of the box's")
 
     def plan(self, args: StrOrBytesPath | Sequence[StrOrBytesPath] = ()) -> Plan:
         """Return the steps that starting this box would take, for whoever calls this.
@@ -123,6 +137,13 @@ class BoxSpec:
         needs no privilege. Without `args` it is the plan of `start`, which starts no command.
         """
         return lower.plan(self, arguments(args) if args else ())
+
+    @property
+    def choices(self) -> Choices:
+        """Its namespaces, with the one that its security asks for."""
+        if self.security.user_namespace and NamespaceType.USER not in self.namespaces:
+            return self.namespaces | {NamespaceType.USER: Choice.NEW}
+        return self.namespaces
 
     def options(self, given: Options) -> Options:
         """Return how a command of this spec is started: as `given`, and where that is silent so."""

@@ -12,6 +12,8 @@ from nsbox import constants
 HEADERS = {
     "AT_FDCWD": "fcntl.h",
     "CloneFlag": "linux/sched.h",
+    "LandlockAccess": "linux/landlock.h",
+    "LandlockScope": "linux/landlock.h",
     "NamespaceRequest": "linux/nsfs.h",
     "MountAttribute": "linux/mount.h",
     "Propagation": "linux/mount.h",

@@ -139,6 +139,16 @@ def capabilities() -> int:
     return int(lib.nsbox_capabilities())
 
 
+@functools.cache
+def syscalls() -> dict[str, int]:
+    """Return the numbers of this architecture's system calls, by name. See syscalls(2)."""
+    found, row = {}, lib.nsbox_syscalls()
+    while row.name != ffi.NULL:
+        found[ffi.string(row.name).decode()] = row.number
+        row += 1
+    return found
+
+
 def ask(call: str) -> int:
     """Return what the kernel answers to a system call with impossible arguments: -errno or more.
 

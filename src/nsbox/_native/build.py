@@ -7,6 +7,7 @@ extension as bytes. ``setup.py`` hands both to setuptools.
 import importlib.util
 import os
 import pathlib
+import re
 import shlex
 import subprocess
 import sysconfig
@@ -16,7 +17,10 @@ import cffi
 HERE = pathlib.Path(__file__).parent
 GENERATED = HERE.parents[2] / "build" / "generated"
 
-STEPS = ["steps.c", "rootfs.c", "mounts.c", "copy.c", "identity.c", "process.c", "terminal.c"]
+STEPS = [
+    "steps.c", "rootfs.c", "mounts.c", "copy.c", "identity.c", "process.c", "terminal.c",
+    "confine.c",
+]  # fmt: skip
 CALLER = ["launch.c", "host.c"]
 FIRST_PROCESS = ["first_process.c", "supervise.c", "tree.c"]
 WARNINGS = ["-Wall", "-Wextra", "-Wswitch-enum", "-Wno-unused-parameter"]
@@ -37,6 +41,11 @@ def generate() -> None:
     spec.loader.exec_module(operations)
     (GENERATED / "operations.h").write_text(operations.c_header())
 
+    numbers = "".join(f'    {{"{name}", {number}}},\n' for name, number in system_calls())
+    (GENERATED / "syscalls.h").write_text(
+        f"static const struct nsbox_syscall syscalls[] = {{\n{numbers}    {{0, 0}},\n}};\n"
+    )
+
     image = compile_first_process().read_bytes()
     rows = (",".join(map(str, image[i : i + 24])) for i in range(0, len(image), 24))
     text = ",\n".join(rows)
@@ -45,14 +54,30 @@ def generate() -> None:
     )
 
 
+def compiler() -> list[str]:
+    """Return the C compiler's command."""
+    return shlex.split(os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc")
+
+
+def system_calls() -> list[tuple[str, int]]:
+    """Read the names and numbers of this architecture's system calls from the kernel's headers."""
+    done = subprocess.run(
+        [*compiler(), "-E", "-dM", "-include", "asm/unistd.h", "-x", "c", "/dev/null"],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    found = re.findall(r"^#define __NR_(\w+) (\d+)$", done.stdout, re.M)
+    return sorted((name, int(number)) for name, number in found if name != "syscalls")
+
+
 def compile_first_process() -> pathlib.Path:
     """Compile the static program and return its path."""
     program = GENERATED / "nsbox-init"
-    compiler = shlex.split(os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc")
     sources = [str(HERE / name) for name in [*FIRST_PROCESS, *STEPS]]
     includes = [f"-I{HERE}", f"-I{GENERATED}"]
     subprocess.run(
-        [*compiler, *WARNINGS, *FREESTANDING, *includes, "-o", str(program), *sources], check=True
+        [*compiler(), *WARNINGS, *FREESTANDING, *includes, "-o", str(program), *sources], check=True
     )
     return program
 

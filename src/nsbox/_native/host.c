@@ -8,6 +8,7 @@
 #include "first_process.h"
 #include "page.h"
 #include "sys.h"
+#include "syscalls.h"
 
 static int write_image(int fd)
 {
@@ -45,6 +46,11 @@ uint64_t nsbox_capabilities(void)
     struct __user_cap_data_struct data[2] = {{0}};
     SYS(__NR_capget, &header, data);
     return data[0].effective | (uint64_t)data[1].effective << 32;
+}
+
+const struct nsbox_syscall *nsbox_syscalls(void)
+{
+    return syscalls;
 }
 
 /* Arguments that no kernel takes: the answer is ENOSYS, a filter's EPERM, or "yes, but not so". */

@@ -104,6 +104,20 @@ class Operation(enum.Enum):
     PASS = "dup2({numbers:data})", "dup(2)"
     SIGNALS = "rt_sigaction(SIG_DFL), rt_sigprocmask(SIG_SETMASK, [])", "signal(7)"
     CLOSE_RANGE = "close_range({first:number}, ~0, {flags:number})", "close_range(2)"
+    PRLIMIT = "prlimit(0, {resource:number}, {soft:number}, {hard:number})", "getrlimit(2)"
+    LANDLOCK_CREATE_RULESET = (
+        "{ruleset:into} = landlock_create_ruleset({files:number}, {scopes:number})",
+        "landlock_create_ruleset(2)",
+    )
+    LANDLOCK_ADD_RULE = (
+        "landlock_add_rule({ruleset:slot}, {path:text}, {rights:number})",
+        "landlock_add_rule(2)",
+    )
+    LANDLOCK_RESTRICT_SELF = (
+        "landlock_restrict_self({ruleset:slot})",
+        "landlock_restrict_self(2)",
+    )
+    SECCOMP = "seccomp(SECCOMP_SET_MODE_FILTER, {program:data})", "seccomp(2)"
     EXECVE = "execve({file:shown}, {argv:shown})", "execve(2)"
 
     def __init__(self, template: str, reference: str) -> None:

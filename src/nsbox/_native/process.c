@@ -86,6 +86,12 @@ long default_signals(void)
     return SYS(__NR_rt_sigprocmask, 2 /* SIG_SETMASK */, &none, 0, KERNEL_SIGSET_SIZE);
 }
 
+long set_limit(int resource, uint64_t soft, uint64_t hard)
+{
+    uint64_t limits[2] = {soft, hard};
+    return SYS(__NR_prlimit64, 0, resource, limits, 0);
+}
+
 long loopback_up(void)
 {
     struct ifreq request = {.ifr_ifrn.ifrn_name = "lo", .ifr_ifru.ifru_flags = IFF_UP | IFF_RUNNING};

@@ -45,4 +45,9 @@ void nsbox_release(void *memory);
 
 int nsbox_first_process(void);   /* a sealed memfd with the first process in it */
 uint64_t nsbox_capabilities(void); /* the calling thread's effective set */
+struct nsbox_syscall {
+    const char *name;
+    int32_t number;
+};
+const struct nsbox_syscall *nsbox_syscalls(void); /* by name; ends with a name that is NULL */
 int nsbox_ask(const char *call); /* what a system call answers to impossible arguments */

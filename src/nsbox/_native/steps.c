@@ -165,6 +165,16 @@ static long do_step(struct run *run, const struct nsbox_step *step)
         return default_signals();
     case OP_CLOSE_RANGE:
         return SYS(__NR_close_range, NUMBER(0), ~0U, NUMBER(1));
+    case OP_PRLIMIT:
+        return set_limit((int)NUMBER(0), (uint64_t)NUMBER(1), (uint64_t)NUMBER(2));
+    case OP_LANDLOCK_CREATE_RULESET:
+        return KEEP(0, create_ruleset((uint64_t)NUMBER(1), (uint64_t)NUMBER(2)));
+    case OP_LANDLOCK_ADD_RULE:
+        return add_path_rule(FD(0), TEXT(1), (uint64_t)NUMBER(2));
+    case OP_LANDLOCK_RESTRICT_SELF:
+        return SYS(__NR_landlock_restrict_self, FD(0), 0);
+    case OP_SECCOMP:
+        return set_filter(TEXT(0), NUMBER(1));
     case OP_EXECVE:
         return exec_command(page);
     }

@@ -45,6 +45,11 @@ long pass_descriptors(const int32_t *numbers, int count);
 long open_terminal(int socket);
 long hand_over(struct page *page, const char *path);
 
+long set_limit(int resource, uint64_t soft, uint64_t hard);
+long create_ruleset(uint64_t files, uint64_t scopes);
+long add_path_rule(int ruleset, const char *path, uint64_t rights);
+long set_filter(const char *program, int64_t size);
+
 long default_signals(void);
 long loopback_up(void);
 long exec_first_process(void);

@@ -2,8 +2,8 @@
 
 import pytest
 
-from nsbox.host.cgroups import cgroups, own_directory
-from nsbox.procfs import parse_mountinfo
+from nsbox.host.cgroups import cgroups
+from nsbox.procfs import parse_mountinfo, shown_at
 
 ROOT = "29 1 8:1 / / rw - ext4 /dev/sda1 rw\n"
 V2 = "33 29 0:28 / /sys/fs/cgroup rw,nosuid - cgroup2 cgroup2 rw,nsdelegate\n"
@@ -156,4 +156,4 @@ def test_of_several_mounts_of_a_hierarchy_one_that_can_be_used_is_taken(make_hos
 )
 def test_a_mount_shows_the_groups_below_its_root_only(root, path, directory):
     (mount,) = parse_mountinfo(f"33 29 0:28 {root} /mnt rw - cgroup2 cgroup2 rw\n")
-    assert own_directory(mount, path) == directory
+    assert shown_at(mount.root, mount.mount_point, path) == directory

@@ -1,0 +1,205 @@
+"""Which system calls a box may make, as a value, and lowered to a filter. See seccomp(2)."""
+
+import errno
+import functools
+import os
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import attrs
+
+from nsbox import _native
+from nsbox.security import bpf
+
+KILL_PROCESS = 0x80000000
+KILL_THREAD = 0x00000000
+TRAP = 0x00030000
+ERRNO = 0x00050000
+LOG = 0x7FFC0000
+ALLOW = 0x7FFF0000
+
+_ACTIONS = {
+    "allow": ALLOW,
+    "log": LOG,
+    "trap": TRAP,
+    "kill_thread": KILL_THREAD,
+    "kill_process": KILL_PROCESS,
+}
+_ARCHITECTURES = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
+_X32_BIT = 0x40000000
+_MAX_ERRNO = 4095
+
+
+def _action(value: Any) -> str | int:
+    """Read an action: a name, or an errno with which the call fails."""
+    if type(value) is int and 0 < value <= _MAX_ERRNO:
+        return value
+    if isinstance(value, str):
+        if value in _ACTIONS:
+            return value
+        if isinstance(number := getattr(errno, value, None), int):
+            return number
+    names = ", ".join(_ACTIONS)
+    raise ValueError(f"action: an errno, its name, or one of {names}; not {value!r}")
+
+
+def _names(value: Iterable[str]) -> tuple[str, ...]:
+    names = (value,) if isinstance(value, str) else tuple(value)
+    for name in names:
+        if not isinstance(name, str) or not name.isidentifier():
+            raise ValueError(f"names: of system calls, not {name!r}")
+    return names
+
+
+@attrs.frozen
+class Argument:
+    """A test of one argument of a system call: ``Argument(0, "==", 1)``.
+
+    `index` is 0 to 5, `comparison` one of ``== != > >= < <= &==``; `mask` is for the last, which
+    compares what it leaves of the argument. Pointers can be compared, but not followed.
+    """
+
+    index: int = attrs.field()
+    comparison: str = attrs.field(validator=attrs.validators.in_(bpf.COMPARISONS))
+    value: int = attrs.field()
+    mask: int = attrs.field(default=(1 << 64) - 1, kw_only=True)
+
+    @index.validator
+    def _check_index(self, _: Any, index: int) -> None:
+        if type(index) is not int or not 0 <= index <= 5:
+            raise ValueError(f"index: 0 to 5, not {index!r}")
+
+    @value.validator
+    @mask.validator
+    def _check_number(self, attribute: "attrs.Attribute[int]", value: int) -> None:
+        if type(value) is not int or not 0 <= value < 1 << 64:
+            raise ValueError(f"{attribute.name}: a 64-bit number, not {value!r}")
+
+
+def _arguments(value: Iterable[Argument]) -> tuple[Argument, ...]:
+    arguments = tuple(value)
+    for argument in arguments:
+        if not isinstance(argument, Argument):
+            raise ValueError(f"arguments: values of Argument, not {argument!r}")
+    return arguments
+
+
+@attrs.frozen
+class Rule:
+    """What happens to some system calls: all of the tests in `arguments` must hold for it."""
+
+    names: tuple[str, ...] = attrs.field(converter=_names)
+    action: str | int = attrs.field(converter=_action, default="allow")
+    arguments: tuple[Argument, ...] = attrs.field(converter=_arguments, default=(), kw_only=True)
+
+
+def _rules(value: Iterable[Rule]) -> tuple[Rule, ...]:
+    rules = tuple(value)
+    for rule in rules:
+        if not isinstance(rule, Rule):
+            raise ValueError(f"rules: values of Rule, not {rule!r}")
+    return rules
+
+
+@attrs.frozen
+class Seccomp:
+    """A filter of system calls. See seccomp(2).
+
+    The first of `rules` that fits a call decides, else `default`: ``"allow"``, ``"log"``,
+    ``"trap"``, ``"kill_thread"``, ``"kill_process"``, or the errno with which the call fails. Names
+    that this architecture does not have are passed over, as lists serve several; calls younger than
+    the headers that this package was built with fail with ENOSYS unless the default allows them.
+    """
+
+    rules: tuple[Rule, ...] = attrs.field(converter=_rules)
+    default: str | int = attrs.field(converter=_action, default=errno.EPERM)
+
+    @classmethod
+    def standard(cls) -> "Seccomp":
+        """What container engines ship: all that programs commonly need, little of what harms."""
+        from nsbox.security.profiles import standard  # noqa: PLC0415 - long, and not always used
+
+        return standard()
+
+    @classmethod
+    def strict(cls) -> "Seccomp":
+        """A smaller list, for programs that nobody trusts."""
+        from nsbox.security.profiles import strict  # noqa: PLC0415
+
+        return strict()
+
+    def allow(self, *names: str) -> "Seccomp":
+        """Return this filter with more calls allowed, whatever it said of them."""
+        return attrs.evolve(self, rules=(Rule(names), *self.rules))
+
+    def deny(self, *names: str, action: str | int = errno.EPERM) -> "Seccomp":
+        """Return this filter with calls denied, whatever it said of them."""
+        return attrs.evolve(self, rules=(Rule(names, action), *self.rules))
+
+    def program(self) -> bytes:
+        """Lower to the filter's instructions, an array of struct sock_filter.
+
+        Raises `ValueError` where it is too long for the kernel.
+        """
+        return _program(self)
+
+
+@functools.lru_cache(maxsize=16)
+def _program(seccomp: Seccomp) -> bytes:
+    numbers = _native.syscalls()
+    default, allowed, others = _code(seccomp.default), set[int](), []
+    for name, number in numbers.items():
+        rules = list(_rules_of(seccomp, name))
+        if rules and not rules[0][0]:
+            (_, action), *_ = rules
+            if action == ALLOW:
+                allowed.add(number)
+            elif action != default:
+                others.append(bpf.between(number, number, action))
+        elif rules:
+            others.append(bpf.one(number, rules, default))
+    machine = os.uname().machine
+    unknown = default if seccomp.default in ("allow", "log") else ERRNO | errno.ENOSYS
+    program = bpf.require_architecture(_ARCHITECTURES[machine], ERRNO | errno.EPERM)
+    program.append(bpf.load_number())
+    if machine == "x86_64":
+        program += bpf.at_least(_X32_BIT, ERRNO | errno.EPERM)
+    program += bpf.at_least(max(numbers.values()) + 1, unknown)
+    for first, last in _ranges(allowed) if default != ALLOW else ():
+        program += bpf.between(first, last, ALLOW)
+    for block in others:
+        program += block
+    program.append(bpf.result(default))
+    if len(program) > bpf.MAX_INSTRUCTIONS:
+        raise ValueError(
+            f"seccomp: a filter of {len(program)} instructions; the kernel takes "
+            f"{bpf.MAX_INSTRUCTIONS}"
+        )
+    return bpf.encode(program)
+
+
+def _rules_of(seccomp: Seccomp, name: str) -> Iterator[tuple[list[bpf.Test], int]]:
+    """Return the rules for one call, up to the first that always fits."""
+    for rule in seccomp.rules:
+        if name in rule.names:
+            tests = [(a.index, a.comparison, a.value, a.mask) for a in rule.arguments]
+            yield tests, _code(rule.action)
+            if not tests:
+                return
+
+
+def _code(action: str | int) -> int:
+    return _ACTIONS[action] if isinstance(action, str) else ERRNO | action
+
+
+def _ranges(numbers: set[int]) -> Iterator[tuple[int, int]]:
+    """Join consecutive numbers: a third of the instructions, and of the time to load them."""
+    first = last = -2
+    for number in sorted(numbers):
+        if number != last + 1:
+            if first >= 0:
+                yield first, last
+            first = number
+        last = number
+    if first >= 0:
+        yield first, last

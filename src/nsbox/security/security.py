@@ -1,0 +1,116 @@
+"""What a box may do, as a value."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import attrs
+
+from nsbox._native.operations import Operation
+from nsbox.constants import Capability
+from nsbox.fields import instance_of
+from nsbox.plan import Step
+from nsbox.security.capabilities import ALL_CAPABILITIES, DEFAULT_CAPABILITIES
+from nsbox.security.landlock import Landlock
+from nsbox.security.rlimits import Limits, limit_steps, read_limits
+from nsbox.security.seccomp import Seccomp
+
+WRITABLE = ("/dev", "/proc", "/tmp")
+"""Where `Security.strict` lets a command write, as far as the file systems there do."""
+
+
+def _capabilities(_: Any, attribute: "attrs.Attribute[Capability]", value: Any) -> None:
+    if not isinstance(value, Capability) or value & ~ALL_CAPABILITIES:
+        raise ValueError(f"{attribute.name}: a Capability, joined by |, not {value!r}")
+
+
+@attrs.frozen(kw_only=True, cache_hash=True)
+class Security:
+    """What the commands of a box may do; made by `default`, `strict` or `privileged`, and evolved.
+
+    - `capabilities`: those that root in the box has; what is left out is gone for good. The
+      inheritable and ambient sets are empty. See capabilities(7).
+    - `seccomp`: the filter of system calls; None for none. See seccomp(2).
+    - `landlock`: what files may be reached; None for whatever permissions say. See landlock(7).
+    - `no_new_privs`: whether set-user-ID programs and file capabilities give nothing. A filter
+      needs it. See PR_SET_NO_NEW_PRIVS(2const).
+    - `rlimits`: limits of each process, by the names of getrlimit(2): ``{"nofile": 1024}``.
+    - `user_namespace`: whether the box is in a user namespace of its own though its starter could
+      do without.
+    - `needs_limits`: whether a spec must limit memory and the number of tasks.
+
+    Raises `ValueError`, naming the field, for what cannot be.
+    """
+
+    capabilities: Capability = attrs.field(default=DEFAULT_CAPABILITIES, validator=_capabilities)
+    seccomp: Seccomp | None = attrs.field(
+        default=Seccomp.standard(), validator=instance_of(Seccomp, or_none=True)
+    )
+    landlock: Landlock | None = attrs.field(
+        default=None, validator=instance_of(Landlock, or_none=True)
+    )
+    no_new_privs: bool = attrs.field(default=True, validator=instance_of(bool))
+    rlimits: Limits = attrs.field(factory=dict, converter=read_limits)
+    user_namespace: bool = attrs.field(default=False, validator=instance_of(bool))
+    needs_limits: bool = attrs.field(default=False, validator=instance_of(bool))
+
+    def __attrs_post_init__(self) -> None:
+        """Refuse what the kernel would, for a process without CAP_SYS_ADMIN."""
+        for field in ("seccomp", "landlock"):
+            if getattr(self, field) is not None and not self.no_new_privs:
+                raise ValueError(f"{field}: takes no_new_privs, so that must be True")
+
+    @classmethod
+    def default(cls) -> "Security":
+        """What container engines ship: a bounded root, and a list of system calls."""
+        return cls()
+
+    @classmethod
+    def strict(cls) -> "Security":
+        """For programs that nobody trusts: a user namespace, no capability, a smaller filter.
+
+        Files can be written in /tmp and the private parts of /dev and /proc alone, and the spec
+        must set `memory_max` and `pids_max`. A box shares the host's kernel all the same.
+        """
+        return cls(
+            capabilities=Capability(0),
+            seccomp=Seccomp.strict(),
+            landlock=Landlock(execute=("/",), write=WRITABLE),
+            rlimits={"core": 0, "memlock": 65536},
+            user_namespace=True,
+            needs_limits=True,
+        )
+
+    @classmethod
+    def privileged(cls) -> "Security":
+        """Nothing dropped and nothing filtered: as much as its starter may do."""
+        return cls(capabilities=ALL_CAPABILITIES, seccomp=None, no_new_privs=False)
+
+    @property
+    def is_privileged(self) -> bool:
+        """Whether nothing holds a command back but its namespaces."""
+        return self.capabilities == ALL_CAPABILITIES and self.seccomp is None
+
+    def __str__(self) -> str:
+        if self.is_privileged:
+            return "PRIVILEGED: no capability dropped, no system call filtered"
+        kept = "|".join(str(one.name) for one in self.capabilities) or "none"
+        filtered = "no filter" if self.seccomp is None else "filtered"
+        return f"capabilities: {kept}; system calls: {filtered}"
+
+    def first_process_steps(self) -> Iterator[Step]:
+        """Lower what holds for all of the box: no process in it gets these rights again."""
+        yield Step(Operation.CAPBSET_DROP, (ALL_CAPABILITIES & ~self.capabilities,))
+        yield Step(Operation.CAPSET, (self.capabilities,))
+        if self.no_new_privs:
+            yield Step(Operation.NO_NEW_PRIVS)
+
+    def command_steps(self) -> Iterator[Step]:
+        """Lower what a command does to itself, last before its exec."""
+        yield from limit_steps(self.rlimits)
+        if self.landlock is not None:
+            yield from self.landlock.steps()
+
+    def filter_steps(self) -> Iterator[Step]:
+        """Lower the filter: after it there is nothing but the exec."""
+        if self.seccomp is not None:
+            yield Step(Operation.SECCOMP, (self.seccomp.program(),))
