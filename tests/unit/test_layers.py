@@ -31,6 +31,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
 LATE = {
     ("__init__", "importlib"): "names that load when first used",
     ("hints", "nsbox.host"): "only a failure pays for looking at the host",
+    ("rootfs.root", "nsbox.rootfs.mounted"): "only who mounts a root needs what makes namespaces",
     ("security.seccomp", "nsbox.security.profiles"): "the lists are made of what it defines",
     ("spec", "nsbox.box"): "a command alone does without a box that stays",
     ("cgroup.account", "nsbox.cgroup.removing"): "only groups that are in use take patience",
