@@ -74,7 +74,8 @@ class BoxSpec:
       or nothing), or one to join: a `Namespace`, or the path of one. See `ISOLATED`. A user
       namespace is added when the starter has no right to do without: a new one, or the one that
       owns what is joined.
-    - `id_map`: who is who in a new user namespace.
+    - `id_map`: who is who in a new user namespace, which one with ranges asks for by itself; of
+      one that is joined, as whom the box is in it.
     - `resources`: its limits, by cgroups made for it.
     - `security`: what its commands may do; see `Security`.
     - `env`: its whole environment, str to str.
@@ -107,10 +108,13 @@ class BoxSpec:
     def __attrs_post_init__(self) -> None:
         """Refuse what would change the host, its mounts or its name, and what cannot be had."""
         own_mounts = self.namespaces.get(NamespaceType.MNT) is Choice.NEW
+        user = self.namespaces.get(NamespaceType.USER, Choice.NEW)
         if not own_mounts and self.rootfs != RootFS.system():
             raise ValueError("rootfs: building one takes a mnt namespace that is Choice.NEW")
         if self.hostname is not None and self.namespaces.get(NamespaceType.UTS) is not Choice.NEW:
             raise ValueError("hostname: naming a box takes a uts namespace that is Choice.NEW")
+        if self.id_map.has_ranges and user is not Choice.NEW:
+            raise ValueError("id_map: ranges take a user namespace that is Choice.NEW")
         if not self.init and (
             self.id_map.has_ranges
             or not all(isinstance(chosen, Choice) for chosen in self.namespaces.values())

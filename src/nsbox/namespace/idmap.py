@@ -111,7 +111,7 @@ class IDMap:
         The command is `uid` and `gid` inside. A starter without CAP_SETUID can map its own id and
         those that /etc/subuid and /etc/subgid grant it, by newuidmap(1) of the distribution.
         """
-        listed = tuple(uids)
+        listed = _lines(uids)
         return cls(uid, gid=gid, uids=listed, gids=listed if gids is None else gids)
 
     @classmethod
