@@ -382,6 +382,7 @@ def test_a_user_that_the_image_does_not_know_is_named(tree: Path, tmp_path: Path
 
 def test_progress_reaches_its_total_and_a_bar_of_tqdm(tree: Path, tmp_path: Path) -> None:
     tqdm = pytest.importorskip("tqdm")
+    tqdm.tqdm.monitor_interval = 0  # or it has a thread of its own
     image = Image.build(tree)
     told: list[tuple[int, int, str]] = []
     image.unpack(tmp_path / "flat", progress=lambda *facts: told.append(facts))
