@@ -11,12 +11,15 @@ from pathlib import Path
 import pytest
 
 import nsbox
-from nsbox import Image
+from nsbox import IDMap, Image
 from nsbox.image import Store
 from nsbox.image.entry import Entry, Kind
 from nsbox.image.header import END, header, padded
 
 pytestmark = pytest.mark.usefixtures("ordinary_user")
+
+CAPABILITY = bytes.fromhex("0100000200200000000000000000000000000000")
+"""cap_net_raw, as a file has it. See capabilities(7)."""
 
 SNAPSHOT = Path(__file__).parents[1] / "snapshot.py"
 
@@ -90,7 +93,7 @@ def test_devices_and_owners_that_cannot_be_are_noted(tmp_path: Path) -> None:
         Entry(b"dev/null", Kind.CHAR_DEVICE, 0o666, device=(1, 3)),
         Entry(b"passwd", Kind.FILE, 0o4640, 0, 42),
         Entry(b"fifo", Kind.FIFO, 0o600),
-        Entry(b"capable", Kind.FILE, 0o755, xattrs={b"security.capability": b"\1\0\0\2" + bytes(16)}),
+        Entry(b"capable", Kind.FILE, 0o755, xattrs={b"security.capability": CAPABILITY}),
     ]
     (tmp_path / "plain.tar").write_bytes(b"".join(map(header, members)) + END)
     with Image.open(tmp_path / "plain.tar") as image:
@@ -103,6 +106,41 @@ def test_devices_and_owners_that_cannot_be_are_noted(tmp_path: Path) -> None:
     assert "dev/null" in text
     assert "without security.capability" in text
     assert "made the caller's" in text
+
+
+def test_with_subordinate_ids_owners_are_kept(tree: Path, tmp_path: Path) -> None:
+    if not any(host.startswith("nsbox-tester:") or host.startswith(f"{os.geteuid()}:")
+               for host in Path("/etc/subuid").read_text().splitlines()):  # fmt: skip
+        pytest.skip("needs subordinate ids: usermod --add-subuids, --add-subgids")
+    members = [
+        Entry(b"etc/", Kind.FOLDER, 0o755),
+        Entry(b"etc/shadow", Kind.FILE, 0o640, 0, 42, size=4),
+        Entry(b"data/", Kind.FOLDER, 0o700, 33, 33),
+        Entry(b"data/in", Kind.FILE, 0o600, 33, 33, xattrs={b"security.capability": CAPABILITY}),
+        Entry(b"foreign", Kind.FILE, 0o600, 10**6, 0),
+    ]
+    data = header(members[0]) + header(members[1]) + padded(b"abc\n")
+    (tmp_path / "plain.tar").write_bytes(data + b"".join(map(header, members[2:])) + END)
+    above = Image.open(tmp_path / "plain.tar")
+    below = Image.build(tree)
+    image = Image(nsbox.image.assemble.stacked(below._content, above.layers[0], below.config))
+    store = Store(tmp_path / "store", id_map=IDMap.subordinate())
+    told: list[int] = []
+    with image:
+        spec = image.spec(store=store, progress=lambda done, *_: told.append(done))
+        (_, layer) = image.unpacked(store=store)
+        assert os.stat(Path(layer.path) / "etc/shadow").st_gid not in (os.getegid(), 42)
+        assert "not mapped here: 1 (foreign)" in "\n".join(layer.notes)
+        done = nsbox.run(
+            ["/bin/busybox", "stat", "-c", "%n %u %g", "/etc/shadow", "/data/in", "/bin/busybox"],
+            spec, capture_output=True, text=True, timeout=60,
+        )  # fmt: skip
+    assert done.stdout.splitlines() == [
+        "/etc/shadow 0 42", "/data/in 33 33", "/bin/busybox 0 0",
+    ], done.stderr  # fmt: skip
+    assert told[-1] == sum(one.size for one in image.layers)
+    assert len(store.gc()) == 2
+    assert not list((tmp_path / "store/mapped/layers").iterdir())
 
 
 def test_folders_that_their_owner_closed_are_filled_and_removed(tmp_path: Path) -> None:

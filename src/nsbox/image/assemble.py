@@ -16,7 +16,7 @@ from nsbox.image.layout import MARK, read_layout
 from nsbox.image.limits import Limits
 from nsbox.image.media import Compression
 from nsbox.image.progress import Progress
-from nsbox.image.store import remove_tree
+from nsbox.image.remove import remove_tree
 from nsbox.image.unpack import unpack
 
 

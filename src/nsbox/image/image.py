@@ -159,7 +159,9 @@ class Image:
         systems in memory. The layers stay locked until this image is closed. Raises `ImageError`
         for a layer that is not what it should be: nothing of it is left in the store.
         """
-        return box_spec(self.config, self.unpacked(store=store, limits=limits, progress=progress))
+        chosen = _store(store)
+        layers = self.unpacked(store=chosen, limits=limits, progress=progress)
+        return box_spec(self.config, layers, chosen.id_map)
 
     def unpacked(
         self,
@@ -172,7 +174,7 @@ class Image:
 
         Their ``notes`` say what is not as in the image, and why.
         """
-        chosen = store if isinstance(store, Store) else Store(store)
+        chosen = _store(store)
         layers = chosen.unpack(self.layers, limits=limits, progress=progress)
         self._used.append((chosen, layers))
         return layers
@@ -223,3 +225,7 @@ class Image:
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("an Image is open here: pickle the BoxSpec that spec() returns")
+
+
+def _store(store: StrPath | Store) -> Store:
+    return store if isinstance(store, Store) else Store(store)

@@ -10,6 +10,7 @@ from nsbox.image.ahead import ahead
 from nsbox.image.compression import decompress
 from nsbox.image.digest import Expected
 from nsbox.image.media import Compression
+from nsbox.image.scratch import Scratch
 from nsbox.image.span import Span
 from nsbox.image.stream import BlockStream
 
@@ -34,6 +35,11 @@ class Layer:
     size: int
     diff_id: str
     keeps: Any = None
+
+    @property
+    def descriptors(self) -> tuple[int, ...]:
+        """What another process must have open to read its span."""
+        return self.keeps.descriptors if isinstance(self.keeps, Scratch) else ()
 
     @property
     def compression(self) -> Compression:

@@ -89,6 +89,8 @@ class Merged:
             try:
                 if os.listdir(f"/proc/self/fd/{folder}"):
                     return False
+            except PermissionError:
+                return False  # of somebody else's of the user's subordinate ids
             finally:
                 os.close(folder)
         return True

@@ -36,3 +36,14 @@ def _open(name: str | bytes, above: int) -> int:
         finally:
             os.close(held)
     return os.open(name, flags, dir_fd=above)
+
+
+def remove_tree(folder: str) -> None:
+    """Remove a folder with all that is in it, if it is there."""
+    above = os.open(os.path.dirname(folder), os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        remove(os.path.basename(folder), above)
+    except FileNotFoundError:
+        pass
+    finally:
+        os.close(above)

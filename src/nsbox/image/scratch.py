@@ -30,6 +30,11 @@ class Scratch:
         """All of it. To be read while this lives: see proc_pid_fd(5)."""
         return Span(f"/proc/self/fd/{self._fd}", 0, self.size)
 
+    @property
+    def descriptors(self) -> tuple[int, ...]:
+        """What a process must have open to read the span."""
+        return (self._fd,)
+
     def close(self) -> None:
         """Let go of it."""
         self._finalize()

@@ -11,23 +11,20 @@ an archive leaves out is taken over from the layers below.
 """
 
 import os
-import stat
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import attrs
 
+from nsbox.fields import StrPath
 from nsbox.image import document, locks
 from nsbox.image.digest import chain_id
-from nsbox.image.forms import OverlayForm
 from nsbox.image.layer import Layer
 from nsbox.image.limits import Limits
-from nsbox.image.merged import Merged
-from nsbox.image.metadata import clamped
 from nsbox.image.progress import Progress, silent
-from nsbox.image.remove import remove
-from nsbox.image.unpack import unpack
+from nsbox.image.worker import Here, Inside, Worker
+from nsbox.namespace import IDMap
 
 if TYPE_CHECKING:
     from nsbox.image.image import Image
@@ -50,11 +47,20 @@ class Store:
     must be in reach of nobody else. With `sync`, a layer is on the disk before it counts as there
     (sync(2), once for each layer); without, it outlives whatever kills a process, but after a
     power failure the layers unpacked in the last minute are to be removed with `gc`.
+
+    An ordinary user's layers are all that user's, as in the user's boxes root is the only one.
+    With an `id_map` of ranges (``IDMap.subordinate()``) their owners are kept: such layers are
+    unpacked in a user namespace of that map, stand apart in the store, and are for boxes of that
+    map alone.
     """
 
-    def __init__(self, path: str | os.PathLike[str], *, sync: bool = False) -> None:
+    def __init__(self, path: StrPath, *, sync: bool = False, id_map: IDMap | None = None) -> None:
         self.path = os.path.abspath(path)
-        self.sync = sync
+        self.sync, self.id_map = sync, id_map
+        self._worker: Worker = Here()
+        if id_map is not None:
+            self.path = os.path.join(self.path, "mapped")
+            self._worker = Inside(id_map)
 
     def __repr__(self) -> str:
         return f"Store({self.path!r})"
@@ -171,9 +177,8 @@ class Store:
         try:
             tree = os.path.join(folder, "tree")
             os.mkdir(tree, 0o755)
-            _like(tree, below[-1].path if below else None)
-            merged = Merged([one.path for one in visible(below)])
-            extracted = unpack(layer, tree, OverlayForm(), limits, below=merged, done=tell)
+            shown = [one.path for one in visible(below)]
+            extracted = self._worker.unpack(layer, tree, shown, limits, tell)
             record = attrs.asdict(extracted) | {"chain_id": chain, "diff_id": layer.diff_id}
             with open(os.path.join(folder, "record.json"), "wb") as file:
                 file.write(document.write(record))
@@ -181,7 +186,7 @@ class Store:
                 os.sync()
             os.rename(folder, os.path.join(self._layers, name))
         except BaseException:
-            remove_tree(folder)
+            self._worker.remove(folder)
             raise
 
     def _remove(self, name: str) -> bool:
@@ -202,7 +207,7 @@ class Store:
         """Remove what others left half made or half removed; the layer's lock is held alone."""
         for entry in os.listdir(self._new):
             if entry.startswith(f"{name}."):
-                remove_tree(os.path.join(self._new, entry))
+                self._worker.remove(os.path.join(self._new, entry))
 
 
 def visible(layers: Sequence[Unpacked]) -> tuple[Unpacked, ...]:
@@ -214,27 +219,3 @@ def visible(layers: Sequence[Unpacked]) -> tuple[Unpacked, ...]:
 def _name(chain: str) -> str:
     """Return the name of a layer's folder: no colon, which separates an overlay's folders."""
     return chain.partition(":")[2]
-
-
-def _like(folder: str, model: str | None) -> None:
-    """Give a layer's root what the one below has: its own archive may say nothing of it."""
-    status = None if model is None else os.stat(model)
-    if status is None:
-        os.chmod(folder, 0o755)
-        os.utime(folder, ns=(0, 0))
-        return
-    if os.geteuid() == 0:
-        os.chown(folder, status.st_uid, status.st_gid)
-    os.chmod(folder, stat.S_IMODE(status.st_mode))
-    os.utime(folder, ns=clamped(status.st_mtime_ns))
-
-
-def remove_tree(folder: str) -> None:
-    """Remove a folder with all that is in it, if it is there."""
-    above = os.open(os.path.dirname(folder), os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        remove(os.path.basename(folder), above)
-    except FileNotFoundError:
-        pass
-    finally:
-        os.close(above)

@@ -1,13 +1,16 @@
 """A layer read, checked and unpacked into a folder of its own or over those below it."""
 
-from collections.abc import Callable
+import os
+import stat
+from collections.abc import Callable, Sequence
 
 from nsbox.errors import ImageError
 from nsbox.image.extract import Extracted, extract
-from nsbox.image.forms import Form
+from nsbox.image.forms import Form, OverlayForm
 from nsbox.image.layer import Layer
 from nsbox.image.limits import Limits
 from nsbox.image.merged import Merged
+from nsbox.image.metadata import clamped
 from nsbox.image.untar import Untar
 
 
@@ -37,3 +40,24 @@ def unpack(
             error.reason, layer=layer.digest or layer.diff_id, entry=error.entry
         ) from None
     return extracted
+
+
+def unpack_over(
+    layer: Layer, folder: str, below: Sequence[str], limits: Limits, done: Callable[[int], None]
+) -> Extracted:
+    """Unpack a layer by itself, to be mounted over those below it, the lowest first."""
+    _like(folder, below[-1] if below else None)
+    return unpack(layer, folder, OverlayForm(), limits, below=Merged(below), done=done)
+
+
+def _like(folder: str, model: str | None) -> None:
+    """Give a layer's root what the one below has: its own archive may say nothing of it."""
+    status = None if model is None else os.stat(model)
+    if status is None:
+        os.chmod(folder, 0o755)
+        os.utime(folder, ns=(0, 0))
+        return
+    if os.geteuid() == 0:
+        os.chown(folder, status.st_uid, status.st_gid)
+    os.chmod(folder, stat.S_IMODE(status.st_mode))
+    os.utime(folder, ns=clamped(status.st_mtime_ns))
