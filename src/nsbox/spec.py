@@ -1,7 +1,7 @@
 """The wish for a box, as a value."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -54,6 +54,15 @@ def _environment(_: Any, attribute: "attrs.Attribute[Any]", value: Mapping[Any, 
     check_environment(attribute.name, value)
 
 
+def _args(value: Iterable[str]) -> tuple[str, ...]:
+    args = (
+        tuple(value) if isinstance(value, Iterable) and not isinstance(value, str | bytes) else None
+    )
+    if args is None or not all(is_kernel_text(argument) for argument in args):
+        raise ValueError(f"args: a sequence of str without null bytes, not {value!r}")
+    return args
+
+
 def _fspath(value: Any) -> Any:
     return os.fspath(value) if isinstance(value, os.PathLike) else value
 
@@ -78,6 +87,8 @@ class BoxSpec:
       one that is joined, as whom the box is in it.
     - `resources`: its limits, by cgroups made for it.
     - `security`: what its commands may do; see `Security`.
+    - `args`: the command that goes with it, which `nsbox.run` and `nsbox.popen` start if they are
+      given none; what an image wants to run, for one.
     - `env`: its whole environment, str to str.
     - `cwd`: the folder, in the box, in which its commands start.
     - `user`, `group`: as whom its commands run, by id or by a name of the host's; as the box's root
@@ -96,6 +107,7 @@ class BoxSpec:
     id_map: IDMap = attrs.field(default=IDMap(), validator=instance_of(IDMap))
     resources: Resources = attrs.field(default=Resources(), validator=instance_of(Resources))
     security: Security = attrs.field(default=Security(), validator=instance_of(Security))
+    args: tuple[str, ...] = attrs.field(default=(), converter=_args)
     env: FrozenMap[str, str] = attrs.field(
         default=ENVIRONMENT, converter=_variables, validator=_environment
     )

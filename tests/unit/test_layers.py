@@ -23,7 +23,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("terminal", "options"),
     ("process complete", "task"),
     ("box commands lower parameters running spec",),
-    ("aio",),
+    ("aio", "image"),
     ("__init__ __main__",),
 )
 
