@@ -12,6 +12,8 @@ SCRIPT = """
 import os, subprocess, sys
 import nsbox
 from nsbox import Cgroup, Resources, UnsupportedError
+
+pytestmark = pytest.mark.guest
 outer = Cgroup.open(sys.argv[1])
 outer.attach(os.getpid())
 before = open("/proc/self/cgroup").read()
