@@ -10,6 +10,7 @@ import attrs
 from nsbox import lower
 from nsbox.cgroup import Resources
 from nsbox.commands import arguments, check_environment
+from nsbox.display import Displayed
 from nsbox.fields import frozen_map, instance_of, is_kernel_text
 from nsbox.frozen import FrozenMap
 from nsbox.namespace import ISOLATED, Choice, IDMap, NamespaceType
@@ -73,7 +74,7 @@ def _absolute(_: Any, attribute: "attrs.Attribute[str]", value: Any) -> None:
 
 
 @attrs.frozen(kw_only=True, cache_hash=True)
-class BoxSpec:
+class BoxSpec(Displayed):
     """The wish for a box: what it sees, what it may do. A value: making one touches nothing.
 
     - `hostname`: its host name, up to 64 bytes; its own copy of the starter's if None.

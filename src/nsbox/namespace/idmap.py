@@ -6,6 +6,7 @@ from typing import Any
 
 import attrs
 
+from nsbox.display import Displayed
 from nsbox.fields import instance_of
 from nsbox.procfs import IDMapLine
 
@@ -61,7 +62,7 @@ def check_lines(_: Any, attribute: "attrs.Attribute[Any]", value: tuple[IDMapLin
 
 
 @attrs.frozen
-class IDMap:
+class IDMap(Displayed):
     """Who is who in a box's user namespace. See user_namespaces(7).
 
     Made by `root`, `same`, `ranges` or `subordinate`. `uid` and `gid` are the ids that the box's
