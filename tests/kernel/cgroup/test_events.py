@@ -10,6 +10,8 @@ import pytest
 
 from nsbox import Resources, UnsupportedError
 
+pytestmark = pytest.mark.cgroups
+
 MiB = 1 << 20
 SECONDS = 30.0
 

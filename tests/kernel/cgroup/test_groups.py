@@ -15,6 +15,8 @@ import pytest
 import nsbox
 from nsbox import Cgroup, NsboxError, Resources, StepError, Task, UnsupportedError
 
+pytestmark = pytest.mark.cgroups
+
 MiB = 1 << 20
 NAME = f"nsbox-{os.getpid()}-other"
 

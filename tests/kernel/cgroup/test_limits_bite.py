@@ -10,6 +10,8 @@ import nsbox
 from nsbox import Cgroup, NsboxError, Resources
 from nsbox.cgroup.meter import Meter
 
+pytestmark = pytest.mark.cgroups
+
 MiB = 1 << 20
 NAME = f"nsbox-{os.getpid()}-limits"
 
