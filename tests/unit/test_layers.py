@@ -32,6 +32,7 @@ LATE = {
     ("__init__", "importlib"): "names that load when first used",
     ("hints", "nsbox.host"): "only a failure pays for looking at the host",
     ("security.seccomp", "nsbox.security.profiles"): "the lists are made of what it defines",
+    ("rootfs.root", "nsbox.rootfs.mounted"): "what mounts a root is built on the value",
     ("spec", "nsbox.box"): "a command alone does without a box that stays",
     ("cgroup.account", "nsbox.cgroup.removing"): "only groups that are in use take patience",
     ("cgroup.lower", "nsbox.cgroup.making"): "only a box with limits needs the controllers",
