@@ -119,7 +119,6 @@ _Noreturn void first_process(char **stack)
     char **argv = stack + 2, **envp = argv;
     while (*envp++)
         ;
-    SYS(prctl, PR_SET_DUMPABLE, 0, 0, 0, 0);
     forget_slots();
     build_box();
     long command = clone_until_exec(0, 0);

@@ -1,6 +1,5 @@
 """The floor in C for a spec: its plan written out as straight-line calls, compiled, and started."""
 
-import json
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -106,9 +105,9 @@ def _call(step: Step) -> str:
         elif isinstance(value, int):
             words.append(f"{int(value)}L")
         else:
-            text = value.decode() if isinstance(value, bytes) else str(value)
-            words.append(json.dumps(text))
-            words += [str(len(text.encode()))] if kind == "data" else []
+            content = value if isinstance(value, bytes) else str(value).encode()
+            words.append('"' + "".join(f"\\{byte:03o}" for byte in content) + '"')
+            words += [str(len(content))] if kind == "data" else []
     return f"step_{step.operation.name.lower()}({', '.join(words)})"
 
 

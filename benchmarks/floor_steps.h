@@ -3,11 +3,13 @@
 #include <linux/capability.h>
 #include <linux/close_range.h>
 #include <linux/fcntl.h>
+#include <linux/filter.h>
 #include <linux/if.h>
 #include <linux/mount.h>
 #include <linux/openat2.h>
 #include <linux/prctl.h>
 #include <linux/sched.h>
+#include <linux/seccomp.h>
 #include <linux/sockios.h>
 #include <stdint.h>
 
@@ -273,6 +275,23 @@ static inline long step_ambient(uint64_t raised)
 static inline long step_no_new_privs(void)
 {
     return SYS(prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+}
+
+static inline long step_not_dumpable(void)
+{
+    return SYS(prctl, PR_SET_DUMPABLE, 0, 0, 0, 0);
+}
+
+static inline long step_seccomp(const char *program, long size)
+{
+    struct sock_fprog filter = {.len = (unsigned short)(size / (long)sizeof(struct sock_filter)),
+                                .filter = (struct sock_filter *)program};
+    return SYS(seccomp, SECCOMP_SET_MODE_FILTER, 0, &filter);
+}
+
+static inline long step_setgroups(const char *groups, long size)
+{
+    return SYS(setgroups, size / 4, groups);
 }
 
 static inline long step_setsid(void)

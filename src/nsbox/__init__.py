@@ -28,8 +28,9 @@ if TYPE_CHECKING:
     from nsbox.cgroup.hierarchy import Hierarchy, Subsystem, hierarchies, subsystems
     from nsbox.cgroup.reap import reap
     from nsbox.cgroup.stats import Stats
-    from nsbox.errors import NsboxError, StepError, UnsupportedError
+    from nsbox.errors import ImageError, NsboxError, StepError, UnsupportedError
     from nsbox.host import HostReport, probe
+    from nsbox.image import Image
     from nsbox.namespace import (
         ISOLATED,
         Choice,
@@ -56,43 +57,45 @@ __all__ = [
     "Cgroup",
     "Choice",
     "CompletedProcess",
-    "DEVNULL",
     "DeviceRule",
+    "DEVNULL",
+    "hierarchies",
     "Hierarchy",
     "HostReport",
     "IDMap",
+    "Image",
+    "ImageError",
     "IOMax",
     "ISOLATED",
     "Landlock",
     "Mount",
     "Namespace",
+    "namespaces",
     "NamespaceType",
     "NsboxError",
     "PIPE",
     "Plan",
+    "popen",
+    "probe",
     "Process",
     "RDMAMax",
+    "reap",
     "Resources",
     "RootFS",
     "Rule",
-    "STDOUT",
+    "run",
     "Seccomp",
     "Security",
     "Stats",
+    "STDOUT",
     "Step",
     "StepError",
     "Subsystem",
+    "subsystems",
     "Task",
+    "unpin",
     "UnsupportedError",
     "Usage",
-    "hierarchies",
-    "namespaces",
-    "popen",
-    "probe",
-    "reap",
-    "run",
-    "subsystems",
-    "unpin",
 ]
 
 _HOMES = {
@@ -102,8 +105,9 @@ _HOMES = {
     "nsbox.cgroup.hierarchy": ("Hierarchy", "Subsystem", "hierarchies", "subsystems"),
     "nsbox.cgroup.reap": ("reap",),
     "nsbox.cgroup.stats": ("Stats",),
-    "nsbox.errors": ("NsboxError", "StepError", "UnsupportedError"),
+    "nsbox.errors": ("ImageError", "NsboxError", "StepError", "UnsupportedError"),
     "nsbox.host": ("HostReport", "probe"),
+    "nsbox.image": ("Image",),
     "nsbox.namespace": (
         "ISOLATED",
         "Choice",

@@ -114,11 +114,10 @@ def _command(
         options = invocation.options
     if env is not None:
         check_environment("env", env)
-    environment = (spec.env if env is None else env).items()
     return Command(
         invocation and invocation.args,
         _argv(listed),
-        tuple(f"{name}={value}".encode(errors="surrogateescape") for name, value in environment),
+        _kept_environment(spec.env) if env is None else _environment(env),
         lowered.plan_of(number),
         lambda index, errno: lowered.failure(index, errno, listed, spec.hostname),
         lowered.end_signal,
@@ -130,6 +129,13 @@ def _command(
         options.passed(),
         options.terminal,
     )
+
+
+def _environment(env: Mapping[str, str]) -> tuple[bytes, ...]:
+    return tuple(f"{name}={value}".encode(errors="surrogateescape") for name, value in env.items())
+
+
+_kept_environment = functools.lru_cache(maxsize=64)(_environment)
 
 
 def _argv(args: Sequence[StrOrBytesPath]) -> tuple[bytes, ...]:

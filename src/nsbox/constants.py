@@ -65,6 +65,7 @@ class UnmountFlag(enum.IntFlag):
     """umount(2)."""
 
     MNT_DETACH = 2
+    UMOUNT_NOFOLLOW = 8
 
 
 class LandlockAccess(enum.IntFlag):

@@ -2,6 +2,7 @@
 
     NsboxError
     ├── UnsupportedError     this host cannot do it at all: said before anything was touched
+    ├── ImageError           an image is not what it says, or holds what none may; names the entry
     └── StepError            a step of a plan failed; also an OSError, of the subclass its errno has
 
 Nonsense in a value is a `ValueError` that names the field; a command that ran too long or failed
@@ -18,6 +19,29 @@ class NsboxError(Exception):
 
 class UnsupportedError(NsboxError):
     """This host, kernel or caller cannot do what was asked; the message says what would help."""
+
+
+class ImageError(NsboxError):
+    """An image is not what it says it is, or holds what no image may hold.
+
+    `layer` is the digest of the layer and `entry` the name in it that it was about, or None.
+    """
+
+    def __init__(self, reason: str, *, layer: str | None = None, entry: str | None = None) -> None:
+        super().__init__(reason)
+        self.reason, self.layer, self.entry = reason, layer, entry
+
+    def __str__(self) -> str:
+        where = [f"layer {self.layer}"] if self.layer else []
+        where += [f"entry {self.entry!r}"] if self.entry is not None else []
+        return f"{', '.join(where)}: {self.reason}" if where else self.reason
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild_image_error, (self.reason, self.layer, self.entry)
+
+
+def _rebuild_image_error(reason: str, layer: str | None, entry: str | None) -> ImageError:
+    return ImageError(reason, layer=layer, entry=entry)
 
 
 class FailedStep(Protocol):

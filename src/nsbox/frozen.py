@@ -10,10 +10,11 @@ Value = TypeVar("Value", covariant=True)
 class FrozenMap(Mapping[Key, Value]):
     """A mapping that never changes: hashable, picklable, joined with ``|`` as a dict is."""
 
-    __slots__ = ("_items",)
+    __slots__ = ("_hash", "_items")
 
     def __init__(self, items: Mapping[Key, Value] | None = None) -> None:
         self._items: dict[Key, Value] = dict(items or {})
+        self._hash: int | None = None
 
     def __getitem__(self, key: Key) -> Value:
         return self._items[key]
@@ -25,7 +26,9 @@ class FrozenMap(Mapping[Key, Value]):
         return len(self._items)
 
     def __hash__(self) -> int:
-        return hash(frozenset(self._items.items()))
+        if self._hash is None:
+            self._hash = hash(frozenset(self._items.items()))
+        return self._hash
 
     def __or__(self, other: Mapping[Key, Any]) -> "FrozenMap[Key, Any]":
         return FrozenMap({**self._items, **other})

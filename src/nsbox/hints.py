@@ -86,10 +86,46 @@ def _limit(step: Step) -> str:
 
 def _id_map(step: Step) -> str | None:
     if not str(step.path).startswith("/proc/self/"):
-        return None
+        return _ranges(step)
     return _user_namespaces(step) or (
         "hint: an ordinary caller can map its own user and group id, and no other, and must be "
         "dumpable (see PR_SET_DUMPABLE(2const)) to do so"
+    )
+
+
+def _ranges(step: Step) -> str | None:
+    """Of maps that are written from outside."""
+    if not str(step.path).endswith(("/uid_map", "/gid_map")):
+        return None
+    return (
+        "hint: ranges of ids take CAP_SETUID and CAP_SETGID, and a user namespace of the caller's "
+        "that has these ids itself; to map its id 0 takes CAP_SETFCAP, too"
+    )
+
+
+def _join(step: Step) -> str:
+    return (
+        "hint: to move into a namespace takes CAP_SYS_ADMIN in the user namespace that it belongs "
+        "to, and, but for a user namespace, in the mover's own (for a mnt namespace CAP_SYS_CHROOT "
+        "too): an ordinary caller starts a box that joins it"
+    )
+
+
+def _join_refused(step: Step) -> str:
+    return (
+        "hint: a process joins no user namespace that it is in already, no pid namespace that is "
+        "not below its own, and neither these nor a time or mnt namespace beside other threads"
+    )
+
+
+def _join_time(step: Step) -> str:
+    return "hint: a process with threads, or with shared memory, cannot change its time namespace"
+
+
+def _no_such_id(step: Step) -> str:
+    return (
+        "hint: the box's user namespace has no such id: see its /proc/PID/uid_map and gid_map; "
+        "the spec's id_map says who the command is to be in one that it joins"
     )
 
 
@@ -154,6 +190,13 @@ def _missing_target(step: Step) -> str:
     return "hint: the mount point is missing in the box's root, or a link on the way leads nowhere"
 
 
+def _loop(step: Step) -> str:
+    return (
+        "hint: a mnt namespace can be pinned only in one that is older than itself, or it would "
+        "keep itself alive"
+    )
+
+
 def _readonly_target(step: Step) -> str:
     return (
         f"hint: {step.path!r} is missing where it is to be mounted upon, and cannot be made there, "
@@ -178,8 +221,18 @@ _TABLE: dict[tuple[str, int], Callable[[Step], str | None]] = {
     (Operation.CLONE3.syscall, errno.EINVAL): _missing_kind,
     (Operation.CLONE3.syscall, errno.ENOSPC): _limit,
     (Operation.CLONE3.syscall, errno.EUSERS): _limit,
+    (Operation.UNSHARE.syscall, errno.EPERM): _clone,
+    (Operation.UNSHARE.syscall, errno.EINVAL): _missing_kind,
+    (Operation.UNSHARE.syscall, errno.ENOSPC): _limit,
+    (Operation.UNSHARE.syscall, errno.EUSERS): _limit,
+    (Operation.SETNS.syscall, errno.EPERM): _join,
+    (Operation.SETNS.syscall, errno.EINVAL): _join_refused,
+    (Operation.SETNS.syscall, errno.EUSERS): _join_time,
+    (Operation.SETRESGID.syscall, errno.EINVAL): _no_such_id,
+    (Operation.SETRESUID.syscall, errno.EINVAL): _no_such_id,
     (Operation.WRITE.syscall, errno.EPERM): _id_map,
     (Operation.WRITE.syscall, errno.EACCES): _id_map,
+    (Operation.WRITE.syscall, errno.EINVAL): _ranges,
     (Operation.OPEN_TREE.syscall, errno.ENOENT): _missing_source,
     (Operation.MOUNT_SETATTR.syscall, errno.EACCES): _mount_denied,
     (Operation.MOUNT_SETATTR.syscall, errno.EPERM): _mount_denied,
@@ -195,6 +248,7 @@ _TABLE: dict[tuple[str, int], Callable[[Step], str | None]] = {
     (Operation.FSCONFIG.syscall, errno.EPERM): _masked_proc,
     (Operation.FSMOUNT.syscall, errno.EPERM): _masked_proc,
     (Operation.MOVE_MOUNT.syscall, errno.ENOENT): _missing_target,
+    (Operation.MOVE_MOUNT.syscall, errno.ELOOP): _loop,
     (Operation.MKDIRAT.syscall, errno.EROFS): _readonly_target,
     (Operation.OPENAT.syscall, errno.EROFS): _readonly_target,
     (Operation.MKDIRAT.syscall, errno.EACCES): _readonly_target,

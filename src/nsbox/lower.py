@@ -24,7 +24,7 @@ from nsbox.cgroup import lower as cgroups
 from nsbox.cgroup.hierarchy import Hierarchy
 from nsbox.constants import CloneFlag
 from nsbox.errors import StepError, UnsupportedError
-from nsbox.namespace import Choice, NamespaceType
+from nsbox.namespace import Choice, Namespace, NamespaceType
 from nsbox.namespace.create import map_steps
 from nsbox.namespace.joining import Lineup, line_up
 from nsbox.namespace.types import clone_flags
@@ -118,6 +118,7 @@ def lower(spec: "BoxSpec", options: Options | None = Options(), within: Within =
     Without `options` the first process stays, and has no command. `within` are the folders of a
     live group for the box to be in.
     """
+    spec = _without_handles(spec)
     state = rootfs.state(spec.rootfs)
     if state is None:
         return _lower(spec, Caller.current(), options, within, None)
@@ -126,7 +127,17 @@ def lower(spec: "BoxSpec", options: Options | None = Options(), within: Within =
 
 def lower_joining(spec: "BoxSpec", options: Options, within: Within) -> Lowered:
     """Lower the start of a command in a box of this spec that is in these groups."""
-    return _kept_joining(spec, Caller.current(), options, within)
+    return _kept_joining(_without_handles(spec), Caller.current(), options, within)
+
+
+def _without_handles(spec: "BoxSpec") -> "BoxSpec":
+    """Put names for the namespaces to be joined: what is kept here must keep no handle alive."""
+    named = {
+        kind: f"nsfs/{chosen}"
+        for kind, chosen in spec.namespaces.items()
+        if isinstance(chosen, Namespace)
+    }
+    return attrs.evolve(spec, namespaces=spec.namespaces | named) if named else spec
 
 
 def _lower(
@@ -203,11 +214,13 @@ def _steps(
     if spec.init:
         yield Step(Operation.EXECVEAT)
         yield Step(Operation.NOT_DUMPABLE)  # from here on nobody in the box can trace it
-        yield from _join(lineup, caller)
+        yield from _join(spec, lineup, caller)
         if late or NamespaceType.PID in lineup.joined:
             yield from _move(lineup if late else attrs.evolve(lineup, new=frozenset()))
-        if late:
-            yield from _become_of_user_namespace(spec, lineup, caller)
+        if late and NamespaceType.USER in lineup.new:
+            yield from map_steps(spec.id_map, caller)
+        elif late and caller.privileged:
+            yield from _become(spec)
         yield Step(Operation.SETSID)
     yield from _machine(spec, lineup, site)
     yield from spec.security.first_process_steps()
@@ -271,13 +284,30 @@ def _clone(flags: CloneFlag, groups: cgroups.Groups) -> Iterator[Step]:
     yield Step(Operation.CLONE3_INTO, (flags, Slot.CGROUP))
 
 
-def _join(lineup: Lineup, caller: Caller) -> Iterator[Step]:
+def _join(spec: "BoxSpec", lineup: Lineup, caller: Caller) -> Iterator[Step]:
     """Join namespaces while the rights to them are there: a user namespace changes them."""
-    user_last = sorted(lineup.joined, key=lambda kind: kind is NamespaceType.USER)
-    if NamespaceType.USER in lineup.joined and caller.maps_freely:
+    user = {NamespaceType.USER} & set(lineup.joined)
+    others = [kind for kind in lineup.joined if kind not in user]
+    if user and caller.maps_freely:
         yield Step(Operation.SETGROUPS, (b"",))
-    for kind in user_last if caller.privileged else reversed(user_last):
+    for kind in (*others, *user) if caller.privileged else (*user, *others):
         yield Step(Operation.SETNS, (kind.slot, lineup.joined[kind], kind.clone_flag))
+        if kind in user and not caller.privileged:
+            yield from _begin_anew(spec)
+
+
+def _begin_anew(spec: "BoxSpec") -> Iterator[Step]:
+    """Let an ordinary caller, who owns the user namespace that was joined, look at the process.
+
+    Whose rights that takes is settled by an exec, see ptrace(2): so it is done where nobody else is
+    yet. A privileged caller has no need of it, and is better off: who made the user namespace, in a
+    box of which a namespace is joined maybe, would have these rights too.
+    """
+    yield from _become(spec)
+    if spec.id_map.uid != 0:
+        yield Step(Operation.AMBIENT, (capabilities.ALL_CAPABILITIES,))
+    yield Step(Operation.EXECVEAT)
+    yield Step(Operation.NOT_DUMPABLE)
 
 
 def _move(lineup: Lineup) -> Iterator[Step]:
@@ -287,19 +317,6 @@ def _move(lineup: Lineup) -> Iterator[Step]:
         yield Step(Operation.CLONE3, (flags,))
     elif flags:
         yield Step(Operation.UNSHARE, (flags,))
-
-
-def _become_of_user_namespace(spec: "BoxSpec", lineup: Lineup, caller: Caller) -> Iterator[Step]:
-    """Be somebody in the user namespace, with the rights that come with it."""
-    if NamespaceType.USER in lineup.new:
-        yield from map_steps(spec.id_map, caller)
-    else:
-        yield from _become(spec)
-    if spec.id_map.uid != 0:
-        yield Step(Operation.AMBIENT, (capabilities.ALL_CAPABILITIES,))
-    # Once more, for whose the process is to look at is settled by an exec: see ptrace(2).
-    yield Step(Operation.EXECVEAT)
-    yield Step(Operation.NOT_DUMPABLE)
 
 
 def _become(spec: "BoxSpec") -> Iterator[Step]:

@@ -111,5 +111,15 @@ class Options:
         return {Slot.PASSED + number: fd for number, fd in enumerate(self.pass_fds)}
 
 
+_NONE = Options()
+
+
+def options(*, pass_fds: Iterable[int], **given: Any) -> Options:
+    """Return the options given; mostly none are, and that takes no time."""
+    if not pass_fds and all(value is None for value in given.values()):
+        return _NONE
+    return Options(**given, pass_fds=pass_fds)
+
+
 def _packed(numbers: tuple[int, ...]) -> bytes:
     return struct.pack(f"={len(numbers)}I", *numbers)

@@ -1,6 +1,6 @@
 """Steps that start no command: done by the calling thread itself, or by a child in its stead."""
 
-import os
+import signal
 from collections.abc import Mapping, Sequence
 
 from nsbox import _native, hints
@@ -21,20 +21,16 @@ def perform(
     """
     given = given_descriptors(descriptors or {})
     launched = _native.launch(encode(steps), (), (), given, tell_of_exec=stays)
-    if launched.pidfd >= 0:
-        launched.wait_exec()
-    outcome = launched.outcome
-    if outcome.error:
-        if outcome.descriptor >= 0:
-            os.close(outcome.descriptor)
+    try:
         if launched.pidfd >= 0:
-            while launched.wait_end(None) is None:
-                pass
-            os.close(launched.pidfd)
-        step = steps[outcome.step]
-        raise StepError.of(
-            step, outcome.error, outcome.step, box=None, hint=hints.hint(step, outcome.error)
-        )
+            launched.wait_exec()
+        outcome = launched.outcome
+        if outcome.error:
+            step, hint = steps[outcome.step], hints.hint(steps[outcome.step], outcome.error)
+            raise StepError.of(step, outcome.error, outcome.step, box=None, hint=hint)
+    except BaseException:
+        launched.abandon(signal.SIGKILL)
+        raise
     return launched
 
 

@@ -12,6 +12,7 @@ import attrs
 from nsbox._native import SLOTS, Encoded
 from nsbox._native.operations import Operation
 from nsbox.constants import AT_FDCWD
+from nsbox.display import Displayed, Printed
 
 Operand = int | str | bytes | tuple[str, ...]
 
@@ -63,7 +64,7 @@ class Slot(enum.IntEnum):
 
 
 @attrs.frozen(repr=False)
-class Step:
+class Step(Displayed):
     """One step: a system call with its arguments. `str()` gives it as strace(1) would print it."""
 
     operation: Operation
@@ -98,7 +99,7 @@ class Step:
 
 
 @attrs.frozen(repr=False)
-class Plan(Sequence[Step]):
+class Plan(Printed, Sequence[Step]):
     """The steps from a spec to a box, in order. Making or printing one changes nothing."""
 
     steps: tuple[Step, ...]

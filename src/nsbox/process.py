@@ -87,13 +87,21 @@ class Process:
             Channel(wanted=command.terminal) as channel,
         ):
             self._started = time.monotonic()
-            self._launched = _native.launch(
-                command.plan,
-                command.argv,
-                command.environment,
-                given_descriptors({**namespaces, **command.passed, **channel.given}, ends.child),
-                tell_of_exec=tell_of_exec,
-            )
+            try:
+                self._launched = _native.launch(
+                    command.plan,
+                    command.argv,
+                    command.environment,
+                    given_descriptors(
+                        {**namespaces, **command.passed, **channel.given}, ends.child
+                    ),
+                    tell_of_exec=tell_of_exec,
+                    end_signal=self._end_signal,
+                )
+            except BaseException:
+                if self._groups:
+                    self._groups.remove()
+                raise
             self.pid = self._launched.pid
             self._begin(tell_of_exec)
             self.terminal = channel.receive()

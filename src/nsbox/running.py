@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 from nsbox import commands
 from nsbox.commands import Invocation
 from nsbox.complete import complete, process
-from nsbox.options import Options
+from nsbox.options import options
 from nsbox.parameters import PopenParameters, check_names, invoke
 from nsbox.pipes import Stream, StrOrBytesPath
 from nsbox.process import Process
@@ -21,7 +21,7 @@ _DEFAULT = BoxSpec()
 
 
 def run(
-    args: StrOrBytesPath | Sequence[StrOrBytesPath],
+    args: StrOrBytesPath | Sequence[StrOrBytesPath] | None = None,
     spec: BoxSpec | None = None,
     *,
     stdin: Stream = None,
@@ -46,18 +46,19 @@ def run(
     """Run a command in a box of its own and wait for its end, as `subprocess.run` does.
 
     The parameters are those of `subprocess.run`; `spec` says what the box is like (a `BoxSpec()` if
-    None); `env`, `cwd`, `user`, `group` and `umask` take the place of the spec's.
-    When the command ends, or `timeout` (seconds) is over, the box ends, with all that was started
-    in it. The box begins in the group `cgroup`, where one is given; with limits of its own, below.
+    None); `args`, `env`, `cwd`, `user`, `group` and `umask` take the place of the spec's. When the
+    command ends, or `timeout` (seconds) is over, the box ends, with all that was started in it. The
+    box begins in the group `cgroup`, where one is given; with limits of its own, below.
 
     Raises `StepError` where a step failed, the command's own exec included: it is also a
     `FileNotFoundError`, `PermissionError` or whatever its errno stands for. Raises
     `subprocess.TimeoutExpired` and, under `check`, `subprocess.CalledProcessError`.
     """
+    spec = spec or _DEFAULT
     invocation = Invocation(
-        args,
+        spec.args if args is None else args,
         env,
-        Options(
+        options(
             cwd=cwd,
             user=user,
             group=group,
@@ -67,7 +68,7 @@ def run(
         ),
     )
     return complete(
-        commands.starting(spec or _DEFAULT, invocation, commands.next_number(), cgroup),
+        commands.starting(spec, invocation, commands.next_number(), cgroup),
         stdin=stdin,
         input=input,
         stdout=stdout,
@@ -82,7 +83,7 @@ def run(
 
 
 def popen(
-    args: StrOrBytesPath | Sequence[StrOrBytesPath],
+    args: StrOrBytesPath | Sequence[StrOrBytesPath] | None = None,
     spec: BoxSpec | None = None,
     *,
     pty: bool = False,
@@ -98,6 +99,8 @@ def popen(
     Raises `StepError` where a step failed, the command's own exec included.
     """
     check_names("popen", parameters, PopenParameters)
-    invocation, rest = invoke(args, parameters, terminal=pty)
+    spec = spec or _DEFAULT
+    given = spec.args if args is None else args
+    invocation, rest = invoke(given, parameters, terminal=pty)
     number = commands.next_number()
-    return process(commands.starting(spec or _DEFAULT, invocation, number, cgroup), **rest)
+    return process(commands.starting(spec, invocation, number, cgroup), **rest)

@@ -1,7 +1,7 @@
 """The wish for a box, as a value."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +10,7 @@ import attrs
 from nsbox import lower
 from nsbox.cgroup import Resources
 from nsbox.commands import arguments, check_environment
+from nsbox.display import Displayed
 from nsbox.fields import frozen_map, instance_of, is_kernel_text
 from nsbox.frozen import FrozenMap
 from nsbox.namespace import ISOLATED, Choice, IDMap, NamespaceType
@@ -54,6 +55,15 @@ def _environment(_: Any, attribute: "attrs.Attribute[Any]", value: Mapping[Any, 
     check_environment(attribute.name, value)
 
 
+def _args(value: Iterable[str]) -> tuple[str, ...]:
+    args = (
+        tuple(value) if isinstance(value, Iterable) and not isinstance(value, str | bytes) else None
+    )
+    if args is None or not all(is_kernel_text(argument) for argument in args):
+        raise ValueError(f"args: a sequence of str without null bytes, not {value!r}")
+    return args
+
+
 def _fspath(value: Any) -> Any:
     return os.fspath(value) if isinstance(value, os.PathLike) else value
 
@@ -64,7 +74,7 @@ def _absolute(_: Any, attribute: "attrs.Attribute[str]", value: Any) -> None:
 
 
 @attrs.frozen(kw_only=True, cache_hash=True)
-class BoxSpec:
+class BoxSpec(Displayed):
     """The wish for a box: what it sees, what it may do. A value: making one touches nothing.
 
     - `hostname`: its host name, up to 64 bytes; its own copy of the starter's if None.
@@ -74,9 +84,12 @@ class BoxSpec:
       or nothing), or one to join: a `Namespace`, or the path of one. See `ISOLATED`. A user
       namespace is added when the starter has no right to do without: a new one, or the one that
       owns what is joined.
-    - `id_map`: who is who in a new user namespace.
+    - `id_map`: who is who in a new user namespace, which one with ranges asks for by itself; of
+      one that is joined, as whom the box is in it.
     - `resources`: its limits, by cgroups made for it.
     - `security`: what its commands may do; see `Security`.
+    - `args`: the command that goes with it, which `nsbox.run` and `nsbox.popen` start if they are
+      given none; what an image wants to run, for one.
     - `env`: its whole environment, str to str.
     - `cwd`: the folder, in the box, in which its commands start.
     - `user`, `group`: as whom its commands run, by id or by a name of the host's; as the box's root
@@ -95,6 +108,7 @@ class BoxSpec:
     id_map: IDMap = attrs.field(default=IDMap(), validator=instance_of(IDMap))
     resources: Resources = attrs.field(default=Resources(), validator=instance_of(Resources))
     security: Security = attrs.field(default=Security(), validator=instance_of(Security))
+    args: tuple[str, ...] = attrs.field(default=(), converter=_args)
     env: FrozenMap[str, str] = attrs.field(
         default=ENVIRONMENT, converter=_variables, validator=_environment
     )
@@ -107,10 +121,13 @@ class BoxSpec:
     def __attrs_post_init__(self) -> None:
         """Refuse what would change the host, its mounts or its name, and what cannot be had."""
         own_mounts = self.namespaces.get(NamespaceType.MNT) is Choice.NEW
+        user = self.namespaces.get(NamespaceType.USER, Choice.NEW)
         if not own_mounts and self.rootfs != RootFS.system():
             raise ValueError("rootfs: building one takes a mnt namespace that is Choice.NEW")
         if self.hostname is not None and self.namespaces.get(NamespaceType.UTS) is not Choice.NEW:
             raise ValueError("hostname: naming a box takes a uts namespace that is Choice.NEW")
+        if self.id_map.has_ranges and user is not Choice.NEW:
+            raise ValueError("id_map: ranges take a user namespace that is Choice.NEW")
         if not self.init and (
             self.id_map.has_ranges
             or not all(isinstance(chosen, Choice) for chosen in self.namespaces.values())

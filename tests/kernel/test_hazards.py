@@ -35,6 +35,7 @@ def pid_inside(process: Process) -> int:
     return int(Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()[0])
 
 
+@pytest.mark.guest
 @pytest.mark.parametrize("spec", SPECS)
 def test_the_caller_stays_dumpable(spec: BoxSpec) -> None:
     libc = ctypes.CDLL(None)
@@ -184,6 +185,7 @@ OWNER = (
 )
 
 
+@pytest.mark.guest
 def test_a_box_dies_with_its_owner() -> None:
     owner = subprocess.Popen(
         [sys.executable, "-c", OWNER + "time.sleep(1000)"], stdout=subprocess.PIPE, text=True
@@ -215,6 +217,7 @@ def test_a_box_dies_with_its_owner_though_a_fork_of_it_lives_on() -> None:
         owner.stdout.close()
 
 
+@pytest.mark.guest
 @pytest.mark.parametrize(
     "namespaces",
     [

@@ -26,6 +26,7 @@ def status(spec: BoxSpec = SPEC) -> dict[str, str]:
     return {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}
 
 
+@pytest.mark.guest
 @pytest.mark.parametrize("kind", list(NamespaceType), ids=lambda kind: kind.proc_name)
 def test_each_kind_of_namespace_is_new_where_asked_and_the_hosts_where_not(
     kind: NamespaceType,
@@ -61,6 +62,7 @@ def test_the_host_name_is_the_boxs_own() -> None:
     assert socket.gethostname() == before
 
 
+@pytest.mark.guest
 def test_no_process_of_the_host_is_seen() -> None:
     pids = sh("ls /proc | grep '^[0-9]'").split()
     assert "1" in pids
@@ -68,10 +70,12 @@ def test_no_process_of_the_host_is_seen() -> None:
     assert sh("cat /proc/1/comm") == "nsbox-init\n"
 
 
+@pytest.mark.guest
 def test_without_a_first_process_the_command_is_process_1() -> None:
     assert sh("echo $$", BoxSpec(init=False)) == "1\n"
 
 
+@pytest.mark.guest
 def test_the_network_is_a_loopback_that_is_up() -> None:
     names = [line.split(":")[0].strip() for line in sh("cat /proc/net/dev").splitlines()[2:]]
     assert names == ["lo"]
@@ -100,6 +104,7 @@ def test_the_root_is_the_system_without_anybodys_data() -> None:
     assert "private" not in sh("ls -a /etc/ssl")
 
 
+@pytest.mark.guest
 def test_only_tmp_and_shm_can_be_written_to() -> None:
     assert sh("echo 1 > /tmp/x; echo 2 > /dev/shm/y; cat /tmp/x /dev/shm/y") == "1\n2\n"
     for place in ("/", "/usr", "/etc", "/bin", "/proc/sys/kernel", "/proc"):
@@ -132,6 +137,7 @@ def test_a_terminal_can_be_made() -> None:
     assert sh(f"/usr/bin/python3 -c '{script}'") == "/dev/pts/0\n"
 
 
+@pytest.mark.guest
 def test_parts_of_proc_that_tell_of_the_host_are_masked() -> None:
     for name in ("keys", "timer_list", "kcore", "sched_debug"):
         if Path("/proc", name).exists():
@@ -141,6 +147,7 @@ def test_parts_of_proc_that_tell_of_the_host_are_masked() -> None:
             assert sh(f"ls /proc/{name}") == "", name
 
 
+@pytest.mark.guest
 def test_parts_of_proc_that_set_the_host_are_read_only() -> None:
     mounts = sh("cat /proc/self/mountinfo")
     for name in ("bus", "fs", "irq", "sys", "sysrq-trigger"):
@@ -149,6 +156,7 @@ def test_parts_of_proc_that_set_the_host_are_read_only() -> None:
             assert line.split()[5].startswith("ro"), line
 
 
+@pytest.mark.guest
 def test_nothing_of_the_host_is_left_mounted() -> None:
     seen = {line.split()[4] for line in sh("cat /proc/self/mountinfo").splitlines()}
     top = {"/" + point.strip("/").partition("/")[0] for point in seen}
@@ -182,6 +190,7 @@ def test_signals_begin_as_they_are_by_default() -> None:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
+@pytest.mark.guest
 @pytest.mark.parametrize("spec", [SPEC, BoxSpec(init=False)], ids=["init", "no-init"])
 def test_rights_are_bounded(spec: BoxSpec) -> None:
     found = status(spec)
@@ -205,6 +214,7 @@ def test_the_session_and_umask_are_the_boxs_own() -> None:
     assert group == session != "0"
 
 
+@pytest.mark.guest
 def test_a_user_namespace_on_request_maps_the_caller_to_root_or_to_itself() -> None:
     asked = BoxSpec(namespaces=nsbox.ISOLATED | {NamespaceType.USER: Choice.NEW})
     assert sh("id -u; id -g", asked).split() == ["0", "0"]

@@ -5,7 +5,7 @@ import pytest
 import nsbox
 from nsbox import BoxSpec, Mount, Resources, RootFS
 
-pytestmark = pytest.mark.usefixtures("writable_cgroups")
+pytestmark = [pytest.mark.usefixtures("writable_cgroups"), pytest.mark.guest]
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def test_tasks_are_limited() -> None:
 
 
 def test_cpu_time_is_limited() -> None:
-    script = ["sh", "-c", "i=0; while [ $i -lt 300000 ]; do i=$((i+1)); done"]
+    script = ["timeout", "2", "sh", "-c", "while :; do :; done"]
     done = nsbox.run(script, BoxSpec(resources=Resources(cpu_max=0.25)))
     assert done.usage.cpu_seconds < 0.4 * done.usage.wall_seconds
 

@@ -197,6 +197,7 @@ def test_standard_streams_that_the_caller_has_closed_are_closed_in_the_box() -> 
     assert done.stdout.count(b"\n") == 1
 
 
+@pytest.mark.guest
 def test_the_result_is_a_completed_process_with_usage() -> None:
     done = nsbox.run(["sh", "-c", "i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done"])
     assert isinstance(done, subprocess.CompletedProcess)

@@ -10,7 +10,7 @@ import pytest
 import nsbox
 from nsbox import BoxSpec, Choice, IDMap, NamespaceType
 
-pytestmark = pytest.mark.usefixtures("ordinary_user")
+pytestmark = [pytest.mark.usefixtures("ordinary_user"), pytest.mark.guest]
 
 
 def sh(script: str, spec: BoxSpec = BoxSpec()) -> str:

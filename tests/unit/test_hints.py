@@ -101,6 +101,35 @@ def test_a_box_without_a_user_namespace_needs_rights():
     assert "CAP_SYS_ADMIN" in (hint(PRIVILEGED, errno.EPERM) or "")
 
 
+JOIN = Step(Operation.SETNS, (Slot.NS_NET, "net:[4026532180]", CloneFlag.CLONE_NEWNET))
+RANGES = Step(Operation.WRITE, ("/proc/4711/uid_map", b"0 100000 65536"))
+
+
+@pytest.mark.parametrize(
+    ("step", "number", "words"),
+    [
+        (JOIN, errno.EPERM, "CAP_SYS_ADMIN"),
+        (JOIN, errno.EINVAL, "already"),
+        (JOIN, errno.EUSERS, "threads"),
+        (RANGES, errno.EPERM, "CAP_SETFCAP"),
+        (RANGES, errno.EINVAL, "CAP_SETUID"),
+        (Step(Operation.UNSHARE, (CloneFlag.CLONE_NEWNET,)), errno.EPERM, "CAP_SYS_ADMIN"),
+        (Step(Operation.SETRESUID, (5, 5, 5)), errno.EINVAL, "id_map"),
+        (Step(Operation.SETRESGID, (5, 5, 5)), errno.EINVAL, "id_map"),
+    ],
+    ids=str,
+)
+def test_what_it_takes_to_join_and_to_map_is_said(on_host, step, number, words):
+    on_host()
+    assert words in (hint(step, number) or "")
+
+
+def test_a_write_to_another_file_is_not_taken_for_a_map():
+    step = Step(Operation.WRITE, ("/sys/fs/cgroup/nsbox/pids.max", b"9"))
+    assert hint(step, errno.EPERM) is None
+    assert hint(step, errno.EINVAL) is None
+
+
 def test_a_command_by_name_is_missing_in_the_path_of_the_box():
     sentence = hint(Step(Operation.EXECVE, ("gcc", ("gcc",))), errno.ENOENT)
     assert sentence == "hint: 'gcc' is in no folder of the PATH that the box's environment gives"

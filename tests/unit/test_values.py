@@ -51,13 +51,22 @@ SPECS = (
     BoxSpec(hostname="node1"),
     BoxSpec(hostname="é" * 32),
     BoxSpec(namespaces=ISOLATED | {NamespaceType.NET: Choice.HOST, NamespaceType.USER: Choice.NEW}),
+    BoxSpec(namespaces=ISOLATED | {NamespaceType.NET: Path("/run/netns/blue")}),
     BoxSpec(id_map=IDMap.same()),
     BoxSpec(resources=Resources(memory_max="64M", cpu_max=0.5, pids_max=10)),
     BoxSpec(env={"A": "b", "EMPTY": "", "BYTE": "\udcff"}, cwd=Path("/tmp"), init=False),
     BoxSpec(env={}),
     *(BoxSpec(rootfs=root) for root in ROOTS[1:]),
 )
-OTHERS = (IDMap(), IDMap(7, gid=8), IDMap.same(), Resources(), Resources(pids_max=1))
+OTHERS = (
+    IDMap(),
+    IDMap(7, gid=8),
+    IDMap.same(),
+    IDMap.ranges([(0, 100000, 9)]),
+    IDMap.subordinate(),
+    Resources(),
+    Resources(pids_max=1),
+)
 VALUES = (*SPECS, *ROOTS, *MOUNTS, *OTHERS)
 
 every_value = pytest.mark.parametrize("value", VALUES, ids=lambda v: type(v).__name__)
@@ -76,7 +85,10 @@ REFUSED = {
             None,
             5,
             {"net": Choice.NEW},
-            ISOLATED | {NamespaceType.NET: "new"},
+            ISOLATED | {NamespaceType.NET: 5},
+            ISOLATED | {NamespaceType.NET: ""},
+            ISOLATED | {NamespaceType.NET: "a\0b"},
+            ISOLATED | {NamespaceType.NET: "\ud800"},
             [NamespaceType.NET],
         ),
         "id_map": (None, (0, 0)),
@@ -103,7 +115,7 @@ REFUSED = {
         "cpu_max": (0, -1, 0.001, math.nan, math.inf, -math.inf, "1", True, 2**30),
         "pids_max": (0, -1, 1.0, "5", True, 2**22),
     },
-    IDMap: {"uid": NO_IDS, "gid": NO_IDS},
+    IDMap: {"uid": NO_IDS, "gid": NO_IDS, "subids": NO_BOOLS},
     Mount.tmpfs: {
         "target": (*NO_PATHS, "relative", "/", "//", "/a/../b", "/.."),
         "size": NO_SIZES,
@@ -164,6 +176,21 @@ def test_nonsense_is_refused_by_the_name_of_its_field(make, field):
 def test_a_root_directory_must_be_named(path):
     with pytest.raises(ValueError, match=r"^path: "):
         RootFS.directory(path)
+
+
+def test_a_root_takes_a_mnt_namespace():
+    shared = ISOLATED | {NamespaceType.MNT: Choice.HOST}
+    assert BoxSpec(namespaces=shared).rootfs == RootFS.system()
+    with pytest.raises(ValueError, match=r"^rootfs: "):
+        BoxSpec(namespaces=shared, rootfs=RootFS.directory("/srv"))
+
+
+def test_joining_takes_a_first_process():
+    joined = ISOLATED | {NamespaceType.NET: "/run/netns/blue"}
+    assert BoxSpec(namespaces=joined).init
+    for what in ({"namespaces": joined}, {"id_map": IDMap.subordinate()}):
+        with pytest.raises(ValueError, match=r"^init: "):
+            BoxSpec(init=False, **what)
 
 
 def test_a_name_takes_a_uts_namespace():
@@ -264,13 +291,6 @@ def test_text_and_its_bytes_are_the_same_content():
 
 def test_the_content_of_a_file_is_not_spilled_into_its_repr():
     assert "secret" not in repr(Mount.file("/etc/key", "secret" * 100))
-
-
-def test_an_id_map_writes_one_line_for_each_kind():
-    assert IDMap().lines(1000, 100) == ("0 1000 1", "0 100 1")
-    assert IDMap.root() == IDMap(0, gid=0)
-    assert IDMap.same().lines(1000, 100) == ("1000 1000 1", "100 100 1")
-    assert IDMap(7, gid=None).lines(1000, 100) == ("7 1000 1", "100 100 1")
 
 
 def test_nothing_is_looked_up_when_a_value_is_made(monkeypatch):

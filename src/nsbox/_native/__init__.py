@@ -6,8 +6,9 @@ does between clone and exec is in the C files beside this one, as steps of a pla
 
 import functools
 import os
+import signal
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from nsbox._native._shim import ffi, lib
 
@@ -39,18 +40,24 @@ class Outcome(NamedTuple):
 class Launched:
     """A launch that got as far as a process, or failed at a step: see `outcome`."""
 
-    def __init__(self, pid: int, pidfd: int, started: int, memory: object) -> None:
-        self.pid = pid
-        self.pidfd = pidfd
-        self._started = started
-        self._memory = ffi.gc(memory, lib.nsbox_release)
-        # What is shared begins with it (page.h); a call to ask for it would give up the GIL.
-        self._outcome = ffi.cast("struct nsbox_outcome *", memory)
+    def __init__(self, request: Any) -> None:
+        self._request = request
+
+    @property
+    def pid(self) -> int:
+        """The pid of the box's first process, or -1."""
+        return int(self._request.pid)
+
+    @property
+    def pidfd(self) -> int:
+        """Its pidfd, or -1."""
+        return int(self._request.pidfd)
 
     @property
     def outcome(self) -> Outcome:
         """What the box has reported so far."""
-        told = self._outcome
+        # What is shared begins with it (page.h); a call to ask for it would give up the GIL.
+        told = ffi.cast("struct nsbox_outcome *", self._request.memory)
         return Outcome(
             told.step,
             told.error,
@@ -64,16 +71,23 @@ class Launched:
 
     def wait_exec(self) -> None:
         """Wait until the command's exec succeeded or it is certain that it will not."""
-        if self._started < 0:
+        if self._request.started < 0:
             return
         try:
             result = -_EINTR
             while result == -_EINTR:
-                result = lib.nsbox_wait_exec(self.pidfd, self._started)
+                result = lib.nsbox_wait_exec(self.pidfd, self._request.started)
             _answer(result)
         finally:
-            os.close(self._started)
-            self._started = -1
+            lib.nsbox_close_started(self._request)
+
+    def end(self, sig: int) -> None:
+        """Have the process end by a signal, wait until it has, and close what is open of it."""
+        lib.nsbox_end(self._request, sig)
+
+    def abandon(self, end_signal: int) -> None:
+        """`end` it, and close what a step has opened for the caller."""
+        lib.nsbox_abandon(self._request, end_signal)
 
     def wait_end(self, timeout: float | None) -> tuple[int, float, float] | None:
         """Wait for the first process's end, reap it, return its exit code, user and system time.
@@ -99,16 +113,19 @@ def launch(
     descriptors: Sequence[int],
     *,
     tell_of_exec: bool,
+    end_signal: int = signal.SIGKILL,
 ) -> Launched:
     """Carry out a plan: one call, without the GIL.
 
     `descriptors` become 0, 1, 2 ... of the box's first process; the C fills in its own among them.
     Raises `OSError` where the launch itself could not be prepared (memory, descriptors); a step
-    that failed is told by the outcome.
+    that failed is told by the outcome. Whatever a signal handler raises meanwhile is raised here:
+    then what was started is ended by `end_signal`.
     """
     strings = b"".join(string + b"\0" for string in (*argv, *environment))
     steps = ffi.from_buffer(plan.steps)
-    request = ffi.new("struct nsbox_launch *")
+    request = ffi.gc(ffi.new("struct nsbox_launch *"), lib.nsbox_release)
+    request.pid = request.pidfd = request.started = -1
     request.steps = ffi.cast("struct nsbox_step *", steps)
     request.step_count = plan.step_count
     data = request.data = ffi.from_buffer(plan.data)
@@ -120,9 +137,14 @@ def launch(
     given = request.descriptors = ffi.new("int32_t[]", descriptors)
     request.descriptor_count = len(descriptors)
     request.first_process = first_process()
-    _answer(lib.nsbox_launch(request, tell_of_exec))
-    del steps, data, kept, given  # held until here: the request only points at them
-    return Launched(request.pid, request.pidfd, request.started, request.memory)
+    launched = Launched(request)
+    try:
+        _answer(lib.nsbox_launch(request, tell_of_exec))
+        del steps, data, kept, given  # held until here: the request only points at them
+    except BaseException:
+        launched.abandon(end_signal)
+        raise
+    return launched
 
 
 @functools.cache

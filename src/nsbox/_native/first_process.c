@@ -103,11 +103,11 @@ static void go_on_in_sibling(struct page *page, int step)
 _Noreturn void first_process(void)
 {
     struct run run;
-    int proc = begin_to_supervise();
     long command = 0;
 
     SYS(__NR_prctl, PR_SET_NAME, "nsbox-init", 0, 0, 0);
     run_begin(&run, map_page(), 0);
+    begin_to_supervise(run.page);
     const struct nsbox_step *steps = at(run.page, run.page->steps);
     for (;;) {
         int step = run_steps(&run, (uint32_t)run.page->outcome.step + 1);
@@ -120,11 +120,11 @@ _Noreturn void first_process(void)
             break;
         }
         go_on_in_sibling(run.page, step);
-        proc = begin_to_supervise();
+        begin_to_supervise(run.page);
     }
     if (run.page->outcome.error)
         leave(127);
-    supervise(run.page, command, proc);
+    supervise(run.page, command);
 }
 
 /* The kernel enters here with an aligned stack; a function must find it as after a call. */

@@ -21,10 +21,12 @@
 
 enum { CHILD_STACK = 32 * 1024 };
 
-void nsbox_release(void *memory)
+void nsbox_release(struct nsbox_launch *launch)
 {
-    struct page *page = memory;
-    munmap(page, page->size);
+    struct page *page = launch->memory;
+    if (page)
+        munmap(page, page->size);
+    launch->memory = 0;
 }
 
 static uint32_t aligned(uint32_t size)
@@ -66,7 +68,7 @@ static long make_page(const struct nsbox_launch *launch, struct page **result, i
     }
     struct page *page = memory;
     *page = layout;
-    page->outcome.descriptor = -1;
+    page->outcome.descriptor = page->proc = -1;
     memcpy(at(page, page->steps), launch->steps, launch->step_count * sizeof *launch->steps);
     memcpy(at(page, page->data), launch->data, launch->data_size);
     memcpy(at(page, page->strings), launch->strings, launch->strings_size);
@@ -191,6 +193,7 @@ int nsbox_launch(struct nsbox_launch *launch, int tell_of_exec)
     long error = make_page(launch, &page, &shared);
     if (error < 0)
         return (int)error;
+    launch->memory = page;
     int owner = (int)SYS(__NR_pidfd_open, getpid(), 0);
     if (tell_of_exec)
         launch->started = eventfd(0, EFD_CLOEXEC);
@@ -202,16 +205,9 @@ int nsbox_launch(struct nsbox_launch *launch, int tell_of_exec)
     close(shared);
     if (owner >= 0)
         close(owner);
-    if (error < 0) {
-        nsbox_release(page);
-        return (int)error;
-    }
-    launch->memory = page;
-    if (launch->pidfd < 0 && launch->started >= 0) {
-        close(launch->started);
-        launch->started = -1;
-    }
-    return 0;
+    if (launch->pidfd < 0)
+        nsbox_close_started(launch);
+    return (int)error;
 }
 
 /* Until the command's exec succeeded or the first process ended without one; -EINTR: ask again. */
@@ -240,4 +236,29 @@ int nsbox_wait_end(int pidfd, int64_t timeout_ms, int32_t *status, int64_t *cpu_
     cpu_us[0] = usage.ru_utime.tv_sec * 1000000L + usage.ru_utime.tv_usec;
     cpu_us[1] = usage.ru_stime.tv_sec * 1000000L + usage.ru_stime.tv_usec;
     return 0;
+}
+
+void nsbox_close_started(struct nsbox_launch *launch)
+{
+    if (launch->started >= 0)
+        close(launch->started);
+    launch->started = -1;
+}
+
+void nsbox_end(struct nsbox_launch *launch, int signal)
+{
+    nsbox_close_started(launch);
+    if (launch->pidfd >= 0)
+        SYS(__NR_pidfd_send_signal, launch->pidfd, signal, 0, 0);
+    bury(launch);
+}
+
+void nsbox_abandon(struct nsbox_launch *launch, int signal)
+{
+    struct page *page = launch->memory;
+    nsbox_end(launch, signal);
+    if (page && page->outcome.descriptor >= 0) {
+        close(page->outcome.descriptor);
+        page->outcome.descriptor = -1;
+    }
 }

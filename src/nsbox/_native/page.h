@@ -33,6 +33,7 @@ struct page {
     uint32_t step_count, argc, envc, descriptor_count;
     int32_t highest_descriptor;
     uint32_t steps, data, strings, descriptors, pointers; /* offsets from here */
+    int32_t proc; /* the first process's: the folder that lists it and what it starts, or -1 */
 };
 _Static_assert(offsetof(struct page, outcome) == 0, "where Python looks for it");
 

@@ -103,9 +103,11 @@ long loopback_up(void)
     return result;
 }
 
-long exec_first_process(void)
+long exec_first_process(struct page *page)
 {
     char *argv[] = {"nsbox-init", 0}, *envp[] = {0};
+    if (page->proc >= 0) /* by the first process itself: once more, in another user namespace */
+        SYS(__NR_fcntl, page->proc, F_SETFD, 0);
     return SYS(__NR_execveat, SLOT_INIT, "", argv, envp, AT_EMPTY_PATH);
 }
 

@@ -121,9 +121,12 @@ long change_folder(const char *path)
     return here[0] == '/' ? 0 : -2; /* ENOENT */
 }
 
-long write_file(const char *path, const char *bytes, int64_t length)
+/* In a mount namespace that was joined, /proc may be anything: the caller's is the one meant. */
+long write_file(struct page *page, const char *path, const char *bytes, int64_t length)
 {
-    long fd = SYS(__NR_openat, AT_FDCWD, path, O_WRONLY | O_CLOEXEC, 0);
+    int in_proc = page->proc >= 0 && __builtin_memcmp(path, "/proc/", 6) == 0;
+    long fd = SYS(__NR_openat, in_proc ? page->proc : AT_FDCWD, path + (in_proc ? 6 : 0),
+                  O_WRONLY | O_CLOEXEC, 0);
     if (fd < 0)
         return fd;
     long result = SYS(__NR_write, fd, bytes, length); /* in one call: these files take no second */

@@ -34,14 +34,19 @@ struct nsbox_launch {
     int32_t first_process; /* the sealed image of the first process */
 
     int32_t pid, pidfd, started; /* started: an eventfd that tells of the exec, or -1 */
-    void *memory; /* what is shared, and begins with a struct nsbox_outcome; see nsbox_release */
+    void *memory; /* what is shared, and begins with a struct nsbox_outcome; or NULL */
 };
 
 /* Each gives 0, or -errno where it could not do its own part; a step that failed is in the outcome. */
 int nsbox_launch(struct nsbox_launch *launch, int tell_of_exec);
 int nsbox_wait_exec(int pidfd, int started);
 int nsbox_wait_end(int pidfd, int64_t timeout_ms, int32_t *status, int64_t *cpu_us);
-void nsbox_release(void *memory);
+
+/* Each in one call, so that nothing that the caller's signal handlers do comes in between. */
+void nsbox_close_started(struct nsbox_launch *launch);
+void nsbox_end(struct nsbox_launch *launch, int signal);     /* end the process, wait, close */
+void nsbox_abandon(struct nsbox_launch *launch, int signal); /* the descriptor handed over, too */
+void nsbox_release(struct nsbox_launch *launch);             /* what is shared */
 
 int nsbox_first_process(void);   /* a sealed memfd with the first process in it */
 uint64_t nsbox_capabilities(void); /* the calling thread's effective set */

@@ -75,13 +75,13 @@ static long do_step(struct run *run, const struct nsbox_step *step)
     case OP_DUP2:
         return arrange(run);
     case OP_WRITE:
-        return write_file(TEXT(0), TEXT(1), NUMBER(2));
+        return write_file(page, TEXT(0), TEXT(1), NUMBER(2));
     case OP_AMBIENT:
         return raise_ambient((uint64_t)NUMBER(0));
     case OP_HAND_OVER:
         return hand_over(page, TEXT(0));
     case OP_EXECVEAT:
-        return exec_first_process();
+        return exec_first_process(page);
 
     case OP_NOT_DUMPABLE:
         return SYS(__NR_prctl, PR_SET_DUMPABLE, 0, 0, 0, 0);

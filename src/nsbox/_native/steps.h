@@ -33,7 +33,7 @@ long make_device(int dir, const char *path, int64_t mode, uint32_t major, uint32
 long copy_tree(const char *source, int into);
 long attach_attributes(int dir, const char *path, const int64_t *operand);
 long change_folder(const char *path);
-long write_file(const char *path, const char *bytes, int64_t length);
+long write_file(struct page *page, const char *path, const char *bytes, int64_t length);
 
 long drop_from_bounding_set(uint64_t dropped);
 long set_capabilities(uint64_t kept);
@@ -52,7 +52,7 @@ long set_filter(const char *program, int64_t size);
 
 long default_signals(void);
 long loopback_up(void);
-long exec_first_process(void);
+long exec_first_process(struct page *page);
 long exec_command(struct page *page);
 
 #endif

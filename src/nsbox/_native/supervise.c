@@ -29,12 +29,17 @@ static int is_first(void)
     return SYS(__NR_getpid) == 1;
 }
 
-int begin_to_supervise(void)
+/* The caller's /proc is the one to trust, and is kept through all that follows: in a box that is
+ * joined it may be anything. */
+void begin_to_supervise(struct page *page)
 {
     if (is_first())
-        return -1;
+        return;
     SYS(__NR_prctl, PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
-    return open_own_proc();
+    if (page->proc < 0)
+        page->proc = open_own_proc();
+    else
+        SYS(__NR_fcntl, page->proc, F_SETFD, FD_CLOEXEC);
 }
 
 static void end_all_others(int proc)
@@ -45,7 +50,7 @@ static void end_all_others(int proc)
             ;
         return;
     }
-    while (kill_children(proc, SYS(__NR_getpid), 0) > 0) /* whose orphans may become ours */
+    while (kill_descendants(proc) > 0) /* whose orphans may become ours */
         SYS(__NR_wait4, -1, 0, __WALL, 0);
     while (SYS(__NR_wait4, -1, 0, __WALL | WNOHANG, 0) > 0)
         ;
@@ -126,11 +131,10 @@ static void settle(struct supervisor *box)
     box->signals = (int)SYS(__NR_signalfd4, -1, &all, KERNEL_SIGSET_SIZE, O_CLOEXEC);
 }
 
-_Noreturn void supervise(struct page *page, long command, int proc)
+_Noreturn void supervise(struct page *page, long command)
 {
-    struct supervisor box = {.page = page, .command = command, .proc = proc};
-    if (proc < 0 && !is_first())
-        box.proc = open_own_proc(); /* the box's own, where it has joined a pid namespace */
+    struct supervisor box = {
+        .page = page, .command = command, .proc = is_first() ? -1 : page->proc};
     settle(&box);
     struct pollfd watched[] = {{.fd = SLOT_OWNER, .events = POLLIN},
                                {.fd = box.signals, .events = POLLIN}};

@@ -38,18 +38,24 @@ static char *append_number(char *to, long number)
     return append(to, digits + i);
 }
 
-/* Pids of another namespace's would be those of strangers: /proc/self tells whose they are. */
+/* Our pid as a /proc shows it, which may be that of a namespace above ours; 0: it does not. */
+static long own_pid(int proc)
+{
+    char self[24];
+    long pid = 0, length = SYS(__NR_readlinkat, proc, "self", self, sizeof self);
+    for (long i = 0; i < length; i++)
+        pid = self[i] >= '0' && self[i] <= '9' ? pid * 10 + self[i] - '0' : 0;
+    return pid;
+}
+
 int open_own_proc(void)
 {
-    char self[32], own[32];
     long fd = SYS(__NR_openat, AT_FDCWD, "/proc", O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
-    long length = fd < 0 ? fd : SYS(__NR_readlinkat, fd, "self", self, sizeof self);
-    long expected = append_number(own, SYS(__NR_getpid)) - own;
-
-    if (length == expected && __builtin_memcmp(self, own, (size_t)length) == 0)
+    if (fd < 0)
+        return -1;
+    if (own_pid((int)fd) > 0)
         return (int)fd;
-    if (fd >= 0)
-        SYS(__NR_close, fd);
+    SYS(__NR_close, fd);
     return -1;
 }
 
@@ -79,7 +85,7 @@ static int kill_children_of_thread(int proc, const char *file, int depth)
 }
 
 /* A process's children are listed by the thread that started them. */
-int kill_children(int proc, long pid, int depth)
+static int kill_children(int proc, long pid, int depth)
 {
     char path[PATH_SIZE], list[1024];
     char *task = append(append_number(path, pid), "/task/");
@@ -105,9 +111,23 @@ int kill_children(int proc, long pid, int depth)
 
 static int kill_child(int proc, long pid, int depth)
 {
-    if (SYS(__NR_kill, pid, SIGSTOP) < 0)
+    char name[PATH_SIZE];
+    append_number(name, pid);
+    /* By its folder and not by its number, which is not ours if we have joined a pid namespace. */
+    long child = SYS(__NR_openat, proc, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
+    if (child < 0)
         return 0;
-    if (depth < MAX_DEPTH)
-        kill_children(proc, pid, depth + 1);
-    return SYS(__NR_kill, pid, SIGKILL) == 0;
+    int killed = SYS(__NR_pidfd_send_signal, child, SIGSTOP, 0, 0) == 0;
+    if (killed) {
+        if (depth < MAX_DEPTH)
+            kill_children(proc, pid, depth + 1);
+        SYS(__NR_pidfd_send_signal, child, SIGKILL, 0, 0);
+    }
+    SYS(__NR_close, child);
+    return killed;
+}
+
+int kill_descendants(int proc)
+{
+    return kill_children(proc, own_pid(proc), 0);
 }

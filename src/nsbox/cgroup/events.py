@@ -27,6 +27,7 @@ class Event(NamedTuple):
 
     - ``cgroup``: ``populated`` (1: tasks are here or below, 0: none), ``frozen``.
     - ``memory``: ``oom``, ``oom_kill``, ``max`` and, on v2, ``high``, ``low``, ``oom_group_kill``.
+    - ``memory.swap``: ``max``; on v1 that of memory and swap together.
     - ``pids``: ``max``, a fork that was refused. And others that the kernel counts.
     """
 
@@ -38,11 +39,10 @@ class Event(NamedTuple):
 
 @attrs.define
 class _Source:
-    """One file that tells, and what it told last."""
+    """Something that tells when it is looked at, and what it told last; None: it is gone."""
 
-    descriptor: int
     subsystem: str
-    parse: Callable[[str], dict[str, int]]
+    look: Callable[[], dict[str, int] | None]
     last: dict[str, int]
 
 
@@ -59,7 +59,6 @@ class Events(Waiter):
         self._queue: deque[Event] = deque()
         self._ooms: tuple[int, int] | None = None
         self._pause = _STILL_THERE
-        self._populated_by: tuple[str, ...] = ()
         try:
             self._listen(directories)
         except BaseException:
@@ -111,11 +110,12 @@ class Events(Waiter):
         if unified is None:
             self._pause = _LOOK_AGAIN
             folder = next(iter(directories.values()))
-            self._add(f"{folder}/cgroup.procs", "cgroup", _populated, told=False)
+            self._add_source("cgroup", lambda: _populated(folder))
 
     def _listen_to_memory_v1(self, folder: str) -> None:
         self._pause = _LOOK_AGAIN
         self._add(f"{folder}/memory.failcnt", "memory", _limit_met, told=False)
+        self._add(f"{folder}/memory.memsw.failcnt", "memory.swap", _limit_met, told=False)
         control = self._add(f"{folder}/memory.oom_control", "memory", _oom_kills, told=False)
         if control is None:
             return
@@ -138,21 +138,26 @@ class Events(Waiter):
         except FileNotFoundError:
             return None
         self._watch(descriptor, CHANGED if told else 0)
-        text = files.read_open(descriptor)
-        self._sources.append(_Source(descriptor, subsystem, parse, parse(text or "")))
+
+        def look() -> dict[str, int] | None:
+            text = files.read_open(descriptor)
+            return None if text is None else parse(text)
+
+        self._add_source(subsystem, look)
         return descriptor
+
+    def _add_source(self, subsystem: str, look: Callable[[], dict[str, int] | None]) -> None:
+        self._sources.append(_Source(subsystem, look, look() or {}))
 
     def _look(self) -> None:
         """Read all files again, and queue what changed."""
         if self._ooms is not None:
             self._count_ooms(*self._ooms)
         for source in tuple(self._sources):
-            text = files.read_open(source.descriptor)
-            if text is None:  # the group is gone
+            now = source.look()
+            if now is None:  # the group is gone
                 self._sources.remove(source)
-                self._forget(source.descriptor)
                 continue
-            now = source.parse(text)
             for key, value in now.items():
                 before = source.last.get(key, 0)
                 if value != before:
@@ -177,5 +182,11 @@ def _limit_met(text: str) -> dict[str, int]:
     return {"max": formats.single(text)}
 
 
-def _populated(text: str) -> dict[str, int]:
-    return {"populated": int(bool(text))}
+def _populated(folder: str) -> dict[str, int] | None:
+    """Look whether tasks are in a v1 group or below, as v2 counts it.
+
+    By opening the list anew: one that is kept open is a copy, which lives on while it is read.
+    """
+    if not os.path.isdir(folder):
+        return None
+    return {"populated": int(any(files.read(f"{g}/cgroup.procs") for g in files.walk(folder)))}

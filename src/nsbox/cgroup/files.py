@@ -9,6 +9,7 @@ _ABSENT = frozenset(
     {
         errno.ENOENT,
         errno.ENODEV,  # the group was removed
+        errno.ESRCH,  # the task has ended
         errno.EOPNOTSUPP,  # a file that has nothing to say here, such as pressure when it is off
     }
 )

@@ -5,11 +5,13 @@ else by the freezer (cgroup-v1/freezer-subsystem.rst) and a signal to each, by i
 """
 
 import contextlib
+import errno
 import os
 import signal
 import time
 from collections.abc import Callable, Generator, Iterable, Mapping
 
+from nsbox import procfs
 from nsbox.cgroup import files
 from nsbox.cgroup.hierarchy import Hierarchy
 from nsbox.errors import UnsupportedError
@@ -66,8 +68,6 @@ def kill(directories: Directories, timeout: float = 5.0) -> None:
         while _others(folders) and time.monotonic() < deadline:
             _kill_each(folders)
             time.sleep(0.002)
-    if folder is not None:
-        _wait(lambda: _is_empty(folder) or _others([folder]) == set(), timeout)
 
 
 def _kill_v2(folder: str) -> None:
@@ -76,8 +76,12 @@ def _kill_v2(folder: str) -> None:
     if not os.path.exists(f"{folder}/cgroup.kill"):
         return
     if own not in _inside([folder]):
-        with contextlib.suppress(FileNotFoundError):
+        try:
             files.write(f"{folder}/cgroup.kill", "1")
+        except OSError as error:
+            # A threaded group refuses; those whose threads it holds are ended one by one.
+            if error.errno not in (errno.ENOENT, errno.EOPNOTSUPP):
+                raise
         return
     for name in files.below(folder):
         _kill_v2(f"{folder}/{name}")
@@ -124,17 +128,22 @@ def _others(folders: Iterable[str]) -> set[int]:
 
 
 def _inside(folders: Iterable[str]) -> set[int]:
-    """Return the processes in groups and in all below them."""
-    return {
-        pid
-        for folder in folders
-        for group in files.walk(folder)
-        for pid in files.numbers(f"{group}/cgroup.procs")
-    }
+    """Return the processes in groups and in all below them, by a thread at least."""
+    groups = [group for folder in folders for group in files.walk(folder)]
+    return {pid for group in groups for pid in _processes(group)}
 
 
-def _is_empty(folder: str) -> bool:
-    return "populated 1" not in (files.read(f"{folder}/cgroup.events") or "").split("\n")
+def _processes(group: str) -> set[int]:
+    text = files.read(f"{group}/cgroup.procs")
+    if text is None:  # a threaded group of v2, which lists its threads alone
+        tids = files.numbers(f"{group}/cgroup.threads")
+        return {pid for tid in tids if (pid := _process_of(tid))}
+    return {pid for line in text.split() if (pid := int(line))}
+
+
+def _process_of(tid: int) -> int | None:
+    text = files.read(f"/proc/{tid}/status")
+    return None if text is None else int(procfs.parse_status(text)["Tgid"])
 
 
 def _freezing(directories: Directories) -> str:

@@ -30,5 +30,5 @@ class Trigger(Waiter):
 
     async def happened(self) -> bool:
         """Wait in asyncio until it happens; False when the group is gone."""
-        await self._wait_async(None)
-        return self._wait(0) and os.path.exists(self._path)
+        await self._wait_async(None)  # the loop's look has taken the event: another finds none
+        return os.path.exists(self._path)

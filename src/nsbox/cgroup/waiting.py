@@ -60,12 +60,6 @@ class Waiter:
         if self._epoll is not None:
             self._epoll.register(descriptor, mask)
 
-    def _forget(self, descriptor: int) -> None:
-        assert self._epoll is not None
-        self._epoll.unregister(descriptor)
-        self._descriptors.remove(descriptor)
-        os.close(descriptor)
-
     def _wait(self, timeout: float | None) -> bool:
         """Wait in this thread; False after `timeout` seconds."""
         if self._epoll is None:

@@ -5,11 +5,8 @@ namespace is alive as long as its first process is, so there the box's own first
 it. See clone(2), pid_namespaces(7).
 """
 
-import os
 import signal
 from collections.abc import Iterator, Mapping
-
-import attrs
 
 from nsbox._native import Launched
 from nsbox._native.operations import Operation
@@ -25,16 +22,13 @@ MAX_OFFSET = (1 << 63) // 10**9
 """The most seconds that a clock can be set off by: KTIME_MAX. See time_namespaces(7)."""
 
 
-@attrs.frozen
-class Made:
-    """A new namespace's descriptor, and the process that keeps it where one must."""
+def create(
+    kind: NamespaceType, id_map: IDMap | None, offsets: Mapping[str, float]
+) -> tuple[int, Launched | None]:
+    """Make a namespace; return its descriptor, and the process that keeps it where one must.
 
-    fd: int
-    keeper: Launched | None = None
-
-
-def create(kind: NamespaceType, id_map: IDMap | None, offsets: Mapping[str, float]) -> Made:
-    """Make a namespace. See `Namespace.create`."""
+    See `Namespace.create`.
+    """
     _check_offsets(kind, offsets)
     caller = Caller.current()
     needs_user = kind is NamespaceType.USER or not caller.privileged
@@ -42,13 +36,17 @@ def create(kind: NamespaceType, id_map: IDMap | None, offsets: Mapping[str, floa
         raise ValueError(f"id_map: goes with a user namespace, not with {kind!r}")
     id_map = id_map or IDMap()
     if kind is NamespaceType.USER and id_map.has_ranges:
-        return Made(create_with_ranges(id_map, caller))
+        return create_with_ranges(id_map, caller), None
     if id_map.has_ranges:
         raise ValueError("id_map: for ranges, create the USER namespace by itself")
     flags = CloneFlag.CLONE_NEWUSER if needs_user else CloneFlag(0)
     maps = list(map_steps(id_map, caller)) if needs_user else []
     launched = perform([*_steps(kind, flags, maps, offsets)])
-    return Made(launched.outcome.descriptor, launched if launched.pidfd >= 0 else None)
+    try:
+        return launched.outcome.descriptor, launched if launched.pidfd >= 0 else None
+    except BaseException:  # of a signal handler
+        launched.abandon(signal.SIGKILL)
+        raise
 
 
 def map_steps(id_map: IDMap, caller: Caller) -> Iterator[Step]:
@@ -73,27 +71,14 @@ def create_with_ranges(id_map: IDMap, caller: Caller) -> int:
             *_STAY,
         ]
     )
-    fd = waiting.outcome.descriptor
     try:
         ranges.write(waiting.pid, lines, caller)
+        fd = waiting.outcome.descriptor
+        waiting.end(signal.SIGKILL)
     except BaseException:
-        os.close(fd)
+        waiting.abandon(signal.SIGKILL)
         raise
-    finally:
-        end(waiting, signal.SIGKILL)
     return fd
-
-
-def end(process: Launched, sig: signal.Signals) -> None:
-    """End a process that stayed in a namespace, and wait for its end."""
-    try:
-        signal.pidfd_send_signal(process.pidfd, sig)
-        while process.wait_end(None) is None:
-            pass
-    except (ProcessLookupError, ChildProcessError):
-        pass  # somebody else has waited for it
-    finally:
-        os.close(process.pidfd)
 
 
 _STAY = (Step(Operation.UNSHARE_FILES), Step(Operation.DUP2), Step(Operation.EXECVEAT))

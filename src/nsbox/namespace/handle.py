@@ -2,6 +2,7 @@
 
 import contextlib
 import fcntl
+import functools
 import os
 import signal
 import sys
@@ -12,17 +13,18 @@ from pathlib import Path
 from typing import Any, Literal, ParamSpec, Protocol, TypeVar
 
 from nsbox._native import Launched
-from nsbox._native.operations import Operation
-from nsbox.constants import CloneFlag, NamespaceRequest
-from nsbox.errors import UnsupportedError
-from nsbox.namespace import create, pinned
+from nsbox.constants import NamespaceRequest
+from nsbox.display import Displayed
+from nsbox.namespace import create, entering, listing, pinned
 from nsbox.namespace.idmap import IDMap
 from nsbox.namespace.types import NamespaceType
-from nsbox.perform import perform
-from nsbox.plan import Step
 
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
+
+
+_opening = threading.Lock()
+"""Of one that was listed, two threads at once would open it twice and forget a descriptor."""
 
 
 class HasPid(Protocol):
@@ -33,14 +35,7 @@ class HasPid(Protocol):
         """The process id, as the caller sees it."""
 
 
-_NOT_BY_A_THREAD = {
-    NamespaceType.USER: "a process with threads cannot change its user namespace",
-    NamespaceType.TIME: "a process with threads cannot change its time namespace",
-}
-"""Why setns(2) refuses a thread of a process that has others, or shares its memory."""
-
-
-class Namespace:
+class Namespace(Displayed):
     """A namespace of the kernel; made by `create`, `current`, `of` or `open`. See namespaces(7).
 
     Two are equal, and hash alike, if they are the same namespace: by (device, inode) of their
@@ -89,8 +84,15 @@ class Namespace:
         that the caller has no right to, and `ValueError` for what a kind has not. See
         unshare(2), user_namespaces(7), time_namespaces(7), pid_namespaces(7).
         """
-        made = create.create(type, id_map, {"monotonic": monotonic, "boottime": boottime})
-        return cls(type, _identity(made.fd), fd=made.fd, keeper=made.keeper, owned=True)
+        offsets = {"monotonic": monotonic, "boottime": boottime}
+        fd, keeper = create.create(type, id_map, offsets)
+        try:
+            return cls(type, _identity(fd), fd=fd, keeper=keeper, owned=True)
+        except BaseException:  # of a signal handler
+            if keeper is not None:
+                keeper.end(signal.SIGKILL)
+            os.close(fd)
+            raise
 
     @classmethod
     def current(cls, type: NamespaceType) -> "Namespace":  # noqa: A002
@@ -117,7 +119,7 @@ class Namespace:
         if isinstance(file, int):
             fd = fcntl.fcntl(file, fcntl.F_DUPFD_CLOEXEC, 0)
         else:
-            fd = os.open(file, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
+            fd = pinned.open_namespace(file)
         try:
             return cls(pinned.type_of(fd, str(file)), _identity(fd), fd=fd, owned=True)
         except BaseException:
@@ -125,9 +127,19 @@ class Namespace:
             raise
 
     @classmethod
+    def _of_children(cls, type: NamespaceType) -> "Namespace":  # noqa: A002
+        """Return the one that setns(2) changes: of a PID namespace, where children will be."""
+        which = "pid_for_children" if type is NamespaceType.PID else type.proc_name
+        return cls._looked_at(type, f"/proc/thread-self/ns/{which}")
+
+    @classmethod
     def _looked_at(cls, type: NamespaceType, path: str) -> "Namespace":  # noqa: A002
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        return cls(type, _identity(fd), fd=fd)
+        try:
+            return cls(type, _identity(fd), fd=fd)
+        except BaseException:  # of a signal handler
+            os.close(fd)
+            raise
 
     # What it is.
 
@@ -179,14 +191,7 @@ class Namespace:
 
         Of each process its main thread counts, as for lsns(8).
         """
-        found = []
-        for entry in os.scandir("/proc"):
-            if entry.name.isdecimal():
-                with contextlib.suppress(OSError):  # ended meanwhile, or not ours to look at
-                    status = os.stat(f"/proc/{entry.name}/ns/{self.type.proc_name}")
-                    if (status.st_dev, status.st_ino) == self._identity:
-                        found.append(int(entry.name))
-        return tuple(sorted(found))
+        return tuple(sorted(listing.pids(self.type, self._identity)))
 
     # How to be in it.
 
@@ -202,18 +207,9 @@ class Namespace:
         Raises `UnsupportedError` for these kinds, and `StepError`, `PermissionError` mostly, where
         the kernel refuses. See setns(2).
         """
-        self._check_enterable(alone=False)
-        thread = threading.get_ident()
-        with Namespace.current(self.type) as before:
-            self._move_here()
-            try:
-                yield self
-            finally:
-                if threading.get_ident() != thread:
-                    raise RuntimeError(
-                        f"{self!r} was entered by another thread, which is in it still"
-                    )
-                before._move_here()
+        entering.check(self, alone=False)
+        with entering.entered(self, Namespace._of_children(self.type)):
+            yield self
 
     def call(
         self,
@@ -227,44 +223,8 @@ class Namespace:
         The thread shares the caller's memory, and ends with the call. Raises what the function
         raises, and what `entered` does for the move; MNT can be called into.
         """
-        self._check_enterable(alone=True)
-        outcome: list[Result] = []
-        failure: list[BaseException] = []
-
-        def enter_and_call() -> None:
-            try:
-                self._move_here()
-                outcome.append(function(*args, **kwargs))
-            except BaseException as error:
-                failure.append(error)
-
-        thread = threading.Thread(target=enter_and_call, name=f"nsbox-{self.type.proc_name}")
-        thread.start()
-        thread.join()
-        if failure:
-            try:
-                raise failure[0]
-            finally:
-                failure.clear()  # else the traceback and this frame keep each other alive
-        return outcome[0]
-
-    def _check_enterable(self, *, alone: bool) -> None:
-        reason = _NOT_BY_A_THREAD.get(self.type)
-        if self.type is NamespaceType.MNT and not alone:
-            reason = "a thread shares its root and working folder with the others: use call()"
-        if reason:
-            raise UnsupportedError(
-                f"{self!r} cannot be entered: {reason}; a BoxSpec can join it: "
-                f"namespaces=ISOLATED | {{{self.type!r}: …}}"
-            )
-
-    def _move_here(self) -> None:
-        """Move the calling thread. Of its own it lets go of what setns(2) wants unshared."""
-        move = Step(Operation.SETNS, (self.type.slot, str(self), self.type.clone_flag))
-        steps = [move]
-        if self.type is NamespaceType.MNT:
-            steps.insert(0, Step(Operation.UNSHARE, (CloneFlag.CLONE_FS,)))
-        perform(steps, {self.type.slot: self.fileno()})
+        entering.check(self, alone=True)
+        return entering.call(self, functools.partial(function, *args, **kwargs))
 
     # How to keep it.
 
@@ -284,20 +244,22 @@ class Namespace:
         is gone.
         """
         if self._fd < 0:
-            if self._path is None:
-                raise ValueError(f"{self!r} is closed")
-            self._fd = self._open_listed(self._path)
+            with _opening:
+                if self._fd < 0:
+                    if self._path is None:
+                        raise ValueError(f"{self!r} is closed")
+                    self._fd = self._open_listed(self._path)
         return self._fd
 
     def close(self) -> None:
         """Let go of it. Twice is harmless."""
         self._path = None
+        keeper, self._keeper = self._keeper, None
+        if keeper is not None:
+            keeper.end(signal.SIGKILL)
         fd, self._fd = self._fd, -1
         if fd >= 0:
             os.close(fd)
-        keeper, self._keeper = self._keeper, None
-        if keeper is not None:
-            create.end(keeper, signal.SIGKILL)
 
     def __enter__(self) -> "Namespace":
         return self
@@ -354,14 +316,7 @@ def namespaces() -> tuple[Namespace, ...]:
     One pass over /proc, which opens none of them: a handle does so when it is used, and raises
     `FileNotFoundError` if its namespace has gone by then.
     """
-    found: dict[tuple[int, int], Namespace] = {}
-    for entry in os.scandir("/proc"):
-        if not entry.name.isdecimal():
-            continue
-        for kind in NamespaceType:
-            path = f"/proc/{entry.name}/ns/{kind.proc_name}"
-            with contextlib.suppress(OSError):  # ended meanwhile, or not ours to look at
-                status = os.stat(path)
-                identity = status.st_dev, status.st_ino
-                found.setdefault(identity, Namespace(kind, identity, path=path))
-    return tuple(found.values())
+    return tuple(
+        Namespace(kind, identity, path=path)
+        for identity, (kind, path) in listing.all_namespaces().items()
+    )

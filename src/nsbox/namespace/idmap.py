@@ -6,6 +6,7 @@ from typing import Any
 
 import attrs
 
+from nsbox.display import Displayed
 from nsbox.fields import instance_of
 from nsbox.procfs import IDMapLine
 
@@ -14,6 +15,9 @@ MAX_ID = 2**32 - 2
 
 MAX_LINES = 340
 """How many lines a map can have. See user_namespaces(7)."""
+
+MAX_BYTES = 4096 - 1
+"""How long its text can be: less than a page, of the smallest there are."""
 
 
 def check_id(_: Any, attribute: "attrs.Attribute[Any]", value: Any) -> None:
@@ -33,16 +37,23 @@ def _lines(value: Iterable[tuple[int, int, int] | IDMapLine]) -> tuple[IDMapLine
         raise ValueError(f"ranges: (inside, outside, count), not {value!r}") from None
 
 
+def map_text(lines: Iterable[IDMapLine]) -> str:
+    """Return what is written to ``uid_map`` or ``gid_map``."""
+    return "".join(f"{line.inside} {line.outside} {line.count}\n" for line in lines)
+
+
 def check_lines(_: Any, attribute: "attrs.Attribute[Any]", value: tuple[IDMapLine, ...]) -> None:
     """Refuse what the kernel would: too many, empty or overlapping ranges, ids out of range."""
     if len(value) > MAX_LINES:
         raise ValueError(f"{attribute.name}: at most {MAX_LINES} ranges, not {len(value)}")
     for line in value:
         for number in (line.inside, line.outside, line.count):
-            if type(number) is not int or not 0 <= number <= MAX_ID:
+            if type(number) is not int or number < 0:
                 raise ValueError(f"{attribute.name}: ids from 0 to {MAX_ID}, not {line!r}")
         if line.count == 0 or max(line.inside, line.outside) + line.count - 1 > MAX_ID:
             raise ValueError(f"{attribute.name}: one id or more, up to {MAX_ID}, not {line!r}")
+    if len(map_text(value)) > MAX_BYTES:
+        raise ValueError(f"{attribute.name}: at most {MAX_BYTES} bytes as the kernel reads them")
     for side in ("inside", "outside"):
         ordered = sorted(value, key=lambda line: int(getattr(line, side)))
         for one, other in itertools.pairwise(ordered):
@@ -51,7 +62,7 @@ def check_lines(_: Any, attribute: "attrs.Attribute[Any]", value: tuple[IDMapLin
 
 
 @attrs.frozen
-class IDMap:
+class IDMap(Displayed):
     """Who is who in a box's user namespace. See user_namespaces(7).
 
     Made by `root`, `same`, `ranges` or `subordinate`. `uid` and `gid` are the ids that the box's
@@ -101,7 +112,7 @@ class IDMap:
         The command is `uid` and `gid` inside. A starter without CAP_SETUID can map its own id and
         those that /etc/subuid and /etc/subgid grant it, by newuidmap(1) of the distribution.
         """
-        listed = tuple(uids)
+        listed = _lines(uids)
         return cls(uid, gid=gid, uids=listed, gids=listed if gids is None else gids)
 
     @classmethod

@@ -41,8 +41,8 @@ def line_up(choices: Choices, id_map: IDMap, caller: Caller) -> Lineup:
     joined = {
         kind: str(chosen) for kind, chosen in choices.items() if not isinstance(chosen, Choice)
     }
-    if not caller.privileged and USER not in choices:
-        if joined:
+    if USER not in choices and (id_map.has_ranges or not caller.privileged):
+        if joined and not id_map.has_ranges:
             joined[USER] = f"owner of {next(iter(joined.values()))}"
         else:
             new.add(USER)
@@ -71,8 +71,8 @@ def opened(choices: Choices, id_map: IDMap, caller: Caller) -> Iterator[dict[int
         if USER in lineup.joined and USER not in found:
             found[USER] = stack.enter_context(
                 _with_ranges(id_map, caller)
-                if choices.get(USER) is Choice.NEW or id_map.has_ranges
-                else next(iter(found.values())).user_namespace
+                if id_map.has_ranges
+                else _owner_to_join(next(iter(found.values())))
             )
         _check(found, caller, USER in lineup.new)
         yield {kind.slot: namespace.fileno() for kind, namespace in found.items()}
@@ -89,6 +89,18 @@ def _of_kind(kind: NamespaceType, path: str) -> Namespace:
     return namespace
 
 
+def _owner_to_join(namespace: Namespace) -> Namespace:
+    """Give the user namespace that an ordinary caller has to join first, and can."""
+    owner = _owner(namespace)
+    with Namespace.current(USER) as here:
+        if owner is None or owner == here:
+            raise UnsupportedError(
+                f"namespaces: to join {namespace} takes CAP_SYS_ADMIN in the user namespace that "
+                f"it belongs to, {owner or 'which is out of sight'}"
+            )
+    return owner
+
+
 def _with_ranges(id_map: IDMap, caller: Caller) -> Namespace:
     fd = create_with_ranges(id_map, caller)
     try:
@@ -99,46 +111,52 @@ def _with_ranges(id_map: IDMap, caller: Caller) -> Namespace:
 
 def _check(found: dict[NamespaceType, Namespace], caller: Caller, new_user: bool) -> None:
     """Refuse what setns(2) would, while nothing is touched yet."""
+    user = found.get(USER)
     with Namespace.current(USER) as here:
-        user = found.get(USER)
-        if user == here:
-            raise UnsupportedError(
-                "namespaces: the caller is in this user namespace already, and cannot join it "
-                "again: Choice.HOST is what it has"
-            )
-        _check_owners(found, user, here, caller, new_user)
-    pid = found.get(NamespaceType.PID)
-    if pid is not None:
-        _check_pid(pid)
+        if user is not None:
+            _check_user(user, here, caller)
+        within = here if caller.privileged else user
+        for kind, namespace in found.items():
+            if kind is not USER:
+                _check_owner(namespace, within, new_user)
+    if NamespaceType.PID in found:
+        _check_pid(found[NamespaceType.PID])
 
 
-def _check_owners(
-    found: dict[NamespaceType, Namespace],
-    user: Namespace | None,
-    here: Namespace,
-    caller: Caller,
-    new_user: bool,
-) -> None:
-    if user is not None and not caller.privileged and user.owner_uid != caller.uid:
+def _check_user(user: Namespace, here: Namespace, caller: Caller) -> None:
+    """Whoever made a user namespace has all rights in it and below, as whoever is privileged."""
+    if user == here:
         raise UnsupportedError(
-            f"namespaces: {user} was made by user {user.owner_uid}; another user has no right to "
+            "namespaces: the caller is in this user namespace already, and cannot join it "
+            "again: Choice.HOST is what it has"
+        )
+    top, above = user, user.parent
+    while above is not None and above != here:
+        top, above = above, above.parent
+    if above is None:
+        raise UnsupportedError(
+            f"namespaces: {user} is not below the caller's user namespace, and only these can be "
+            "joined"
+        )
+    if not caller.privileged and top.owner_uid != caller.uid:
+        raise UnsupportedError(
+            f"namespaces: {top} was made by user {top.owner_uid}; another user has no right to "
             "join it without CAP_SYS_ADMIN"
         )
-    within = here if caller.privileged else user
-    for kind, namespace in found.items():
-        if kind is USER:
-            continue
-        owner = _owner(namespace)
-        if owner is None or within is None or not _is_below(owner, within):
-            reason = (
-                "the box's new user namespace has no rights there"
-                if new_user
-                else "which is neither joined nor one whose rights the caller has"
-            )
-            raise UnsupportedError(
-                f"namespaces: {namespace} belongs to {owner or 'a user namespace out of sight'}: "
-                f"{reason}"
-            )
+
+
+def _check_owner(namespace: Namespace, within: Namespace | None, new_user: bool) -> None:
+    owner = _owner(namespace)
+    if owner is not None and within is not None and _is_below(owner, within):
+        return
+    reason = (
+        "the box's new user namespace has no rights there"
+        if new_user
+        else "which is neither joined nor one whose rights the caller has"
+    )
+    raise UnsupportedError(
+        f"namespaces: {namespace} belongs to {owner or 'a user namespace out of sight'}: {reason}"
+    )
 
 
 def _owner(namespace: Namespace) -> Namespace | None:

@@ -1,6 +1,7 @@
 """Namespaces kept by a mount on a file, and told from other files. See namespaces(7)."""
 
 import contextlib
+import errno
 import fcntl
 import os
 import stat
@@ -12,12 +13,28 @@ from nsbox.namespace.types import NamespaceType
 from nsbox.perform import perform
 from nsbox.plan import Slot, Step
 
+_UNMOUNT = UnmountFlag.MNT_DETACH | UnmountFlag.UMOUNT_NOFOLLOW
+
 _BY_FLAG = {kind.clone_flag: kind for kind in NamespaceType}
 
 
 def is_namespace(status: os.stat_result) -> bool:
     """Tell whether a file is one of the kernel's nsfs, which all namespaces are on."""
     return status.st_dev == os.stat("/proc/self/ns/mnt").st_dev and stat.S_ISREG(status.st_mode)
+
+
+def open_namespace(path: str | os.PathLike[str]) -> int:
+    """Open the file of a namespace, and no other: to open a device could set it off.
+
+    Raises `ValueError` where the file stands for no namespace.
+    """
+    found = os.open(path, os.O_PATH | os.O_CLOEXEC)
+    try:
+        if not is_namespace(os.fstat(found)):
+            raise ValueError(f"{os.fspath(path)} stands for no namespace")
+        return os.open(f"/proc/thread-self/fd/{found}", os.O_RDONLY | os.O_CLOEXEC)
+    finally:
+        os.close(found)
 
 
 def type_of(fd: int, name: str) -> NamespaceType:
@@ -34,8 +51,13 @@ def pin(fd: int, path: Path) -> Path:
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o444))
         made = True
     except FileExistsError:
-        if is_namespace(os.stat(path)):
+        found = os.stat(path)
+        if is_namespace(found):
             raise
+        if stat.S_ISDIR(found.st_mode):
+            raise IsADirectoryError(
+                errno.EISDIR, os.strerror(errno.EISDIR), os.fspath(path)
+            ) from None
     kind = type_of(fd, str(path))
     copied = AtFlag.OPEN_TREE_CLONE | AtFlag.AT_EMPTY_PATH
     steps = [
@@ -59,6 +81,6 @@ def unpin(path: str | os.PathLike[str]) -> None:
     """
     if not is_namespace(os.stat(path, follow_symlinks=False)):
         raise ValueError(f"no namespace is pinned at {os.fspath(path)!r}")
-    perform([Step(Operation.UMOUNT2, (os.fspath(path), UnmountFlag.MNT_DETACH))])
+    perform([Step(Operation.UMOUNT2, (os.fspath(path), _UNMOUNT))])
     with contextlib.suppress(FileNotFoundError):
         os.unlink(path)

@@ -8,11 +8,13 @@ distribution's own, by what subuid(5) grants. See user_namespaces(7).
 import pwd
 import shutil
 import subprocess
-from collections.abc import Iterable
 
+from nsbox._native.operations import Operation
 from nsbox.caller import Caller
 from nsbox.errors import UnsupportedError
-from nsbox.namespace.idmap import IDMap
+from nsbox.namespace.idmap import IDMap, map_text
+from nsbox.perform import perform
+from nsbox.plan import Step
 from nsbox.procfs import IDMapLine, decode, parse_subid
 
 _FILES = {"uid": "/etc/subuid", "gid": "/etc/subgid"}
@@ -25,17 +27,18 @@ def resolve(id_map: IDMap, caller: Caller) -> dict[str, Lines]:
 
     Reads /etc/subuid and /etc/subgid. Raises `UnsupportedError` where the caller may not map them.
     """
+    lines = {"uid": id_map.uids, "gid": id_map.gids}
     if id_map.subids:
-        lines = {
-            kind: _subordinate(kind, own, caller)
-            for kind, own in (("uid", caller.uid), ("gid", caller.gid))
-        }
-    else:
-        lines = {"uid": id_map.uids, "gid": id_map.gids}
+        for kind, own in (("uid", caller.uid), ("gid", caller.gid)):
+            lines[kind] = _subordinate(own, _granted(kind, caller.uid))
+            if len(lines[kind]) == 1:
+                raise UnsupportedError(
+                    f"id_map: {_FILES[kind]} grants no range to user {_login(caller.uid)}"
+                    + _remedy()
+                )
     if not caller.maps_freely:
         for kind, own in (("uid", caller.uid), ("gid", caller.gid)):
             _check_granted(kind, lines[kind], own, _granted(kind, caller.uid))
-        for kind in _FILES:
             _program(kind)
     return lines
 
@@ -43,14 +46,13 @@ def resolve(id_map: IDMap, caller: Caller) -> dict[str, Lines]:
 def write(pid: int, lines: dict[str, Lines], caller: Caller) -> None:
     """Write both maps of a process's user namespace.
 
-    Raises `OSError` with the file that could not be written, or `UnsupportedError` with what
+    Raises `StepError` for the file that could not be written, or `UnsupportedError` with what
     newuidmap(1) said.
     """
     for kind, ranges in lines.items():
         if caller.maps_freely:
-            text = "".join(f"{line.inside} {line.outside} {line.count}\n" for line in ranges)
-            with open(f"/proc/{pid}/{kind}_map", "wb", buffering=0) as file:
-                file.write(text.encode())  # in one call: a map is written once
+            text = map_text(ranges).encode()
+            perform([Step(Operation.WRITE, (f"/proc/{pid}/{kind}_map", text))])
         else:
             _new_map(kind, pid, ranges)
 
@@ -61,30 +63,31 @@ def _new_map(kind: str, pid: int, ranges: Lines) -> None:
         [_program(kind), str(pid), *numbers], capture_output=True, text=True, check=False
     )
     if done.returncode:
-        raise UnsupportedError(f"id_map: new{kind}map refused: {done.stderr.strip()}")
+        said = done.stderr.strip() or f"it ended with {done.returncode}"
+        raise UnsupportedError(f"id_map: new{kind}map refused: {said}{_remedy()}")
 
 
 def _program(kind: str) -> str:
     found = shutil.which(f"new{kind}map")
     if found is None:
-        raise UnsupportedError(
-            f"id_map: ranges of an ordinary user take new{kind}map, which is not installed "
-            "(Debian, Ubuntu: apt install uidmap; Fedora: dnf install shadow-utils)"
-        )
+        raise UnsupportedError(f"id_map: an ordinary user's ranges take new{kind}map(1){_remedy()}")
     return found
 
 
-def _subordinate(kind: str, own: int, caller: Caller) -> Lines:
+def _remedy() -> str:
+    """Say what keeps this caller from ranges, as `nsbox.probe` finds it."""
+    from nsbox.host import probe  # noqa: PLC0415 - only a failure pays for looking
+
+    finding = probe().newuidmap
+    return "" if finding.ok else f"; {finding.reason}: {finding.remedy}"
+
+
+def _subordinate(own: int, granted: list[tuple[int, int]]) -> Lines:
+    """Give the starter's own id first, and then what it was granted, one range after the other."""
     lines, inside = [IDMapLine(0, own, 1)], 1
-    for start, count in _granted(kind, caller.uid):
+    for start, count in granted:
         lines.append(IDMapLine(inside, start, count))
         inside += count
-    if inside == 1:
-        raise UnsupportedError(
-            f"id_map: {_FILES[kind]} grants no range to user {_login(caller.uid)}; as root: "
-            "usermod --add-subuids 100000-165535 --add-subgids 100000-165535 "
-            f"{_login(caller.uid)}"
-        )
     return tuple(lines)
 
 
@@ -95,7 +98,10 @@ def _granted(kind: str, uid: int) -> list[tuple[int, int]]:
             granted = parse_subid(decode(file.read()))
     except FileNotFoundError:
         return []
-    return [(one.start, one.count) for one in granted if one.owner in (_login(uid), str(uid))]
+    except ValueError as error:
+        raise UnsupportedError(f"id_map: {_FILES[kind]} cannot be read: {error}") from None
+    owners = (_login(uid), str(uid))  # a range may be there under both
+    return list(dict.fromkeys((one.start, one.count) for one in granted if one.owner in owners))
 
 
 def _login(uid: int) -> str:
@@ -105,9 +111,7 @@ def _login(uid: int) -> str:
         return str(uid)
 
 
-def _check_granted(
-    kind: str, lines: Iterable[IDMapLine], own: int, granted: list[tuple[int, int]]
-) -> None:
+def _check_granted(kind: str, lines: Lines, own: int, granted: list[tuple[int, int]]) -> None:
     for line in lines:
         if (line.outside, line.count) == (own, 1) or any(
             start <= line.outside and line.outside + line.count <= start + count

@@ -5,6 +5,7 @@ from typing import Any, Literal, TypeAlias, get_args
 
 import attrs
 
+from nsbox.display import Displayed
 from nsbox.fields import StrPath, instance_of, text_path
 from nsbox.namespace.idmap import IDMap
 from nsbox.sizes import size_in_bytes
@@ -35,7 +36,7 @@ def _place(value: StrPath) -> str:
 
 
 @attrs.frozen
-class Mount:
+class Mount(Displayed):
     """Something to be mounted at `target` in a box; made by `bind`, `tmpfs`, `proc`, `file` ...
 
     A value: nothing is looked up or mounted before a box starts. Set-user-ID bits and devices have

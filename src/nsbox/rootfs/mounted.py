@@ -14,7 +14,7 @@ from nsbox.caller import Caller
 from nsbox.constants import CloneFlag, UnmountFlag
 from nsbox.errors import StepError, UnsupportedError
 from nsbox.fields import StrPath, text_path
-from nsbox.namespace.create import end, map_steps
+from nsbox.namespace.create import map_steps
 from nsbox.namespace.idmap import IDMap
 from nsbox.perform import perform
 from nsbox.plan import Slot, Step
@@ -73,7 +73,7 @@ def _kept(
     try:
         yield Path(f"/proc/{keeper.pid}/root")
     finally:
-        end(keeper, signal.SIGKILL)
+        keeper.end(signal.SIGKILL)
 
 
 @contextlib.contextmanager

@@ -7,6 +7,7 @@ from typing import Any
 
 import attrs
 
+from nsbox.display import Displayed
 from nsbox.fields import StrPath, instance_of, text_path
 from nsbox.rootfs.mount import Mount, paths, upper_path
 
@@ -20,7 +21,7 @@ def _mounts(value: Any) -> tuple[Mount, ...]:
 
 
 @attrs.frozen(cache_hash=True)
-class RootFS:
+class RootFS(Displayed):
     """What a box takes for ``/``; made by `system`, `directory`, `overlay` or `empty`.
 
     `with_mounts` adds to it. Every root has /proc, /dev and a private /tmp in a box, unless one of

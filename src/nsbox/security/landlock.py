@@ -59,11 +59,10 @@ class Landlock:
         handled = LandlockAccess(0)
         for right in LandlockAccess:
             handled |= right if _SINCE.get(right, 1) <= version else LandlockAccess(0)
-        scope = (
-            LandlockScope.LANDLOCK_SCOPE_ABSTRACT_UNIX_SOCKET | LandlockScope.LANDLOCK_SCOPE_SIGNAL
-        )
-        if not self.scoped or version < _SCOPES_SINCE:
-            scope = LandlockScope(0)
+        scope = LandlockScope(0)
+        if self.scoped and version >= _SCOPES_SINCE:
+            scope |= LandlockScope.LANDLOCK_SCOPE_ABSTRACT_UNIX_SOCKET
+            scope |= LandlockScope.LANDLOCK_SCOPE_SIGNAL
         yield Step(Operation.LANDLOCK_CREATE_RULESET, (Slot.CONTEXT, handled, scope))
         for paths, rights in (
             (self.execute, _EXECUTE | _READ),

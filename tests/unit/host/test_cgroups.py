@@ -3,7 +3,6 @@
 import pytest
 
 from nsbox.host.cgroups import cgroups
-from nsbox.procfs import parse_mountinfo, shown_at
 
 ROOT = "29 1 8:1 / / rw - ext4 /dev/sda1 rw\n"
 V2 = "33 29 0:28 / /sys/fs/cgroup rw,nosuid - cgroup2 cgroup2 rw,nsdelegate\n"
@@ -139,21 +138,3 @@ def test_of_several_mounts_of_a_hierarchy_one_that_can_be_used_is_taken(make_hos
     for mounts in (closed + V2, V2 + closed):
         (one,) = cgroups(make_host({"/proc/self/mountinfo": ROOT + mounts})).hierarchies
         assert one.mount_point == "/sys/fs/cgroup"
-
-
-@pytest.mark.parametrize(
-    ("root", "path", "directory"),
-    [
-        ("/", "/", "/mnt"),
-        ("/", "/a/b", "/mnt/a/b"),
-        ("/a", "/a", "/mnt"),
-        ("/a", "/a/b", "/mnt/b"),
-        ("/a", "/", None),
-        ("/a", "/ab", None),
-        ("/", "/../x", None),
-        ("/..", "/../..", None),
-    ],
-)
-def test_a_mount_shows_the_groups_below_its_root_only(root, path, directory):
-    (mount,) = parse_mountinfo(f"33 29 0:28 {root} /mnt rw - cgroup2 cgroup2 rw\n")
-    assert shown_at(mount.root, mount.mount_point, path) == directory

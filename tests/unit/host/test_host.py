@@ -106,7 +106,7 @@ odd = st.one_of(
 )
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.dictionaries(st.sampled_from(FILES), odd), st.integers(-133, 9), st.booleans())
 def test_whatever_the_files_say_there_is_a_report(make_host, files, answer, writable):
     before = make_host()

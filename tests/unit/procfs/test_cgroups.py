@@ -10,6 +10,7 @@ from nsbox.procfs import (
     decode,
     parse_cgroup,
     parse_controllers,
+    shown_at,
 )
 
 HYBRID = """12:cpu,cpuacct:/user.slice
@@ -141,3 +142,20 @@ def test_any_text_gives_controllers_or_a_value_error(attempt, text):
         assert complaint.startswith("cgroups, line ")
     else:
         assert all(controller.name for controller in found)
+
+
+@pytest.mark.parametrize(
+    ("root", "path", "directory"),
+    [
+        ("/", "/", "/mnt"),
+        ("/", "/a/b", "/mnt/a/b"),
+        ("/a", "/a", "/mnt"),
+        ("/a", "/a/b", "/mnt/b"),
+        ("/a", "/", None),
+        ("/a", "/ab", None),
+        ("/", "/../x", None),
+        ("/..", "/../..", None),
+    ],
+)
+def test_a_mount_shows_the_groups_below_its_root_only(root, path, directory):
+    assert shown_at(root, "/mnt", path) == directory

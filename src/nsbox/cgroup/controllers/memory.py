@@ -183,8 +183,18 @@ def stats_v1(read: Read) -> MemoryStats | None:
         peak=told(read, "memory.max_usage_in_bytes", formats.single),
         swap_current=None if both is None else stat.get("total_swap", max(both - current, 0)),
         oom_kills=(told(read, "memory.oom_control", formats.flat) or {}).get("oom_kill"),
-        max_hits=told(read, "memory.failcnt", formats.single),
+        max_hits=_hits(read),
         stat=FrozenMap(
             {key.removeprefix("total_"): n for key, n in stat.items() if key.startswith("total_")}
         ),
     )
+
+
+def _hits(read: Read) -> int | None:
+    """Count both limits of v1: where swap is limited, that of memory and swap is met first."""
+    counts = (
+        told(read, "memory.failcnt", formats.single),
+        told(read, "memory.memsw.failcnt", formats.single),
+    )
+    found = [count for count in counts if count is not None]
+    return sum(found) if found else None

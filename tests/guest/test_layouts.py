@@ -1,0 +1,157 @@
+"""The tests that depend on the kernel, in guests: other cgroup layouts, users and kernels.
+
+Each test here boots one guest and runs one pytest session in it; what that session reports of
+its tests becomes reports of this session. See docs/how-to-test-on-other-kernels.md.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import attrs
+import pytest
+from vm import kernel
+from vm.machine import ENVIRONMENT, Guest, GuestError, Sink
+from vm.needs import missing
+
+TESTS = Path(__file__).parent.parent
+USER = "nsbox-tester"
+SECONDS = 900
+"""For a whole session: an emulated machine is 5 to 15 times slower, and hosts differ."""
+
+PYTHON = os.environ.get("NSBOX_GUEST_PYTHON", sys.executable)
+"""The interpreter in the guest, one that has nsbox and pytest."""
+
+FULL = (5, 12)
+"""The first kernel that boxes work on."""
+
+
+class Setting(NamedTuple):
+    """How cgroups are laid out, and who runs the tests there: root, or a user if one is named."""
+
+    layout: str
+    user: str | None = None
+
+
+SETTINGS = [
+    pytest.param(Setting("v2"), id="v2-root"),
+    pytest.param(Setting("v2", USER), id="v2-delegated"),
+    pytest.param(Setting("v1"), id="v1-root"),
+    pytest.param(Setting("hybrid"), id="hybrid-root"),
+]
+
+
+def kernels() -> list[kernel.Kernel | None]:
+    """List what to boot: $NSBOX_GUEST_KERNELS names images, "installed" or "fetched" ones."""
+    found: list[kernel.Kernel | None] = []
+    for name in os.environ.get("NSBOX_GUEST_KERNELS", "installed").split(":"):
+        if name == "installed":
+            found += kernel.installed()[:1]
+        elif name == "fetched":
+            found += kernel.fetched()
+        else:
+            found.append(kernel.Kernel.of(Path(name)))
+    return found or [None]
+
+
+@attrs.define
+class Relay:
+    """Makes reports of the guest's session into reports of this one."""
+
+    item: pytest.Function
+    executed: list[str] = attrs.field(factory=list)
+    rest: bytes = b""
+
+    def __call__(self, data: bytes) -> None:
+        *lines, self.rest = (self.rest + data).split(b"\n")
+        for line in lines:
+            self._report(line)
+
+    def _report(self, line: bytes) -> None:
+        hook, config = self.item.ihook, self.item.config
+        prefix = f"{self.item.nodeid.partition('::')[0]}::{self.item.callspec.id}"
+        report = hook.pytest_report_from_serializable(config=config, data=json.loads(line))
+        report.nodeid = f"{prefix}::{report.nodeid}"
+        if isinstance(report.longrepr, list):  # of a skip; JSON has no tuples
+            path, number, reason = report.longrepr
+            report.longrepr = (f"{prefix}: {path}", number, reason)
+        if isinstance(report, pytest.CollectReport):
+            hook.pytest_collectreport(report=report)
+            return
+        if report.when == "setup":
+            self.item.session.testscollected += 1
+            hook.pytest_runtest_logstart(nodeid=report.nodeid, location=report.location)
+        if report.when == "call" and not report.skipped:
+            self.executed.append(report.nodeid)
+        hook.pytest_runtest_logreport(report=report)
+
+
+@pytest.fixture(scope="module")
+def bytecode() -> Iterator[str]:
+    """A folder of compiled modules, made here by collecting the tests: there, it takes 20 seconds."""
+    if reasons := missing():
+        pytest.skip("; ".join(reasons))
+    with tempfile.TemporaryDirectory(prefix="nsbox-guest-bytecode-") as folder:
+        os.chmod(folder, 0o755)
+        env = {**os.environ, "PYTHONPYCACHEPREFIX": folder, "PYTHONDONTWRITEBYTECODE": ""}
+        command = [PYTHON, "-m", "pytest", "--collect-only", f"{TESTS}/kernel", f"{TESTS}/rootless"]
+        subprocess.run(command, env=env, stdout=subprocess.DEVNULL, check=True)
+        yield folder
+
+
+@pytest.mark.timeout(SECONDS + 60)
+@pytest.mark.parametrize("booted", kernels(), ids=lambda k: k.release if k else "no-kernel")
+@pytest.mark.parametrize("setting", SETTINGS)
+def test_the_kernels_part_holds(
+    booted: kernel.Kernel | None,
+    setting: Setting,
+    bytecode: str,
+    capfd: pytest.CaptureFixture[str],
+    request: pytest.FixtureRequest,
+) -> None:
+    if booted is None:
+        pytest.skip("no kernel to boot in /boot (Debian: linux-image-cloud-amd64)")
+    relay, output = Relay(request.node), bytearray()
+    guest = Guest(kernel=booted, **setting._asdict(), reached=tuple(reached()))
+    sinks: dict[str, Sink] = {"stdout": output.extend, "stderr": output.extend, "report": relay}
+    env = {"PYTHONPATH": str(Path(__file__).parent), "PYTHONPYCACHEPREFIX": bytecode}
+    command = session(request.config, chosen(booted, setting.user))
+    try:
+        with capfd.disabled():  # so that the terminal shows each report as it comes
+            status = guest.run(command, sinks, env={**ENVIRONMENT, **env}, timeout=SECONDS)
+    except GuestError as error:
+        pytest.fail(f"{error}\n{output.decode(errors='replace')}", pytrace=False)
+    assert status in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED), output.decode()
+    assert relay.executed, f"no test was run in the guest:\n{output.decode()}"
+
+
+def session(config: pytest.Config, chosen: Iterable[str]) -> list[str]:
+    """Return the command of the session in the guest."""
+    return [
+        *(PYTHON, "-m", "pytest", "-q", "-p", "vm.reports", "-p", "no:cacheprovider"),
+        *("-c", str(config.inipath), "--rootdir", str(config.rootpath), "-m", "guest"),
+        *chosen,
+    ]
+
+
+def chosen(booted: kernel.Kernel, user: str | None) -> Iterator[str]:
+    """Choose the tests that this kernel and user can be asked."""
+    old = TESTS / "kernel/test_old_kernels.py"
+    if booted.version < FULL:
+        yield str(old)
+        return
+    yield from (str(TESTS / "kernel"), f"--ignore={old}")
+    if user:
+        yield str(TESTS / "rootless")
+
+
+def reached() -> Iterator[Path]:
+    """Name what a user must be able to get at: an interpreter below root's home is not."""
+    yield Path(PYTHON).absolute()
+    yield Path(PYTHON).resolve()
+    yield TESTS / "kernel"

@@ -1,0 +1,1 @@
+"""Virtual machines that see this machine's files, under another kernel and cgroup layout."""

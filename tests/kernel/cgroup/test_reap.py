@@ -1,0 +1,124 @@
+"""What the dead left is removed, and what the living have is not."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import nsbox
+from nsbox.cgroup import owner
+
+OWNER = """
+import os, subprocess, sys, time
+from nsbox import Cgroup
+name = f"nsbox-{os.getppid()}-orphan"
+group = Cgroup.create(name, subsystems={"pids", "memory"})
+child = group.child("deep")
+process = subprocess.Popen(["sleep", "1000"])
+child.attach(process.pid)
+print(process.pid, *group.directories.values(), flush=True)
+time.sleep(1000)
+"""
+
+BUSY = """
+import os, sys
+from nsbox import Cgroup, Resources
+name = f"nsbox-{os.getppid()}-busy"
+print(flush=True)
+while True:
+    with Cgroup.create(name, Resources(pids_max=10), subsystems={"memory"}) as group:
+        group.child("a")
+"""
+
+
+def left(name: str) -> list[Path]:
+    return [p for h in nsbox.hierarchies() for p in Path(h.mountpoint).rglob(name)]
+
+
+def run(script: str) -> subprocess.Popen[str]:
+    return subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
+
+
+def end(process: subprocess.Popen[str]) -> None:
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert process.stdout is not None
+    process.stdout.close()
+
+
+@pytest.mark.guest
+def test_groups_of_a_dead_owner_go_with_what_is_in_them(lab):
+    with run(OWNER) as process:
+        assert process.stdout is not None
+        pid, *folders = process.stdout.readline().split()
+        try:
+            assert folders
+            assert not set(nsbox.reap()) & set(folders)  # it lives
+            assert all(os.path.isdir(folder) for folder in folders)
+        finally:
+            end(process)
+    assert os.path.exists(f"/proc/{pid}")
+    removed = nsbox.reap()
+    assert set(folders) <= set(removed)
+    assert not left(f"nsbox-{os.getpid()}-orphan")
+    deadline = time.monotonic() + 5
+    while Path(f"/proc/{pid}").exists() and time.monotonic() < deadline:
+        time.sleep(0.01)  # whoever takes orphans has to wait for it
+    assert not Path(f"/proc/{pid}").exists()
+    assert lab.exists  # ours, and we live
+
+
+def test_an_owner_killed_at_any_moment_leaves_nothing_that_is_not_reaped(lab):
+    choice = random.Random(7)
+    for _ in range(6):
+        with run(BUSY) as process:
+            assert process.stdout is not None
+            process.stdout.readline()
+            time.sleep(choice.uniform(0, 0.05))
+            end(process)
+        nsbox.reap()
+        assert not left(f"nsbox-{os.getpid()}-busy")
+
+
+def test_a_group_killed_between_its_making_and_its_mark_is_known_by_the_claim(lab, monkeypatch):
+    folder = next(iter(lab.directories.values()))
+    with run("import sys; print(flush=True); sys.stdin.read()") as process:
+        dead = owner.Owner(process.pid, 1, 0)  # that pid, at another time
+        assert dead.dead is (owner._namespace() == 0)
+        end(process)
+    os.mkdir(folder / "half")
+    if owner._namespace() != 0 or not marks_work(folder):
+        os.rmdir(folder / "half")
+        pytest.skip("needs the first pid namespace, and extended attributes on cgroups (Linux 5.7)")
+    os.setxattr(folder, f"{owner.CLAIM}{dead.pid}-1.0", b"half")
+    assert str(folder / "half") in nsbox.reap()
+    assert not any(name.startswith(owner.CLAIM) for name in os.listxattr(folder))
+
+
+def marks_work(folder: Path) -> bool:
+    try:
+        os.setxattr(folder, "user.nsbox.test", b"1")
+    except OSError:
+        return False
+    os.removexattr(folder, "user.nsbox.test")
+    return True
+
+
+@pytest.mark.guest
+def test_marks():
+    mine = owner.Owner.parse(owner.owner())
+    assert mine is not None
+    assert mine.pid == os.getpid()
+    assert not mine.dead
+    assert mine._replace(starttime=mine.starttime + 1).dead
+    assert not mine._replace(pid=4_000_000, namespace=5).dead  # of another pid namespace: unknown
+    assert owner.Owner.parse("12-34@56") == (12, 34, 56)
+    for text in ("", "12", "12-", "a-b", "12-34@", "12-34-56"):
+        assert owner.Owner.parse(text) is None
+    assert owner.owner_of(f"/x/nsbox-{owner.owner()}-00000001") == mine
+    assert owner.owner_of("/x/nsbox-lab") is None

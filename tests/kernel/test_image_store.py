@@ -1,0 +1,171 @@
+"""A store among many processes: each layer is unpacked once, wholly, whoever is killed meanwhile."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from nsbox import Image
+from nsbox.image import Store
+
+UNPACK = """
+import sys
+from nsbox import Image
+image = Image.open(sys.argv[1])
+layers = image.unpacked(store=sys.argv[2])
+print(*(layer.path for layer in layers), flush=True)
+sys.stdin.readline()
+"""
+
+
+@pytest.fixture
+def layout(tmp_path: Path) -> Path:
+    """An image of three layers, of some thousand files."""
+    image = None
+    for number in range(3):
+        tree = tmp_path / f"tree{number}"
+        for at in range(1200):
+            path = tree / f"folder{at % 40}" / f"{number}-{at}"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(random.Random(at).randbytes(at))
+        image = Image.build(tree, base=image)
+    assert image is not None
+    image.save(tmp_path / "layout")
+    return tmp_path / "layout"
+
+
+def start(layout: Path, store: Path) -> "subprocess.Popen[str]":
+    command = [sys.executable, "-c", UNPACK, str(layout), str(store)]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+
+def end(process: "subprocess.Popen[str]") -> str:
+    out, _ = process.communicate("\n", timeout=120)
+    assert process.returncode == 0
+    return out
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
+
+
+def expected(tmp_path: Path) -> list[dict[str, bytes]]:
+    return [contents(tmp_path / f"tree{number}") for number in range(3)]
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Path]:
+    """A store's folder, in which no lock and nothing unfinished is left."""
+    path = tmp_path / "store"
+    yield path
+    assert not list((path / "new").iterdir())
+
+
+def test_four_at_once_unpack_once(layout: Path, store: Path, tmp_path: Path) -> None:
+    processes = [start(layout, store) for _ in range(4)]
+    outputs = {end(process) for process in processes}
+    assert len(outputs) == 1
+    (paths,) = outputs
+    assert [contents(Path(path)) for path in paths.split()] == expected(tmp_path)
+    assert len(list((store / "layers").iterdir())) == 3
+
+
+def test_killed_at_any_moment_it_leaves_what_the_next_one_completes(
+    layout: Path, store: Path, tmp_path: Path
+) -> None:
+    moments = random.Random(0)
+    for _ in range(6):
+        processes = [start(layout, store) for _ in range(2)]
+        deadline = time.monotonic() + 20
+        while not (store / "new").exists() or not any((store / "new").iterdir()):
+            if time.monotonic() > deadline or processes[0].poll() is not None:
+                break
+            time.sleep(0.002)
+        time.sleep(moments.random() * 0.2)
+        for process in processes:
+            os.kill(process.pid, signal.SIGKILL)
+            process.communicate()
+        for layer in (store / "layers").iterdir() if (store / "layers").exists() else ():
+            found = contents(layer / "tree")
+            assert found in expected(tmp_path)  # whole, or not there
+    paths = end(start(layout, store)).split()
+    assert [contents(Path(path)) for path in paths] == expected(tmp_path)
+
+
+def test_what_a_killed_process_left_is_removed_by_gc(layout: Path, store: Path) -> None:
+    process = start(layout, store)
+    while not (store / "new").exists() or not any((store / "new").iterdir()):
+        time.sleep(0.002)
+    process.kill()
+    process.communicate()
+    Store(store).gc()
+    assert not list((store / "new").iterdir())
+    assert not list((store / "layers").iterdir())
+
+
+def test_layers_in_use_and_layers_to_keep_are_not_removed(
+    layout: Path, store: Path, tmp_path: Path
+) -> None:
+    keeper = Store(store)
+    using = start(layout, store)
+    assert using.stdout is not None
+    using.stdout.readline()
+    assert keeper.gc() == ()
+    end(using)
+
+    small = tmp_path / "small"
+    small.mkdir()
+    other = Image.build(small)
+    with other:
+        other.unpacked(store=keeper)
+        assert len(keeper.gc(keep=[Image.open(layout)])) == 0
+        removed = keeper.gc()  # this process uses the small one
+        assert len(removed) == 3
+    assert len(keeper.gc()) == 1
+    assert not list((store / "layers").iterdir())
+    assert not list((store / "locks").iterdir())
+
+
+def test_a_common_base_is_kept_once(store: Path, tmp_path: Path) -> None:
+    for name in ("base", "one", "two"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / name).touch()
+    base = Image.build(tmp_path / "base")
+    images = [Image.build(tmp_path / name, base=base) for name in ("one", "two")]
+    lowest = set()
+    for image in images:
+        with image:
+            lowest.add(image.unpacked(store=store)[0].path)
+    assert len(lowest) == 1
+    assert len(list((store / "layers").iterdir())) == 3
+
+
+def test_a_store_is_its_owner_s_alone(store: Path, tmp_path: Path) -> None:
+    (tmp_path / "tree").mkdir()
+    with Image.build(tmp_path / "tree") as image:
+        image.unpacked(store=Store(store, sync=True))
+    assert store.stat().st_mode & 0o777 == 0o700
+
+
+def test_a_layer_that_is_used_twice_is_locked_until_both_let_go(
+    store: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "tree").mkdir()
+    image = Image.build(tmp_path / "tree")
+    image.save(tmp_path / "layout")
+    other = Image.open(tmp_path / "layout")
+    keeper = Store(store)
+    image.unpacked(store=keeper)
+    other.unpacked(store=keeper)
+    image.close()
+    image.close()
+    assert keeper.gc() == ()
+    other.close()
+    assert len(keeper.gc()) == 1
