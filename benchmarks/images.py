@@ -1,4 +1,4 @@
-"""Images: unpacking against `umoci unpack` and `tar -x`, and a box on ten layers against a folder.
+"""Images: unpacking against `umoci unpack` and `tar -x`, boxes on ten layers against one folder.
 
     python benchmarks/images.py [--tree FOLDER] [--rounds N]
 

@@ -16,6 +16,7 @@ from nsbox import Image, ImageError
 from nsbox.image import Limits
 from nsbox.image.entry import Entry, Kind
 from nsbox.image.header import END, header, padded
+from nsbox.image.store import visible
 
 Member = tuple[Entry, bytes]
 
@@ -199,6 +200,26 @@ def test_a_lower_layer_s_link_leads_an_upper_one_nowhere_else(tmp_path: Path, ca
         assert (lower / "in").is_symlink()
         assert (upper / "real/file").read_bytes() == b"hostile\n"
         assert stat.S_IMODE((upper / "real").stat().st_mode) == 0o750
+
+
+def test_a_root_that_hides_all_below_it_does_so_in_a_mount_too(tmp_path: Path) -> None:
+    """An overlay does not look at its roots' marks, so the layers below are left out."""
+    first = archive([file("old"), folder("kept-name"), file("kept-name/old")])
+    second = archive([file(".wh..wh..opq"), file("new")])
+    third = archive([file("newer")])
+    image = Image.open(layout(tmp_path / "layout", first, second, third))
+    with image:
+        layers = image.unpacked(store=tmp_path / "store")
+        assert visible(layers) == layers[1:]
+    image.unpack(tmp_path / "flat")
+    assert sorted(os.listdir(tmp_path / "flat")) == ["new", "newer"]
+
+
+def test_a_hard_link_to_a_file_of_a_lower_layer_is_an_error_in_a_store(tmp_path: Path) -> None:
+    image = Image.open(layout(tmp_path / "layout", archive([file("a")]), archive([hard("b", "a")])))
+    with image, pytest.raises(ImageError, match="has not") as caught:
+        image.unpacked(store=tmp_path / "store")
+    assert caught.value.entry == "b"
 
 
 def test_orders_to_an_overlay_are_not_taken_from_an_archive(tmp_path: Path) -> None:

@@ -104,6 +104,7 @@ REFUSED = {
             {"A": "\0"},
             {"A": "\ud800"},
         ),
+        "args": ("sh -c true", b"sh", 5, None, ["a", 5], ["a\0b"], ["\ud800"]),
         "cwd": (*NO_PATHS, "relative", ".", Path("relative")),
         "init": NO_BOOLS,
     },

@@ -23,8 +23,9 @@ class User:
 def look_up(user: str, tree: Merged) -> User:
     """Return who ``name``, ``uid``, ``name:group`` ... is in a tree. `ImageError` for nobody."""
     name, colon, group = user.partition(":")
-    row = _row(tree, "/etc/passwd", name, 7) if name else None
-    uid = _number(row[2] if row else name or "0")
+    name = name or "0"
+    row = _row(tree, "/etc/passwd", name, 7)
+    uid = _number(row[2] if row else name)
     gid = _number(row[3]) if row else 0
     if uid is None or gid is None:
         raise ImageError(f"user {user!r}: nobody of that name is in the image's /etc/passwd")
