@@ -24,7 +24,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("process complete", "task"),
     ("box commands lower parameters running spec",),
     ("aio", "image"),
-    ("__init__ __main__",),
+    ("__init__ __main__", "pytest_plugin testing"),
 )
 
 # Imports inside functions, by (module, imported): each pays for itself only when it is needed.
