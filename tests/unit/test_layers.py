@@ -24,7 +24,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("process complete", "task"),
     ("box commands lower parameters running spec",),
     ("aio", "image"),
-    ("__init__ __main__",),
+    ("__init__ __main__", "pytest_plugin testing"),
 )
 
 # Imports inside functions, by (module, imported): each pays for itself only when it is needed.
@@ -35,6 +35,12 @@ LATE = {
     ("cgroup.cgroup", "nsbox.display.trees"): "only what is shown pays for being drawn",
     ("hints", "nsbox.host"): "only a failure pays for looking at the host",
     ("rootfs.root", "nsbox.rootfs.mounted"): "only who mounts a root needs what makes namespaces",
+    ("pytest_plugin", "nsbox.testing.boxes"): "pytest loads the plugin in every run",
+    ("pytest_plugin", "nsbox.testing.groups"): "pytest loads the plugin in every run",
+    ("pytest_plugin", "nsbox.testing.marked"): "pytest loads the plugin in every run",
+    ("pytest_plugin", "nsbox.testing.marker"): "pytest loads the plugin in every run",
+    ("pytest_plugin", "nsbox.testing.networks"): "pytest loads the plugin in every run",
+    ("pytest_plugin", "nsbox.testing.reports"): "pytest loads the plugin in every run",
     ("security.seccomp", "nsbox.security.profiles"): "the lists are made of what it defines",
     ("spec", "nsbox.box"): "a command alone does without a box that stays",
     ("cgroup.account", "nsbox.cgroup.removing"): "only groups that are in use take patience",
