@@ -202,7 +202,8 @@ class Process:
     def _abandon(self) -> None:
         """End the box without a word about its outcome."""
         assert self._launched is not None
-        signal.pidfd_send_signal(self._launched.pidfd, self._end_signal)
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(self._launched.pidfd, self._end_signal)
         with contextlib.suppress(StepError):
             while not self._end(None):
                 pass
@@ -216,7 +217,7 @@ class Process:
         if ended is None:
             return False
         outcome = launched.outcome
-        os.close(launched.pidfd)
+        launched.close()
         self._launched = None
         self.returncode, user, system = ended
         wall = time.monotonic() - self._started
