@@ -207,7 +207,8 @@ class Process:
     def _abandon(self) -> None:
         """End the box without a word about its outcome."""
         assert self._launched is not None
-        signal.pidfd_send_signal(self._launched.pidfd, self._end_signal)
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(self._launched.pidfd, self._end_signal)
         with contextlib.suppress(StepError):
             while not self._end(None):
                 pass
@@ -221,7 +222,7 @@ class Process:
         if ended is None:
             return False
         outcome = launched.outcome
-        os.close(launched.pidfd)
+        launched.close()
         self._launched = None
         self._remove_works()
         self.returncode, user, system = ended
