@@ -9,6 +9,8 @@ import pytest
 import nsbox
 from nsbox import Choice, IDMap, Mount, NamespaceType, RootFS
 
+pytestmark = pytest.mark.guest
+
 Shell = Callable[..., nsbox.CompletedProcess]
 
 

@@ -8,6 +8,8 @@ import pytest
 import nsbox
 from nsbox import Mount, RootFS
 
+pytestmark = pytest.mark.guest
+
 Shell = Callable[..., nsbox.CompletedProcess]
 Look = Callable[[Path], object]
 

@@ -2,8 +2,12 @@
 
 from collections.abc import Callable
 
+import pytest
+
 import nsbox
 from nsbox import Mount, RootFS
+
+pytestmark = pytest.mark.guest
 
 Shell = Callable[..., nsbox.CompletedProcess]
 
