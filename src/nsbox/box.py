@@ -10,6 +10,7 @@ from nsbox.cgroup.cgroup import Cgroup
 from nsbox.cgroup.stats import Stats
 from nsbox.commands import Invocation
 from nsbox.complete import complete, process
+from nsbox.display import Displayed
 from nsbox.errors import UnsupportedError
 from nsbox.frozen import FrozenMap
 from nsbox.namespace import Namespace, NamespaceType
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from nsbox.spec import BoxSpec
 
 
-class Box:
+class Box(Displayed):
     """A running box; made by `BoxSpec.start`.
 
     It is as much alive as its first process, which stands above all that joins it: `task`. Leaving

@@ -4,7 +4,7 @@ import contextlib
 import functools
 import itertools
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,7 @@ from nsbox.options import Options
 from nsbox.pipes import StrOrBytesPath
 from nsbox.plan import Slot
 from nsbox.process import Command
+from nsbox.rootfs.bind import idmaps
 
 if TYPE_CHECKING:
     from nsbox.cgroup.cgroup import Cgroup
@@ -123,6 +124,7 @@ def _command(
         BoxGroups(lowered.directories(number), made=lowered.groups.made)
         if lowered.groups.directories
         else None,
+        lowered.works_of(number),
         _namespaces(spec, lowered),
         options.passed(),
         options.terminal,
@@ -146,7 +148,17 @@ def _argv(args: Sequence[StrOrBytesPath]) -> tuple[bytes, ...]:
 def _namespaces(spec: "BoxSpec", lowered: Lowered) -> Namespaces:
     if not lowered.joins:
         return _none
-    return lambda: opened(spec.choices, spec.id_map, Caller.current())
+    return functools.partial(_opened, spec)
+
+
+@contextlib.contextmanager
+def _opened(spec: "BoxSpec") -> Iterator[Mapping[int, int]]:
+    """Open the namespaces that a box joins, and those that its mounts are mapped by."""
+    with (
+        opened(spec.choices, spec.id_map, Caller.current()) as joined,
+        idmaps(spec.rootfs.mounts) as maps,
+    ):
+        yield {**joined, **maps}
 
 
 def _none() -> AbstractContextManager[Mapping[int, int]]:

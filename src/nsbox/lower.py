@@ -10,7 +10,7 @@
 import functools
 import os
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import attrs
@@ -32,7 +32,8 @@ from nsbox.options import Options
 from nsbox.pipes import StrOrBytesPath
 from nsbox.plan import Plan, Slot, Step, encode
 from nsbox.rootfs import lower as rootfs
-from nsbox.rootfs.mount import BindMount
+from nsbox.rootfs.overlay import work_mark
+from nsbox.rootfs.site import Site
 from nsbox.security import capabilities
 
 if TYPE_CHECKING:
@@ -51,28 +52,29 @@ class Lowered:
     encoded: Encoded
     sources: tuple[tuple[int, str], ...]
     groups: cgroups.Groups
+    works: tuple[str, ...]
     end_signal: int
     joins: bool
 
     def plan_of(self, number: int) -> Encoded:
         """Return the plan for the box of this number."""
-        if not self.groups.made:
-            return self.encoded
-        # Whole names of groups only: a file of the caller's may have the placeholder in it.
+        made = [folder for _, folder in self.groups.directories] if self.groups.made else []
         data = self.encoded.data
-        named = self.directories(number)
-        for hierarchy, folder in self.groups.directories:
-            data = data.replace(_bytes(folder), _bytes(named[hierarchy]))
+        # Whole names only: a file of the caller's may have the placeholder in it.
+        for name in map(os.path.basename, (*made, *self.works)):
+            data = data.replace(_bytes(name), _bytes(_numbered(name, number)))
         return self.encoded._replace(data=data)
+
+    def works_of(self, number: int) -> tuple[str, ...]:
+        """Return the work folders of the overlays of the box of this number."""
+        return tuple(_numbered(folder, number) for folder in self.works)
 
     def directories(self, number: int) -> dict[Hierarchy, str]:
         """Return the folders of the groups that the box of this number is in."""
         if not self.groups.made:
             return dict(self.groups.directories)
-        digits = f"{number:0{len(cgroups.NUMBER)}}"
         return {
-            hierarchy: folder.removesuffix(cgroups.NUMBER) + digits
-            for hierarchy, folder in self.groups.directories
+            hierarchy: _numbered(folder, number) for hierarchy, folder in self.groups.directories
         }
 
     def check_sources(self, box: str | None) -> None:
@@ -94,6 +96,10 @@ class Lowered:
         return StepError.of(step, errno, index, box=box, hint=hints.hint(step, errno))
 
 
+def _numbered(folder: str, number: int) -> str:
+    return folder.removesuffix(cgroups.NUMBER) + f"{number:0{len(cgroups.NUMBER)}}"
+
+
 def _bytes(folder: str) -> bytes:
     return folder.encode(errors="surrogateescape")
 
@@ -113,11 +119,10 @@ def lower(spec: "BoxSpec", options: Options | None = Options(), within: Within =
     live group for the box to be in.
     """
     spec = _without_handles(spec)
-    if spec.rootfs.path is not None and spec.rootfs.readonly:
-        return _lower(
-            spec, Caller.current(), options, within
-        )  # may show a folder's entries: look anew
-    return _kept(spec, Caller.current(), options, within)
+    state = rootfs.state(spec.rootfs)
+    if state is None:
+        return _lower(spec, Caller.current(), options, within, None)
+    return _kept(spec, Caller.current(), options, within, state)
 
 
 def lower_joining(spec: "BoxSpec", options: Options, within: Within) -> Lowered:
@@ -135,19 +140,30 @@ def _without_handles(spec: "BoxSpec") -> "BoxSpec":
     return attrs.evolve(spec, namespaces=spec.namespaces | named) if named else spec
 
 
-def _lower(spec: "BoxSpec", caller: Caller, command: Options | None, within: Within) -> Lowered:
+def _lower(
+    spec: "BoxSpec",
+    caller: Caller,
+    command: Options | None,
+    within: Within,
+    state: Hashable,  # noqa: ARG001 - the lowering is kept as long as it is the same
+) -> Lowered:
     groups = _groups(spec, within, stays=command is None)
-    steps = tuple(_steps(spec, caller, groups, command))
-    wanted = {os.path.abspath(mount.source) for mount in _binds(spec)}
-    if spec.rootfs.path is not None:
-        wanted.add(os.path.abspath(spec.rootfs.path))
+    site = Site.of(
+        caller,
+        changes_user=line_up(spec.choices, spec.id_map, caller).changes_user,
+        work=work_mark() + cgroups.NUMBER,
+        kept=spec.security.capabilities,
+    )
+    steps = tuple(_steps(spec, caller, groups, command, site))
+    wanted = {os.path.abspath(source) for source in spec.rootfs.sources}
     sources = tuple(
         (index, str(step.arguments[2]))
         for index, step in enumerate(steps)
         if step.operation is Operation.OPEN_TREE and step.arguments[2] in wanted
     )
-    joins = any(step.operation is Operation.SETNS for step in steps)
-    return Lowered(steps, encode(steps), sources, groups, _end_signal(spec), joins)
+    joins = any(step.operation in (Operation.SETNS, Operation.MAP_IDS) for step in steps)
+    works = rootfs.work_folders(spec.rootfs, site)
+    return Lowered(steps, encode(steps), sources, groups, works, _end_signal(spec), joins)
 
 
 @functools.lru_cache(maxsize=64)
@@ -155,7 +171,7 @@ def _kept_joining(spec: "BoxSpec", caller: Caller, command: Options, within: Wit
     groups = cgroups.join(dict(within or ()))
     steps = tuple(_join_box(spec, caller, groups, command))
     # Its first process is not process 1: killed, it would leave the command to the box.
-    return Lowered(steps, encode(steps), (), groups, signal.SIGRTMAX, joins=True)
+    return Lowered(steps, encode(steps), (), groups, (), signal.SIGRTMAX, joins=True)
 
 
 _kept = functools.lru_cache(maxsize=64)(_lower)
@@ -178,17 +194,17 @@ def _end_signal(spec: "BoxSpec") -> int:
     return signal.SIGKILL if own_pids or not spec.init else signal.SIGRTMAX
 
 
-def _binds(spec: "BoxSpec") -> Iterator[BindMount]:
-    return (mount for mount in spec.rootfs.mounts if isinstance(mount, BindMount))
-
-
 def _execve(args: Sequence[StrOrBytesPath]) -> Step:
     shown = tuple(os.fsdecode(argument) for argument in args)
     return Step(Operation.EXECVE, (shown[0] if shown else "", shown))
 
 
 def _steps(
-    spec: "BoxSpec", caller: Caller, groups: cgroups.Groups, command: Options | None
+    spec: "BoxSpec",
+    caller: Caller,
+    groups: cgroups.Groups,
+    command: Options | None,
+    site: Site,
 ) -> Iterator[Step]:
     lineup = line_up(spec.choices, spec.id_map, caller)
     # Whose rights count in the new namespaces: known only once a user namespace has been joined.
@@ -198,13 +214,15 @@ def _steps(
     if spec.init:
         yield Step(Operation.EXECVEAT)
         yield Step(Operation.NOT_DUMPABLE)  # from here on nobody in the box can trace it
-        yield from _join(lineup, caller)
+        yield from _join(spec, lineup, caller)
         if late or NamespaceType.PID in lineup.joined:
             yield from _move(lineup if late else attrs.evolve(lineup, new=frozenset()))
-        if late:
-            yield from _become_of_user_namespace(spec, lineup, caller)
+        if late and NamespaceType.USER in lineup.new:
+            yield from map_steps(spec.id_map, caller)
+        elif late and caller.privileged:
+            yield from _become(spec)
         yield Step(Operation.SETSID)
-    yield from _machine(spec, lineup)
+    yield from _machine(spec, lineup, site)
     yield from spec.security.first_process_steps()
     if command is not None:
         yield from _command(spec, command)
@@ -266,13 +284,30 @@ def _clone(flags: CloneFlag, groups: cgroups.Groups) -> Iterator[Step]:
     yield Step(Operation.CLONE3_INTO, (flags, Slot.CGROUP))
 
 
-def _join(lineup: Lineup, caller: Caller) -> Iterator[Step]:
+def _join(spec: "BoxSpec", lineup: Lineup, caller: Caller) -> Iterator[Step]:
     """Join namespaces while the rights to them are there: a user namespace changes them."""
-    user_last = sorted(lineup.joined, key=lambda kind: kind is NamespaceType.USER)
-    if NamespaceType.USER in lineup.joined and caller.maps_freely:
+    user = {NamespaceType.USER} & set(lineup.joined)
+    others = [kind for kind in lineup.joined if kind not in user]
+    if user and caller.maps_freely:
         yield Step(Operation.SETGROUPS, (b"",))
-    for kind in user_last if caller.privileged else reversed(user_last):
+    for kind in (*others, *user) if caller.privileged else (*user, *others):
         yield Step(Operation.SETNS, (kind.slot, lineup.joined[kind], kind.clone_flag))
+        if kind in user and not caller.privileged:
+            yield from _begin_anew(spec)
+
+
+def _begin_anew(spec: "BoxSpec") -> Iterator[Step]:
+    """Let an ordinary caller, who owns the user namespace that was joined, look at the process.
+
+    Whose rights that takes is settled by an exec, see ptrace(2): so it is done where nobody else is
+    yet. A privileged caller has no need of it, and is better off: who made the user namespace, in a
+    box of which a namespace is joined maybe, would have these rights too.
+    """
+    yield from _become(spec)
+    if spec.id_map.uid != 0:
+        yield Step(Operation.AMBIENT, (capabilities.ALL_CAPABILITIES,))
+    yield Step(Operation.EXECVEAT)
+    yield Step(Operation.NOT_DUMPABLE)
 
 
 def _move(lineup: Lineup) -> Iterator[Step]:
@@ -282,19 +317,6 @@ def _move(lineup: Lineup) -> Iterator[Step]:
         yield Step(Operation.CLONE3, (flags,))
     elif flags:
         yield Step(Operation.UNSHARE, (flags,))
-
-
-def _become_of_user_namespace(spec: "BoxSpec", lineup: Lineup, caller: Caller) -> Iterator[Step]:
-    """Be somebody in the user namespace, with the rights that come with it."""
-    if NamespaceType.USER in lineup.new:
-        yield from map_steps(spec.id_map, caller)
-    else:
-        yield from _become(spec)
-    if spec.id_map.uid != 0:
-        yield Step(Operation.AMBIENT, (capabilities.ALL_CAPABILITIES,))
-    # Once more, for whose the process is to look at is settled by an exec: see ptrace(2).
-    yield Step(Operation.EXECVEAT)
-    yield Step(Operation.NOT_DUMPABLE)
 
 
 def _become(spec: "BoxSpec") -> Iterator[Step]:
@@ -307,12 +329,12 @@ def _become(spec: "BoxSpec") -> Iterator[Step]:
             yield Step(operation, (id_, id_, id_))
 
 
-def _machine(spec: "BoxSpec", lineup: Lineup) -> Iterator[Step]:
+def _machine(spec: "BoxSpec", lineup: Lineup, site: Site) -> Iterator[Step]:
     yield Step(Operation.UMASK, (0,))
     if spec.hostname is not None:
         yield Step(Operation.SETHOSTNAME, (spec.hostname,))
     if NamespaceType.MNT in lineup.new:
-        yield from rootfs.steps(spec.rootfs)
+        yield from rootfs.steps(spec.rootfs, site)
     if NamespaceType.NET in lineup.new:
         yield Step(Operation.LOOPBACK_UP)
 

@@ -9,13 +9,12 @@ from typing import Any
 
 import attrs
 
-from nsbox._native import SLOTS
 from nsbox._native.operations import Operation
 from nsbox.constants import CloseRangeFlag
 from nsbox.namespace.idmap import MAX_ID
 from nsbox.plan import Slot, Step
 
-MAX_PASSED = SLOTS - 8 - Slot.PASSED
+MAX_PASSED = Slot.HELD_1 - Slot.PASSED
 """How many descriptors can be passed to a command, beside the standard ones."""
 
 

@@ -12,6 +12,7 @@ import attrs
 from nsbox._native import SLOTS, Encoded
 from nsbox._native.operations import Operation
 from nsbox.constants import AT_FDCWD
+from nsbox.display import Displayed, Printed
 
 Operand = int | str | bytes | tuple[str, ...]
 
@@ -21,7 +22,8 @@ class Slot(enum.IntEnum):
 
     Those from 0 on are given by the caller; the numbers of the first seven are those of ``page.h``.
     The next are the first process of a box, and the namespaces of each kind, to be joined; then a
-    socket that takes a terminal to the caller, and what is passed to the command.
+    socket that takes a terminal to the caller, the user namespaces that mounts are mapped by, and
+    what is passed to the command. Those from `HELD_1` on are the steps' own.
     """
 
     STDIN = 0
@@ -41,7 +43,18 @@ class Slot(enum.IntEnum):
     NS_USER = 14
     NS_UTS = 15
     TERMINAL = 16
-    PASSED = 17
+    IDMAP_1 = 17
+    IDMAP_2 = 18
+    IDMAP_3 = 19
+    IDMAP_4 = 20
+    PASSED = 21
+    HELD_1 = SLOTS - 12
+    HELD_2 = SLOTS - 11
+    HELD_3 = SLOTS - 10
+    HELD_4 = SLOTS - 9
+    UPPER = SLOTS - 8
+    EMPTY = SLOTS - 7
+    MOUNT = SLOTS - 6
     CGROUP = SLOTS - 5
     STAGE = SLOTS - 4
     CONTEXT = SLOTS - 3
@@ -51,7 +64,7 @@ class Slot(enum.IntEnum):
 
 
 @attrs.frozen
-class Step:
+class Step(Displayed):
     """One step: a system call with its arguments. `str()` gives it as strace(1) would print it."""
 
     operation: Operation
@@ -83,7 +96,7 @@ class Step:
 
 
 @attrs.frozen(repr=False)
-class Plan(Sequence[Step]):
+class Plan(Printed, Sequence[Step]):
     """The steps from a spec to a box, in order. Making or printing one changes nothing."""
 
     steps: tuple[Step, ...]
@@ -166,6 +179,8 @@ def _shown(operand: str, kind: str, value: Operand) -> str:
         return f"[{', '.join(map(_quoted, value))}]"
     if isinstance(value, bytes) and operand in ("groups", "numbers"):
         return str(memoryview(value[: len(value) // 4 * 4]).cast("I").tolist())
+    if isinstance(value, bytes) and operand == "secret":
+        return f"{len(value)} bytes"
     if isinstance(value, bytes):
         more = "..." if len(value) > SHOWN_BYTES else ""
         return _quoted(value[:SHOWN_BYTES].decode("latin-1")) + more  # byte by byte

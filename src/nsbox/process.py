@@ -19,6 +19,7 @@ from nsbox.cgroup.account import BoxGroups
 from nsbox.errors import StepError
 from nsbox.perform import given_descriptors
 from nsbox.pipes import Stream
+from nsbox.rootfs.overlay import remove_work
 from nsbox.terminal import Channel, Terminal
 from nsbox.usage import Usage
 
@@ -32,6 +33,7 @@ class Command:
     - `failure` makes the error for a step, by its index, that failed with an errno.
     - `end_signal` is what the first process, or the kernel, takes as the order to end the box.
     - `groups` are its cgroups, which the plan makes or joins.
+    - `works` are the work folders of its overlays, which the plan makes and its end removes.
     - `namespaces` opens those that it joins, as descriptors by slot.
     - `passed` are descriptors for the command, by slot; `terminal` asks for one of the box's own.
     """
@@ -43,6 +45,7 @@ class Command:
     failure: Callable[[int, int], StepError]
     end_signal: int
     groups: BoxGroups | None
+    works: tuple[str, ...]
     namespaces: Callable[[], AbstractContextManager[Mapping[int, int]]]
     passed: Mapping[int, int]
     terminal: bool
@@ -73,6 +76,7 @@ class Process:
         self._failure = command.failure
         self._end_signal = command.end_signal
         self._groups = command.groups
+        self._works = command.works
         self._waiting = threading.Lock()
         self._exchange: pipes.Exchange | None = None
         self._launched: _native.Launched | None = None
@@ -111,6 +115,7 @@ class Process:
             self._launched = None
             if self._groups:
                 self._groups.remove()
+            self._remove_works()
             raise self._failure(outcome.step, outcome.error)
         if tell_of_exec:
             try:
@@ -218,6 +223,7 @@ class Process:
         outcome = launched.outcome
         os.close(launched.pidfd)
         self._launched = None
+        self._remove_works()
         self.returncode, user, system = ended
         wall = time.monotonic() - self._started
         self.usage = Usage(wall, user, system, None)
@@ -258,6 +264,10 @@ class Process:
             memory_peak=self.usage.memory_peak if peak is None else peak,
         )
         groups.remove()
+
+    def _remove_works(self) -> None:
+        for folder in self._works:
+            remove_work(folder)
 
     def _report(self, outcome: Outcome, wall: float) -> None:
         self.returncode = os.waitstatus_to_exitcode(outcome.status)

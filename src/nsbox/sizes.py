@@ -20,3 +20,13 @@ def size_in_bytes(value: int | str, field: str, least: int = 1) -> int:
             f"{field}: bytes from {least} up, or text such as '64M' or '1G', not {value!r}"
         )
     return size
+
+
+def readable(amount: int) -> str:
+    """Write an amount of memory as people read it: ``1.5 MiB``."""
+    value = float(amount)
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if value < 1024 or unit == "GiB":
+            break
+        value /= 1024
+    return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"

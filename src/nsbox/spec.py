@@ -10,6 +10,7 @@ import attrs
 from nsbox import lower
 from nsbox.cgroup import Resources
 from nsbox.commands import arguments, check_environment
+from nsbox.display import Displayed
 from nsbox.fields import frozen_map, instance_of, is_kernel_text
 from nsbox.frozen import FrozenMap
 from nsbox.namespace import ISOLATED, Choice, IDMap, NamespaceType
@@ -73,7 +74,7 @@ def _absolute(_: Any, attribute: "attrs.Attribute[str]", value: Any) -> None:
 
 
 @attrs.frozen(kw_only=True, cache_hash=True)
-class BoxSpec:
+class BoxSpec(Displayed):
     """The wish for a box: what it sees, what it may do. A value: making one touches nothing.
 
     - `hostname`: its host name, up to 64 bytes; its own copy of the starter's if None.
@@ -83,7 +84,8 @@ class BoxSpec:
       or nothing), or one to join: a `Namespace`, or the path of one. See `ISOLATED`. A user
       namespace is added when the starter has no right to do without: a new one, or the one that
       owns what is joined.
-    - `id_map`: who is who in a new user namespace.
+    - `id_map`: who is who in a new user namespace, which one with ranges asks for by itself; of
+      one that is joined, as whom the box is in it.
     - `resources`: its limits, by cgroups made for it.
     - `security`: what its commands may do; see `Security`.
     - `args`: the command that goes with it, which `nsbox.run` and `nsbox.popen` start if they are
@@ -119,10 +121,13 @@ class BoxSpec:
     def __attrs_post_init__(self) -> None:
         """Refuse what would change the host, its mounts or its name, and what cannot be had."""
         own_mounts = self.namespaces.get(NamespaceType.MNT) is Choice.NEW
+        user = self.namespaces.get(NamespaceType.USER, Choice.NEW)
         if not own_mounts and self.rootfs != RootFS.system():
             raise ValueError("rootfs: building one takes a mnt namespace that is Choice.NEW")
         if self.hostname is not None and self.namespaces.get(NamespaceType.UTS) is not Choice.NEW:
             raise ValueError("hostname: naming a box takes a uts namespace that is Choice.NEW")
+        if self.id_map.has_ranges and user is not Choice.NEW:
+            raise ValueError("id_map: ranges take a user namespace that is Choice.NEW")
         if not self.init and (
             self.id_map.has_ranges
             or not all(isinstance(chosen, Choice) for chosen in self.namespaces.values())

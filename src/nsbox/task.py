@@ -13,13 +13,14 @@ from typing import Any, Literal
 from nsbox import procfs
 from nsbox.cgroup.cgroup import Cgroup
 from nsbox.cgroup.hierarchy import groups_of, hierarchies
+from nsbox.display import Displayed
 from nsbox.errors import UnsupportedError
 from nsbox.namespace import Namespace, NamespaceType
 
 _PIDFD_THREAD = os.O_EXCL
 
 
-class Task:
+class Task(Displayed):
     """A process or thread, by its pid in the caller's pid namespace. See pidfd_open(2).
 
     Looking at it changes nothing. It is a context manager; its one descriptor is closed with it or,

@@ -5,9 +5,11 @@ from typing import Any
 
 import attrs
 
+from nsbox.display import Displayed
+
 
 @attrs.frozen
-class Usage:
+class Usage(Displayed):
     """What a command cost, with all that it started.
 
     `wall_seconds` run from the launch to the end, setting up the box included. CPU time and
@@ -30,7 +32,7 @@ class Usage:
         return self.user_seconds + self.system_seconds
 
 
-class CompletedProcess(subprocess.CompletedProcess[Any]):
+class CompletedProcess(Displayed, subprocess.CompletedProcess[Any]):
     """A `subprocess.CompletedProcess` that also tells its `usage`."""
 
     def __init__(self, args: Any, returncode: int, stdout: Any, stderr: Any, usage: Usage) -> None:

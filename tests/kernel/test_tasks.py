@@ -5,6 +5,7 @@ import os
 import select
 import signal
 import subprocess
+import sys
 import threading
 import warnings
 
@@ -69,6 +70,7 @@ def test_no_such_task():
             Task(pid)
 
 
+@pytest.mark.guest
 def test_its_group_in_each_hierarchy():
     groups = Task.current().cgroups
     assert set(nsbox.subsystems()) <= set(groups)
@@ -78,6 +80,7 @@ def test_its_group_in_each_hierarchy():
         assert "unified" in groups
 
 
+@pytest.mark.guest
 def test_a_thread_of_its_own():
     stop = threading.Event()
     thread = threading.Thread(target=stop.wait)
@@ -99,3 +102,13 @@ def test_a_forgotten_task_says_nothing():
         warnings.simplefilter("error")
         Task.current()
         gc.collect()
+
+
+def test_importing_and_looking_from_a_fresh_interpreter():
+    script = (
+        "import nsbox; print(len(nsbox.hierarchies()), nsbox.Task.current().cgroups.keys() > set())"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split()[1] == "True"

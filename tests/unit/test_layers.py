@@ -14,11 +14,12 @@ SOURCE = Path(nsbox.__file__).parent
 # Lowest first. What stands together in a string is one unit and may import within itself; units of
 # one layer do not know of each other.
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("errors", "constants", "fields frozen", "sizes", "pipes", "usage", "_native"),
-    ("procfs",),
-    ("host", "caller"),
+    ("errors", "constants", "fields frozen", "sizes", "pipes", "_native"),
+    ("procfs", "display"),
+    ("host", "caller", "usage"),
     ("plan hints perform",),
-    ("namespace", "rootfs", "security", "cgroup"),
+    ("namespace", "cgroup"),
+    ("rootfs", "security"),
     ("terminal", "options"),
     ("process complete", "task"),
     ("box commands lower parameters running spec",),
@@ -29,7 +30,11 @@ LAYERS: tuple[tuple[str, ...], ...] = (
 # Imports inside functions, by (module, imported): each pays for itself only when it is needed.
 LATE = {
     ("__init__", "importlib"): "names that load when first used",
+    ("display", "importlib"): "only what is shown pays for being drawn",
+    ("cgroup.cgroup", "nsbox.display.groups"): "only what is shown pays for being drawn",
+    ("cgroup.cgroup", "nsbox.display.trees"): "only what is shown pays for being drawn",
     ("hints", "nsbox.host"): "only a failure pays for looking at the host",
+    ("rootfs.root", "nsbox.rootfs.mounted"): "only who mounts a root needs what makes namespaces",
     ("security.seccomp", "nsbox.security.profiles"): "the lists are made of what it defines",
     ("spec", "nsbox.box"): "a command alone does without a box that stays",
     ("cgroup.account", "nsbox.cgroup.removing"): "only groups that are in use take patience",

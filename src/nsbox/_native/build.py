@@ -17,7 +17,10 @@ import cffi
 HERE = pathlib.Path(__file__).parent
 GENERATED = HERE.parents[2] / "build" / "generated"
 
-STEPS = ["steps.c", "rootfs.c", "identity.c", "process.c", "terminal.c", "confine.c"]
+STEPS = [
+    "steps.c", "rootfs.c", "mounts.c", "copy.c", "identity.c", "process.c", "terminal.c",
+    "confine.c",
+]  # fmt: skip
 CALLER = ["launch.c", "host.c"]
 FIRST_PROCESS = ["first_process.c", "supervise.c", "tree.c"]
 WARNINGS = ["-Wall", "-Wextra", "-Wswitch-enum", "-Wno-unused-parameter"]

@@ -52,6 +52,11 @@ class Operation(enum.Enum):
 
     # The root file system.
     OPEN_TREE = "{tree:into} = open_tree({dir:slot}, {path:text}, {flags:number})", "open_tree(2)"
+    OPEN_DEVICE = (
+        "{tree:into} = open_tree({dir:slot}, {path:text}, OPEN_TREE_CLONE) "
+        "of device {major:number}:{minor:number}",
+        "open_tree(2)",
+    )
     FSOPEN = "{context:into} = fsopen({type:text})", "fsopen(2)"
     FSCONFIG = "fsconfig({context:slot}, {command:number}, {key:text}, {value:text})", "fsconfig(2)"
     FSMOUNT = "{tree:into} = fsmount({context:slot}, {attributes:number})", "fsmount(2)"
@@ -60,12 +65,30 @@ class Operation(enum.Enum):
         "{propagation:number})",
         "mount_setattr(2)",
     )
+    MAP_IDS = (
+        "mount_setattr({tree:slot}, AT_RECURSIVE, MOUNT_ATTR_IDMAP, {namespace:slot})",
+        "mount_setattr(2)",
+    )
+    MASK = (
+        "{empty:into} = move_mount(/dev/null or an empty folder, {dir:slot}, {path:text})",
+        "move_mount(2)",
+    )
     MOVE_MOUNT = "move_mount({tree:slot}, {dir:slot}, {path:text})", "move_mount(2)"
     MKDIRAT = "mkdirat({dir:slot}, {path:text}, {mode:number})", "mkdir(2)"
     OPENAT = "openat({dir:slot}, {path:text}, O_CREAT, {mode:number}, {bytes:data})", "openat(2)"
+    OPENAT_SECRET = (
+        "openat({dir:slot}, {path:text}, O_CREAT, {mode:number}, {secret:data})",
+        "openat(2)",
+    )
     SYMLINKAT = "symlinkat({target:text}, {dir:slot}, {path:text})", "symlink(2)"
+    MKNODAT = (
+        "mknodat({dir:slot}, {path:text}, {mode:number}, {major:number}:{minor:number})",
+        "mknod(2)",
+    )
+    COPY_TREE = "sendfile({path:text}/* -> {dir:slot}), for {reason:shown}", "sendfile(2)"
     FCHDIR = "fchdir({dir:slot})", "fchdir(2)"
     PIVOT_ROOT = "pivot_root({new:text}, {old:text})", "pivot_root(2)"
+    CHROOT = "chroot({path:text})", "chroot(2)"
     UMOUNT2 = "umount2({path:text}, {flags:number})", "umount(2)"
     CHDIR = "chdir({path:text})", "chdir(2)"
 

@@ -22,7 +22,7 @@ enum {
     SLOT_OWNER,   /* the caller's pidfd: readable once it is dead */
     SLOT_STARTED, /* an eventfd that tells the caller of the command's exec */
     SLOT_INIT,    /* the image of the first process */
-    SLOT_PASSED = 17 /* from here on: what the command gets under numbers of its own */
+    SLOT_PASSED = 21 /* from here on: what the command gets under numbers of its own */
 };
 
 enum { SLOTS = 64 };

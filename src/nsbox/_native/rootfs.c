@@ -1,18 +1,19 @@
-/* The steps that build a root file system: by descriptors, never out of the root by a link. */
-#include "steps.h"
+/* The steps that make folders, files and links: by descriptors, never out of the root by a link. */
+#include "rootfs.h"
 
+#include "steps.h"
 #include "sys.h"
 
-/* Resolve a path beneath dir as a process would whose / it is. See openat2(2). */
-static long open_in_root(int dir, const char *path, uint64_t flags)
+enum { EEXIST_ = -17, ENAMETOOLONG_ = -36 };
+
+long open_in_root(int dir, const char *path, uint64_t flags)
 {
     struct open_request request = {.flags = flags | O_CLOEXEC,
                                    .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS};
     return SYS(__NR_openat2, dir, path, &request, sizeof request);
 }
 
-/* The folder that holds path's last name, opened beneath dir; *name is that last name. */
-static long open_parent(int dir, const char *path, const char **name)
+long open_parent(int dir, const char *path, const char **name)
 {
     char parent[4096];
     size_t length = __builtin_strlen(path), slash = length;
@@ -21,33 +22,12 @@ static long open_parent(int dir, const char *path, const char **name)
         slash--;
     *name = path + slash;
     if (slash >= sizeof parent)
-        return -36; /* ENAMETOOLONG */
+        return ENAMETOOLONG_;
     if (slash == 0)
         return open_in_root(dir, ".", O_PATH | O_DIRECTORY);
     __builtin_memcpy(parent, path, slash);
     parent[slash] = '\0';
     return open_in_root(dir, parent, O_PATH | O_DIRECTORY);
-}
-
-long move_into(int tree, int dir, const char *path)
-{
-    if (dir == AT_FDCWD)
-        return SYS(__NR_move_mount, tree, "", AT_FDCWD, path, MOVE_MOUNT_F_EMPTY_PATH);
-    long target = open_in_root(dir, path, O_PATH);
-    if (target < 0)
-        return target;
-    long result = SYS(__NR_move_mount, tree, "", target, "",
-                      MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH);
-    SYS(__NR_close, target);
-    return result;
-}
-
-long attach_attributes(int dir, const char *path, const int64_t *operand)
-{
-    struct mount_request request = {.set = (uint64_t)operand[1],
-                                    .clear = (uint64_t)operand[2],
-                                    .propagation = (uint64_t)operand[3]};
-    return SYS(__NR_mount_setattr, dir, path, operand[0], &request, sizeof request);
 }
 
 long make_folder(int dir, const char *path, int64_t mode)
@@ -58,7 +38,7 @@ long make_folder(int dir, const char *path, int64_t mode)
         return parent;
     long result = SYS(__NR_mkdirat, parent, name, mode);
     SYS(__NR_close, parent);
-    return result == -17 /* EEXIST */ ? 0 : result;
+    return result == EEXIST_ ? 0 : result;
 }
 
 /* Write all of it: a short write is no error, so it is asked again for the rest. */
@@ -84,7 +64,7 @@ long make_file(int dir, const char *path, int64_t mode, const char *bytes, int64
      * only ever given to a file that this step has made. */
     long fd = SYS(__NR_openat, parent, name, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, mode);
     SYS(__NR_close, parent);
-    if (fd == -17 /* EEXIST */ && length == 0)
+    if (fd == EEXIST_ && length == 0)
         return 0;
     if (fd < 0)
         return fd;
@@ -93,6 +73,15 @@ long make_file(int dir, const char *path, int64_t mode, const char *bytes, int64
     return result;
 }
 
+static int leads_to(long parent, const char *name, const char *target)
+{
+    char found[4096];
+    long length = SYS(__NR_readlinkat, parent, name, found, sizeof found);
+    return length >= 0 && (size_t)length == __builtin_strlen(target) &&
+           __builtin_memcmp(found, target, (size_t)length) == 0;
+}
+
+/* In a folder that is kept, the link may be there from the last time. */
 long make_symlink(const char *target, int dir, const char *path)
 {
     const char *name;
@@ -100,6 +89,21 @@ long make_symlink(const char *target, int dir, const char *path)
     if (parent < 0)
         return parent;
     long result = SYS(__NR_symlinkat, target, parent, name);
+    if (result == EEXIST_ && leads_to(parent, name, target))
+        result = 0;
+    SYS(__NR_close, parent);
+    return result;
+}
+
+long make_device(int dir, const char *path, int64_t mode, uint32_t major, uint32_t minor)
+{
+    const char *name;
+    long parent = open_parent(dir, path, &name);
+    if (parent < 0)
+        return parent;
+    /* The encoding of a dev_t in a system call: new_encode_dev() of the kernel. */
+    uint32_t device = (minor & 0xff) | (major << 8) | ((minor & ~0xffU) << 12);
+    long result = SYS(__NR_mknodat, parent, name, mode, device);
     SYS(__NR_close, parent);
     return result;
 }

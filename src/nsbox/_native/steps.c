@@ -104,7 +104,9 @@ static long do_step(struct run *run, const struct nsbox_step *step)
         return loopback_up();
 
     case OP_OPEN_TREE:
-        return KEEP(0, SYS(__NR_open_tree, FD(1), TEXT(2), NUMBER(3)));
+        return KEEP(0, clone_tree(FD(1), TEXT(2), NUMBER(3)));
+    case OP_OPEN_DEVICE:
+        return KEEP(0, clone_device(FD(1), TEXT(2), (uint32_t)NUMBER(3), (uint32_t)NUMBER(4)));
     case OP_FSOPEN:
         return KEEP(0, SYS(__NR_fsopen, TEXT(1), FSOPEN_CLOEXEC));
     case OP_FSCONFIG:
@@ -114,18 +116,29 @@ static long do_step(struct run *run, const struct nsbox_step *step)
         return KEEP(0, SYS(__NR_fsmount, FD(1), FSMOUNT_CLOEXEC, NUMBER(2)));
     case OP_MOUNT_SETATTR:
         return attach_attributes(FD(0), TEXT(1), &operand[2]);
+    case OP_MAP_IDS:
+        return map_ids(FD(0), FD(1));
+    case OP_MASK:
+        return mask(&run->slot[NUMBER(0)], FD(1), TEXT(2));
     case OP_MOVE_MOUNT:
         return move_into(FD(0), FD(1), TEXT(2));
     case OP_MKDIRAT:
         return make_folder(FD(0), TEXT(1), NUMBER(2));
     case OP_OPENAT:
+    case OP_OPENAT_SECRET:
         return make_file(FD(0), TEXT(1), NUMBER(2), TEXT(3), NUMBER(4));
     case OP_SYMLINKAT:
         return make_symlink(TEXT(0), FD(1), TEXT(2));
+    case OP_MKNODAT:
+        return make_device(FD(0), TEXT(1), NUMBER(2), (uint32_t)NUMBER(3), (uint32_t)NUMBER(4));
+    case OP_COPY_TREE:
+        return copy_tree(TEXT(0), FD(1));
     case OP_FCHDIR:
         return SYS(__NR_fchdir, FD(0));
     case OP_PIVOT_ROOT:
         return SYS(__NR_pivot_root, TEXT(0), TEXT(1));
+    case OP_CHROOT:
+        return SYS(__NR_chroot, TEXT(0));
     case OP_UMOUNT2:
         return SYS(__NR_umount2, TEXT(0), NUMBER(1));
     case OP_CHDIR:

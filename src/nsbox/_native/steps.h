@@ -21,10 +21,16 @@ void run_end(struct run *run);
 int run_steps(struct run *run, uint32_t first);
 
 /* One concept a file; each gives a result >= 0 or -errno. */
+long clone_tree(int dir, const char *path, int64_t flags);
+long clone_device(int dir, const char *path, uint32_t major, uint32_t minor);
+long map_ids(int tree, int user_namespace);
+long mask(int *empty, int dir, const char *path);
 long move_into(int tree, int dir, const char *path);
 long make_folder(int dir, const char *path, int64_t mode);
 long make_file(int dir, const char *path, int64_t mode, const char *bytes, int64_t length);
 long make_symlink(const char *target, int dir, const char *path);
+long make_device(int dir, const char *path, int64_t mode, uint32_t major, uint32_t minor);
+long copy_tree(const char *source, int into);
 long attach_attributes(int dir, const char *path, const int64_t *operand);
 long change_folder(const char *path);
 long write_file(struct page *page, const char *path, const char *bytes, int64_t length);

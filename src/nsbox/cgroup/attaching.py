@@ -74,7 +74,8 @@ def _chosen(spans: Spans, subsystems: frozenset[str]) -> list[Hierarchy]:
         hierarchy, key = resolve(name, spans)
         if key not in spans[hierarchy].names | {UNIFIED}:
             raise UnsupportedError(f"attach: the group is not for {name}")
-        asked.setdefault(hierarchy, set()).add(key)
+        # What v2 does in every group is no subsystem of its own, and cannot be asked for alone.
+        asked.setdefault(hierarchy, set()).add(name if key == UNIFIED else key)
     for hierarchy, names in asked.items():
         there = spans[hierarchy].names & hierarchy.subsystems
         left = frozenset() if UNIFIED in names else there - v1.with_counters(names)

@@ -20,11 +20,11 @@ from nsbox.cgroup import (
 from nsbox.cgroup.events import Events
 from nsbox.cgroup.finding import Span
 from nsbox.cgroup.hierarchy import ROOT, Hierarchy, own_groups
-from nsbox.cgroup.picture import picture
 from nsbox.cgroup.pressure import Pressure
 from nsbox.cgroup.resources import Resources
 from nsbox.cgroup.stats import Stats
 from nsbox.cgroup.trigger import Trigger
+from nsbox.display import Displayed, Printer
 from nsbox.errors import UnsupportedError
 from nsbox.frozen import FrozenMap
 
@@ -37,7 +37,7 @@ class HasPid(Protocol):
         """Its number in the caller's pid namespace."""
 
 
-class Cgroup:
+class Cgroup(Displayed):
     """A group of tasks, whatever hierarchies and versions it takes; made by the class methods.
 
     Two are equal if there is a hierarchy that both span, and their folders are the same in each
@@ -337,7 +337,17 @@ class Cgroup:
 
     def tree(self) -> str:
         """Draw it for a terminal: groups, usage against limits, tasks."""
-        return picture(self)
+        from nsbox.display import trees  # noqa: PLC0415 - only what is shown pays for it
+
+        return trees.text(trees.look(self))
+
+    def _repr_svg_(self) -> str:
+        from nsbox.display import groups  # noqa: PLC0415
+
+        return groups.svg(self)
+
+    def _repr_pretty_(self, printer: Printer, cycle: bool) -> None:  # noqa: ARG002
+        printer.text(self.tree())
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Cgroup):

@@ -110,21 +110,20 @@ def _not_ours(folder: str) -> str:
     said = f"cgroups: {folder} is not delegated to user {os.geteuid()}; start the program with: "
     if _systemd():
         return said + _scope()
-    new = f"{folder}/nsbox-delegated"
-    listed = f"{new} {new}/cgroup.procs {new}/cgroup.subtree_control {new}/cgroup.threads"
-    return (
-        f"{said}(as root) mkdir -p {new}/leaf && chown {os.geteuid()} {listed} {new}/leaf "
-        f"{new}/leaf/cgroup.procs && echo {os.getpid()} > {new}/leaf/cgroup.procs"
+    return said + (
+        f"(as root) cd {folder} && echo '+cpu +memory +pids' > {v2.CONTROL} && "
+        "mkdir -p nsbox-delegated/leaf && cd nsbox-delegated && "
+        f"chown {os.geteuid()} . {v2.JOIN} {v2.CONTROL} {v2.THREADS} leaf leaf/{v2.JOIN} && "
+        f"echo {os.getpid()} > leaf/{v2.JOIN}"
     )
 
 
 def _not_ours_v1(folder: str) -> str:
     user = os.geteuid()
-    new = f"{folder}/nsbox-delegated"
     return (
         f"cgroups: user {user} may not make groups in {folder}; in each v1 hierarchy that is "
-        f"needed, as root: mkdir {new} && chown -R {user} {new} && "
-        f"echo {os.getpid()} > {new}/cgroup.procs (cgcreate and cgexec do the same)"
+        f"needed, as root: cd {folder} && mkdir nsbox-delegated && chown -R {user} nsbox-delegated "
+        f"&& echo {os.getpid()} > nsbox-delegated/cgroup.procs (cgcreate and cgexec do the same)"
     )
 
 

@@ -38,6 +38,8 @@ def program(rules: Iterable[DeviceRule]) -> bytes:
     ]
     for rule in _merged(rules):
         code += _rule(rule)
+        if rule == DeviceRule("a"):  # the verifier takes no program with parts that are never run
+            return b"".join(code)
     code += [_instruction(_MOV_K, _R0, immediate=0), _instruction(_EXIT)]
     return b"".join(code)
 

@@ -8,6 +8,7 @@ from types import MappingProxyType
 import attrs
 
 from nsbox import procfs
+from nsbox.display import Displayed
 
 UNIFIED = "unified"
 """How the one tree of cgroup v2 is called where a name is asked for."""
@@ -16,7 +17,7 @@ ROOT = Path("/")
 
 
 @attrs.frozen
-class Hierarchy:
+class Hierarchy(Displayed):
     """One mounted tree of groups: a v1 mount, or the one of cgroup v2. A value.
 
     - `version`: 1 or 2.

@@ -17,6 +17,9 @@ VERSIONS = {1: v1, 2: v2}
 _ALIASES = {"io": "blkio", "blkio": "io"}
 """One subsystem, by its names on v2 and v1."""
 
+_IN_EVERY_V2_GROUP = frozenset({"cpuacct", "freezer", "perf_event"})
+"""What v1 has subsystems for, and v2 does in every group without being asked."""
+
 
 @attrs.frozen
 class Place:
@@ -163,6 +166,10 @@ def _home(name: str, found: tuple[Hierarchy, ...]) -> tuple[Hierarchy, str]:
         for hierarchy in found:
             if key is not None and key in hierarchy.keys:
                 return hierarchy, key
+    if name in _IN_EVERY_V2_GROUP:
+        for hierarchy in found:
+            if hierarchy.version == 2:
+                return hierarchy, UNIFIED
     there = ", ".join(sorted(key for hierarchy in found for key in hierarchy.keys))
     raise UnsupportedError(f"cgroups: no hierarchy here has {name!r}; there are: {there or 'none'}")
 

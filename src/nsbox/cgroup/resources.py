@@ -11,6 +11,7 @@ import attrs
 from nsbox.cgroup import amounts
 from nsbox.cgroup.amounts import CPUs, Device, Partition, Percent
 from nsbox.cgroup.formats import Limit
+from nsbox.display import Displayed
 from nsbox.frozen import FrozenMap
 
 _RULE = re.compile(r"([abc])(?: ([0-9]+|\*):([0-9]+|\*)(?: ([rwm]+))?)?", re.ASCII)
@@ -107,7 +108,7 @@ def _rules(
 
 
 @attrs.frozen(kw_only=True, field_transformer=amounts.named)
-class Resources:
+class Resources(Displayed):
     """Limits of a group, each under the name of its cgroup v2 file; None leaves a thing as it is.
 
     Sizes are bytes or text such as ``"64M"``; ``"max"`` lifts a limit. See cgroup-v2.rst, where

@@ -13,6 +13,7 @@ from nsbox.cgroup.controllers.misc import MiscStats
 from nsbox.cgroup.controllers.pids import PidsStats
 from nsbox.cgroup.controllers.rdma import RDMAStats
 from nsbox.cgroup.pressure import Pressure
+from nsbox.display import Displayed
 from nsbox.errors import UnsupportedError
 from nsbox.frozen import FrozenMap
 
@@ -20,7 +21,7 @@ Part = TypeVar("Part")
 
 
 @attrs.frozen
-class Stats:
+class Stats(Displayed):
     """The figures of a group, by subsystem. A value: it says what was, and can be compared.
 
     A property whose subsystem the group is without raises `UnsupportedError`; `parts` says which

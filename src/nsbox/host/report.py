@@ -2,6 +2,7 @@
 
 import attrs
 
+from nsbox.display import Printed
 from nsbox.frozen import FrozenMap
 from nsbox.host import id_ranges, namespaces, overlay, system_calls
 from nsbox.host.cgroups import CgroupReport, cgroups
@@ -12,7 +13,7 @@ from nsbox.host.system_calls import LandlockReport
 
 
 @attrs.frozen(kw_only=True)
-class HostReport:
+class HostReport(Printed):
     """What this host can do for the caller who asked; `print` it to read it."""
 
     kernel: KernelReport

@@ -14,6 +14,7 @@ from typing import Any, Literal, ParamSpec, Protocol, TypeVar
 
 from nsbox._native import Launched
 from nsbox.constants import NamespaceRequest
+from nsbox.display import Displayed
 from nsbox.namespace import create, entering, listing, pinned
 from nsbox.namespace.idmap import IDMap
 from nsbox.namespace.types import NamespaceType
@@ -34,7 +35,7 @@ class HasPid(Protocol):
         """The process id, as the caller sees it."""
 
 
-class Namespace:
+class Namespace(Displayed):
     """A namespace of the kernel; made by `create`, `current`, `of` or `open`. See namespaces(7).
 
     Two are equal, and hash alike, if they are the same namespace: by (device, inode) of their

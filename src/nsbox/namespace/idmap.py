@@ -6,6 +6,7 @@ from typing import Any
 
 import attrs
 
+from nsbox.display import Displayed
 from nsbox.fields import instance_of
 from nsbox.procfs import IDMapLine
 
@@ -61,7 +62,7 @@ def check_lines(_: Any, attribute: "attrs.Attribute[Any]", value: tuple[IDMapLin
 
 
 @attrs.frozen
-class IDMap:
+class IDMap(Displayed):
     """Who is who in a box's user namespace. See user_namespaces(7).
 
     Made by `root`, `same`, `ranges` or `subordinate`. `uid` and `gid` are the ids that the box's
@@ -111,7 +112,7 @@ class IDMap:
         The command is `uid` and `gid` inside. A starter without CAP_SETUID can map its own id and
         those that /etc/subuid and /etc/subgid grant it, by newuidmap(1) of the distribution.
         """
-        listed = tuple(uids)
+        listed = _lines(uids)
         return cls(uid, gid=gid, uids=listed, gids=listed if gids is None else gids)
 
     @classmethod

@@ -1,92 +1,100 @@
 """A `RootFS` lowered to steps: the root is built over the host's, entered, the host let go."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 
 from nsbox._native.operations import Operation
-from nsbox.constants import AtFlag, MountAttribute, Propagation, UnmountFlag
+from nsbox.constants import AtFlag, Propagation, UnmountFlag
 from nsbox.plan import Slot, Step
-from nsbox.rootfs import mounts
-from nsbox.rootfs.mount import BindMount, FileMount, Mount
-from nsbox.rootfs.root import RootFS
-from nsbox.rootfs.system import system_tree
-from nsbox.rootfs.tree import Bind, Folder, Tree, clone_tree, is_host_folder, point
+from nsbox.rootfs import bind, files, mounts
+from nsbox.rootfs.build import build, layers_of
+from nsbox.rootfs.layout import Layout
+from nsbox.rootfs.mount import Mount, OverlayMount, SymlinkMount
+from nsbox.rootfs.overlay import layers_of_mount
+from nsbox.rootfs.python import import_state, python_mounts
+from nsbox.rootfs.root import DirectoryRoot, OverlayRoot, RootFS, SystemRoot
+from nsbox.rootfs.site import Site
+from nsbox.rootfs.tree import point
 
 STANDARD_MOUNTS: tuple[Mount, ...] = (Mount.proc(), Mount.dev(), Mount.tmpfs("/tmp"))
 
-_QUIET = MountAttribute.MOUNT_ATTR_NOSUID | MountAttribute.MOUNT_ATTR_NODEV
-_PRIVATE = Propagation.MS_PRIVATE
-_HERE = AtFlag.AT_EMPTY_PATH | AtFlag.AT_RECURSIVE
 
+def steps(rootfs: RootFS, site: Site) -> Iterator[Step]:
+    """Lower a root. Looks at the host's folders to do so, and changes nothing.
 
-def steps(rootfs: RootFS) -> Iterator[Step]:
-    """Lower a root. Looks at the host's folders to do so, and changes nothing."""
-    chosen = {mount.target for mount in rootfs.mounts}
-    all_mounts = [m for m in STANDARD_MOUNTS if m.target not in chosen] + list(rootfs.mounts)
-    tree = Tree(system_tree() if rootfs.path is None else Bind(os.path.abspath(rootfs.path)))
-    in_tree = _mount_points(rootfs, tree, all_mounts)
-
-    # Nothing that is mounted here may reach the host, or the host's later mounts us.
-    yield Step(Operation.MOUNT_SETATTR, (Slot.CWD, "/", AtFlag.AT_RECURSIVE, 0, 0, _PRIVATE))
-    if any(isinstance(mount, FileMount) for mount in all_mounts):
-        yield from mounts.stage()
-    yield from _root(tree, readonly=rootfs.readonly)
-    for number, mount in enumerate(all_mounts):
-        if mount not in in_tree:
-            yield from _points_below(mount)
-        yield from mounts.steps(mount, number)
-    yield from _enter()
-
-
-def _mount_points(rootfs: RootFS, tree: Tree, all_mounts: list[Mount]) -> list[Mount]:
-    """Make room in the tree for what is mounted on the tree itself; return those mounts.
-
-    The others get their mount points as they are mounted: inside an earlier mount, or in a root
-    that may be written to.
+    Raises `ValueError` for a mount that has no place in the root, and `UnsupportedError`, with the
+    reason, for what this host cannot do.
     """
-    if not rootfs.readonly or not _is_there(tree.root):
-        return []
-    return [m for m in all_mounts if tree.mount_point(m.target, folder=_mounts_a_folder(m))]
+    layout = Layout(_all_mounts(rootfs, site), site)
+    if site.own_mounts:
+        yield from bind.hold(layout)
+        # Nothing that is mounted here may reach the host, or the host's later mounts us.
+        private = (Slot.CWD, "/", AtFlag.AT_RECURSIVE, 0, 0, Propagation.MS_PRIVATE)
+        yield Step(Operation.MOUNT_SETATTR, private)
+    if isinstance(rootfs, OverlayRoot) or any(isinstance(m, mounts.STAGED) for m in layout.mounts):
+        yield from files.stage(site)
+    ready = yield from build(rootfs, layout)
+    for number, mount in enumerate(layout.mounts):
+        if mount not in ready:
+            yield from _points(mount)
+        if mount not in ready or not isinstance(mount, SymlinkMount):
+            yield from mounts.steps(mount, number, layout)
+    if site.own_mounts:
+        yield from _enter(site)
 
 
-def _is_there(root: Folder | Bind) -> bool:
-    """Whether there is a root to look at; if not, the step that takes it will fail and say so."""
-    return isinstance(root, Folder) or os.path.isdir(root.source)
+def state(rootfs: RootFS) -> Hashable | None:
+    """Return what the steps depend on beside the root itself; while it is equal, they hold.
+
+    None where they show a folder's entries, and so must be found out each time.
+    """
+    if isinstance(rootfs, DirectoryRoot) and rootfs.readonly:
+        return None
+    if isinstance(rootfs, SystemRoot):
+        changed = tuple(os.stat(folder).st_mtime_ns for folder in ("/", "/etc"))
+        return (changed, import_state() if rootfs.python else None)
+    return ()
 
 
-def _mounts_a_folder(mount: Mount) -> bool:
-    if isinstance(mount, BindMount):
-        return is_host_folder(mount.source)
-    return not isinstance(mount, FileMount)
+def work_folders(rootfs: RootFS, site: Site) -> tuple[str, ...]:
+    """Return the work folders that the steps make, to be removed when the root is let go."""
+    overlays = [layers_of(rootfs)] if isinstance(rootfs, OverlayRoot) else []
+    for number, mount in enumerate(_all_mounts(rootfs, site)):
+        if isinstance(mount, OverlayMount):
+            overlays.append(layers_of_mount(mount, number))
+    return tuple(work for layers in overlays if (work := layers.work(site)) is not None)
 
 
-def _points_below(mount: Mount) -> Iterator[Step]:
+def _all_mounts(rootfs: RootFS, site: Site) -> tuple[Mount, ...]:
+    chosen = {mount.target for mount in rootfs.mounts}
+    standard = [m for m in STANDARD_MOUNTS if site.standard and m.target not in chosen]
+    python = python_mounts() if isinstance(rootfs, SystemRoot) and rootfs.python else ()
+    return (*standard, *python, *rootfs.mounts)
+
+
+def _points(mount: Mount) -> Iterator[Step]:
     """Make a mount point when its turn has come, in whatever is there by then."""
+    needed = mounts.point_of(mount)
+    if needed is mounts.Point.EXISTING:
+        return
     parts = mount.target.strip("/").split("/")
     for depth in range(1, len(parts)):
         yield Step(Operation.MKDIRAT, (Slot.ROOT, "/".join(parts[:depth]), 0o755))
-    yield point("/".join(parts), folder=_mounts_a_folder(mount))
+    if needed is not mounts.Point.LINK:
+        folder = needed is mounts.Point.FOLDER
+        yield point(Slot.ROOT, "/".join(parts), folder=folder)
 
 
-def _root(tree: Tree, *, readonly: bool) -> Iterator[Step]:
-    """Build the root in `Slot.ROOT`, mounted over the old one."""
-    attributes = _QUIET | (MountAttribute.MOUNT_ATTR_RDONLY if readonly else 0)
-    freeze = Step(Operation.MOUNT_SETATTR, (Slot.ROOT, "", _HERE, attributes, 0, 0))
-    mount = Step(Operation.MOVE_MOUNT, (Slot.ROOT, Slot.CWD, "/"))
-    if isinstance(tree.root, Bind):
-        yield clone_tree(tree.root.source, recursive=True, into=Slot.ROOT)
-        yield freeze
-        yield mount
-    else:
-        yield from mounts.new_tmpfs(Slot.ROOT, mode=tree.root.mode)
-        yield mount
-        yield from tree.steps()
-        yield freeze
+def _enter(site: Site) -> Iterator[Step]:
+    """Take the new root for / and let go of the old one. See pivot_root(2), NOTES.
 
-
-def _enter() -> Iterator[Step]:
-    """Take the new root for / and let go of the old one. See pivot_root(2), NOTES."""
+    The kernel's initial file system stays below. It is covered wholly by the new root: upwards
+    from that there is no mount point to come out at.
+    """
     yield Step(Operation.FCHDIR, (Slot.ROOT,))
-    yield Step(Operation.PIVOT_ROOT, (".", "."))
-    yield Step(Operation.UMOUNT2, (".", UnmountFlag.MNT_DETACH))
+    if site.pivots:
+        yield Step(Operation.PIVOT_ROOT, (".", "."))
+        yield Step(Operation.UMOUNT2, (".", UnmountFlag.MNT_DETACH))
+    else:
+        yield Step(Operation.CHROOT, (".",))
     yield Step(Operation.CHDIR, ("/",))

@@ -1,28 +1,17 @@
 """Mounts, as values: what is mounted where in a box."""
 
 from pathlib import PurePosixPath
-from typing import Any
+from typing import Any, Literal, TypeAlias, get_args
 
 import attrs
 
+from nsbox.display import Displayed
 from nsbox.fields import StrPath, instance_of, text_path
+from nsbox.namespace.idmap import IDMap
 from nsbox.sizes import size_in_bytes
 
-
-def _target(value: StrPath) -> str:
-    """Normalize a place in the box: absolute, without "." and "..", not the root itself."""
-    path = PurePosixPath(text_path(value, "target"))
-    if not path.is_absolute() or ".." in path.parts or len(path.parts) == 1:
-        raise ValueError(f"target: an absolute path below /, without '..', not {str(value)!r}")
-    return "/" + "/".join(path.parts[1:])
-
-
-def _source(value: StrPath) -> str:
-    return text_path(value, "source")
-
-
-def _optional_size(value: int | str | None) -> int | None:
-    return None if value is None else size_in_bytes(value, "size")
+Spreading: TypeAlias = Literal["private", "slave", "shared"]
+HidePid: TypeAlias = Literal["off", "noaccess", "invisible", "ptraceable"]
 
 
 def check_mode(_: Any, attribute: "attrs.Attribute[int]", value: int) -> None:
@@ -31,14 +20,35 @@ def check_mode(_: Any, attribute: "attrs.Attribute[int]", value: int) -> None:
         raise ValueError(f"{attribute.name}: permission bits from 0 to 0o7777, not {value!r}")
 
 
-@attrs.frozen
-class Mount:
-    """Something to be mounted at `target` in a box; made by `bind`, `tmpfs`, `proc`, `dev`, `file`.
+def paths(value: Any, field: str) -> tuple[str, ...]:
+    """Accept folders of the host, at least one; refuse what no paths can be."""
+    if isinstance(value, str) or not isinstance(value, tuple | list) or not value:
+        raise ValueError(f"{field}: one path or more, not {value!r}")
+    return tuple(text_path(path, field) for path in value)
 
-    A value: nothing is looked up or mounted before a box starts.
+
+def _place(value: StrPath) -> str:
+    """Normalize a place in the box: absolute, without "." and "..", not the root itself."""
+    path = PurePosixPath(text_path(value, "target"))
+    if not path.is_absolute() or ".." in path.parts or len(path.parts) == 1:
+        raise ValueError(f"target: an absolute path below /, without '..', not {str(value)!r}")
+    return "/" + "/".join(path.parts[1:])
+
+
+@attrs.frozen
+class Mount(Displayed):
+    """Something to be mounted at `target` in a box; made by `bind`, `tmpfs`, `proc`, `file` ...
+
+    A value: nothing is looked up or mounted before a box starts. Set-user-ID bits and devices have
+    no effect on a mount unless its parameters say so.
     """
 
-    target: str = attrs.field(converter=_target)
+    target: str = attrs.field(converter=_place)
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The files and folders of the host that it shows, as they were given."""
+        return ()
 
     @staticmethod
     def bind(
@@ -47,15 +57,35 @@ class Mount:
         *,
         readonly: bool = False,
         recursive: bool = True,
+        nosuid: bool = True,
+        nodev: bool = True,
         noexec: bool = False,
+        idmap: IDMap | None = None,
+        propagation: Spreading = "private",
     ) -> "BindMount":
         """Show a file or folder of the host at `target`. See mount(8), "Bind mount operation".
 
-        `recursive` takes along what is mounted below `source`. Set-user-ID bits and devices have no
-        effect there.
+        `recursive` takes along what is mounted below `source`; `readonly` and the three flags hold
+        there too. `idmap` shows the files of each id *inside* the map as those of the id *outside*
+        (`IDMap.ranges`; for a starter with CAP_SYS_ADMIN on the host, and a file system that can
+        do it): mount_setattr(2), "ID-mapped mounts".
+
+        `propagation` is about mounts made below later on, see mount_namespaces(7): with "private"
+        neither side sees those of the other; with "slave" the box sees what the host mounts below
+        `source`; with "shared" the host sees, too, what the box mounts there, if the box has no
+        user namespace of its own. Both take a `source` that is shared on the host, as systemd
+        makes all of them.
         """
         return BindMount(
-            target, source=source, readonly=readonly, recursive=recursive, noexec=noexec
+            target,
+            source=source,
+            readonly=readonly,
+            recursive=recursive,
+            nosuid=nosuid,
+            nodev=nodev,
+            noexec=noexec,
+            idmap=idmap,
+            propagation=propagation,
         )
 
     @staticmethod
@@ -66,9 +96,47 @@ class Mount:
         return TmpfsMount(target, size=size, mode=mode, noexec=noexec)
 
     @staticmethod
-    def proc(target: StrPath = "/proc") -> "ProcMount":
-        """Mount the box's own processes and kernel figures, what could harm masked: proc(5)."""
-        return ProcMount(target)
+    def overlay(target: StrPath, *lowers: StrPath, upper: StrPath | None = None) -> "OverlayMount":
+        """Lay folders over each other at `target`, what is written apart: see `RootFS.overlay`."""
+        return OverlayMount(target, lowers=lowers, upper=upper)
+
+    @staticmethod
+    def proc(
+        target: StrPath = "/proc",
+        *,
+        hidepid: HidePid = "off",
+        subset: Literal["pid"] | None = None,
+    ) -> "ProcMount":
+        """Mount the box's own processes and kernel figures, what could harm masked: proc(5).
+
+        `hidepid` keeps users from each other's processes; ``subset="pid"`` leaves nothing but
+        processes.
+        """
+        return ProcMount(target, hidepid=hidepid, subset=subset)
+
+    @staticmethod
+    def sysfs(target: StrPath = "/sys", *, readonly: bool = True) -> "SysfsMount":
+        """Mount the kernel's objects, of the network those of the box's namespace: sysfs(5)."""
+        return SysfsMount(target, readonly=readonly)
+
+    @staticmethod
+    def cgroup(target: StrPath = "/sys/fs/cgroup") -> "CgroupMount":
+        """Mount the cgroup trees read only, from the root of the box's cgroup namespace on.
+
+        One tree on a v2 host; on a v1 or hybrid one a folder of trees, named as usual there. See
+        cgroups(7).
+        """
+        return CgroupMount(target)
+
+    @staticmethod
+    def devpts(target: StrPath = "/dev/pts", *, mode: int = 0o620) -> "DevptsMount":
+        """Mount pseudo-terminals of the box's own; each has `mode`. See pts(4)."""
+        return DevptsMount(target, mode=mode)
+
+    @staticmethod
+    def mqueue(target: StrPath = "/dev/mqueue") -> "MqueueMount":
+        """Mount the message queues of the box's ipc namespace: mq_overview(7)."""
+        return MqueueMount(target)
 
     @staticmethod
     def dev(target: StrPath = "/dev") -> "DevMount":
@@ -80,34 +148,52 @@ class Mount:
         """Put a file with this content at `target`; text is written as UTF-8."""
         return FileMount(target, content=content, mode=mode)
 
+    @staticmethod
+    def secret(target: StrPath, content: str | bytes, *, mode: int = 0o400) -> "SecretMount":
+        """Put a file at `target` that is in memory only, read only, and in no plan or message.
 
-@attrs.frozen
-class BindMount(Mount):
-    """See `Mount.bind`."""
+        It has a tmpfs of its own, kept out of swap where the kernel can (6.4, for root).
+        """
+        return SecretMount(target, content=content, mode=mode)
 
-    source: str = attrs.field(converter=_source, kw_only=True)
-    readonly: bool = attrs.field(default=False, validator=instance_of(bool), kw_only=True)
-    recursive: bool = attrs.field(default=True, validator=instance_of(bool), kw_only=True)
-    noexec: bool = attrs.field(default=False, validator=instance_of(bool), kw_only=True)
+    @staticmethod
+    def symlink(target: StrPath, to: StrPath) -> "SymlinkMount":
+        """Make a symbolic link at `target` that leads to `to`: symlink(7)."""
+        return SymlinkMount(target, to=to)
+
+    @staticmethod
+    def masked(target: StrPath) -> "MaskedMount":
+        """Hide what is at `target`: a folder looks empty, a file reads as /dev/null.
+
+        Nothing happens where nothing is.
+        """
+        return MaskedMount(target)
+
+    @staticmethod
+    def readonly_path(target: StrPath) -> "ReadonlyMount":
+        """Let what is at `target`, and mounted below, be read only."""
+        return ReadonlyMount(target)
 
 
-@attrs.frozen
-class TmpfsMount(Mount):
-    """See `Mount.tmpfs`."""
-
-    size: int | None = attrs.field(default=None, converter=_optional_size, kw_only=True)
-    mode: int = attrs.field(default=0o1777, validator=check_mode, kw_only=True)
-    noexec: bool = attrs.field(default=False, validator=instance_of(bool), kw_only=True)
+def _source(value: StrPath) -> str:
+    return text_path(value, "source")
 
 
-@attrs.frozen
-class ProcMount(Mount):
-    """See `Mount.proc`."""
+def _to(value: StrPath) -> str:
+    return text_path(value, "to")
 
 
-@attrs.frozen
-class DevMount(Mount):
-    """See `Mount.dev`."""
+def _lowers(value: Any) -> tuple[str, ...]:
+    return paths(value, "lowers")
+
+
+def upper_path(value: StrPath | None) -> str | None:
+    """Accept the folder of a kept layer, or None for one that is thrown away."""
+    return None if value is None else text_path(value, "upper")
+
+
+def _optional_size(value: int | str | None) -> int | None:
+    return None if value is None else size_in_bytes(value, "size")
 
 
 def _content(value: str | bytes) -> bytes:
@@ -119,11 +205,146 @@ def _content(value: str | bytes) -> bytes:
         raise ValueError(f"content: bytes, or str that UTF-8 can write, not {value!r}") from None
 
 
+def _one_of(kind: Any) -> Any:
+    choices = get_args(kind)
+
+    def check(_: Any, attribute: "attrs.Attribute[Any]", value: Any) -> None:
+        if not isinstance(value, str) or value not in choices:
+            raise ValueError(f"{attribute.name}: one of {', '.join(choices)}, not {value!r}")
+
+    return check
+
+
+def _idmap(_: Any, attribute: "attrs.Attribute[Any]", value: Any) -> None:
+    if value is not None and not (isinstance(value, IDMap) and value.uids):
+        raise ValueError(f"{attribute.name}: made by IDMap.ranges, not {value!r}")
+
+
+def _subset(_: Any, attribute: "attrs.Attribute[Any]", value: Any) -> None:
+    if value not in (None, "pid"):
+        raise ValueError(f"{attribute.name}: 'pid' or None, not {value!r}")
+
+
+def _flag(default: bool) -> Any:
+    return attrs.field(default=default, validator=instance_of(bool), kw_only=True)
+
+
+def _mode(default: int) -> Any:
+    return attrs.field(default=default, validator=check_mode, kw_only=True)
+
+
+def _hidden(content: bytes) -> str:
+    return f"<{len(content)} bytes>"
+
+
+@attrs.frozen
+class BindMount(Mount):
+    """See `Mount.bind`."""
+
+    source: str = attrs.field(converter=_source, kw_only=True)
+    readonly: bool = _flag(False)
+    recursive: bool = _flag(True)
+    nosuid: bool = _flag(True)
+    nodev: bool = _flag(True)
+    noexec: bool = _flag(False)
+    idmap: IDMap | None = attrs.field(default=None, validator=_idmap, kw_only=True)
+    propagation: Spreading = attrs.field(
+        default="private", validator=_one_of(Spreading), kw_only=True
+    )
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The file or folder that is bound."""
+        return (self.source,)
+
+
+@attrs.frozen
+class TmpfsMount(Mount):
+    """See `Mount.tmpfs`."""
+
+    size: int | None = attrs.field(default=None, converter=_optional_size, kw_only=True)
+    mode: int = _mode(0o1777)
+    noexec: bool = _flag(False)
+
+
+@attrs.frozen
+class OverlayMount(Mount):
+    """See `Mount.overlay`."""
+
+    lowers: tuple[str, ...] = attrs.field(converter=_lowers, kw_only=True)
+    upper: str | None = attrs.field(default=None, converter=upper_path, kw_only=True)
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The lower folders."""
+        return self.lowers
+
+
+@attrs.frozen
+class ProcMount(Mount):
+    """See `Mount.proc`."""
+
+    hidepid: HidePid = attrs.field(default="off", validator=_one_of(HidePid), kw_only=True)
+    subset: Literal["pid"] | None = attrs.field(default=None, validator=_subset, kw_only=True)
+
+
+@attrs.frozen
+class SysfsMount(Mount):
+    """See `Mount.sysfs`."""
+
+    readonly: bool = _flag(True)
+
+
+@attrs.frozen
+class CgroupMount(Mount):
+    """See `Mount.cgroup`."""
+
+
+@attrs.frozen
+class DevptsMount(Mount):
+    """See `Mount.devpts`."""
+
+    mode: int = _mode(0o620)
+
+
+@attrs.frozen
+class MqueueMount(Mount):
+    """See `Mount.mqueue`."""
+
+
+@attrs.frozen
+class DevMount(Mount):
+    """See `Mount.dev`."""
+
+
 @attrs.frozen
 class FileMount(Mount):
     """See `Mount.file`."""
 
-    content: bytes = attrs.field(
-        converter=_content, kw_only=True, repr=lambda content: f"<{len(content)} bytes>"
-    )
-    mode: int = attrs.field(default=0o644, validator=check_mode, kw_only=True)
+    content: bytes = attrs.field(converter=_content, kw_only=True, repr=_hidden)
+    mode: int = _mode(0o644)
+
+
+@attrs.frozen
+class SecretMount(Mount):
+    """See `Mount.secret`."""
+
+    content: bytes = attrs.field(converter=_content, kw_only=True, repr=_hidden)
+    mode: int = _mode(0o400)
+
+
+@attrs.frozen
+class SymlinkMount(Mount):
+    """See `Mount.symlink`."""
+
+    to: str = attrs.field(converter=_to, kw_only=True)
+
+
+@attrs.frozen
+class MaskedMount(Mount):
+    """See `Mount.masked`."""
+
+
+@attrs.frozen
+class ReadonlyMount(Mount):
+    """See `Mount.readonly_path`."""

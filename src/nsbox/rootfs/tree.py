@@ -75,6 +75,37 @@ class Tree:
         parts = self._resolve(target)
         if parts is None:
             return False
+        depth, node = self._walk(target, parts)
+        if depth < len(parts):
+            self._open_up(parts[:depth]).put("/".join(parts[depth:]), _empty(folder=folder))
+        elif _is_folder(node) != folder:
+            sort = "not a folder" if folder else "a folder"
+            raise ValueError(f"target {target!r}: is {sort} in the root")
+        self.mounted.add(tuple(parts))
+        return True
+
+    def link(self, target: str, to: str) -> bool:
+        """Put a symbolic link at `target`, in place of a file or link that is there.
+
+        False where the target lies beneath a mount. Raises `ValueError` for one that is a mount,
+        or a folder.
+        """
+        *above, name = target.strip("/").split("/")
+        folder = self._resolve("/".join(above))
+        if folder is None:
+            return False
+        parts = [*folder, name]
+        if tuple(parts) in self.mounted:
+            raise ValueError(f"target {target!r}: something is mounted there")
+        depth, node = self._walk(target, parts)
+        if depth == len(parts) and _is_folder(node):
+            raise ValueError(f"target {target!r}: is a folder in the root")
+        depth = min(depth, len(folder))
+        self._open_up(parts[:depth]).put("/".join(parts[depth:]), Link(to))
+        return True
+
+    def _walk(self, target: str, parts: list[str]) -> tuple[int, Node]:
+        """Return how many of these names are there, and what the last of those is."""
         if not parts:
             raise ValueError(f"target {target!r}: is the root itself")
         node: Node = self.root
@@ -83,15 +114,9 @@ class Tree:
                 raise ValueError(f"target {target!r}: /{'/'.join(parts[:depth])} is not a folder")
             below = _child(node, name)
             if below is None:
-                self._open_up(parts[:depth]).put("/".join(parts[depth:]), _empty(folder=folder))
-                break
+                return depth, node
             node = below
-        else:
-            if _is_folder(node) != folder:
-                sort = "not a folder" if folder else "a folder"
-                raise ValueError(f"target {target!r}: is {sort} in the root")
-        self.mounted.add(tuple(parts))
-        return True
+        return len(parts), node
 
     def _resolve(self, target: str) -> list[str] | None:
         """Follow the links of the tree as a process would whose / it is; None beneath a mount."""
@@ -189,23 +214,33 @@ def _folder_steps(folder: Folder, path: str) -> Iterator[Step]:
             yield Step(Operation.MKDIRAT, (Slot.ROOT, place, node.mode))
             yield from _folder_steps(node, place)
         elif isinstance(node, Link):
-            yield Step(Operation.SYMLINKAT, (node.target, Slot.ROOT, place))
+            yield link(place, node.target)
         elif isinstance(node, EmptyFile):
             yield Step(Operation.OPENAT, (Slot.ROOT, place, 0o644, b""))
         else:
-            yield point(place, folder=is_host_folder(node.source))
+            yield point(Slot.ROOT, place, folder=is_host_folder(node.source))
             yield clone_tree(node.source, recursive=True)
             yield Step(Operation.MOVE_MOUNT, (Slot.TREE, Slot.ROOT, place))
 
 
-def point(place: str, *, folder: bool) -> Step:
+def point(beneath: Slot, place: str, *, folder: bool) -> Step:
     """Make a folder, or an empty file, to mount upon."""
     if folder:
-        return Step(Operation.MKDIRAT, (Slot.ROOT, place, 0o755))
-    return Step(Operation.OPENAT, (Slot.ROOT, place, 0o644, b""))
+        return Step(Operation.MKDIRAT, (beneath, place, 0o755))
+    return Step(Operation.OPENAT, (beneath, place, 0o644, b""))
+
+
+def link(place: str, to: str) -> Step:
+    """Make a symbolic link."""
+    return Step(Operation.SYMLINKAT, (to, Slot.ROOT, place))
 
 
 def clone_tree(source: str, *, recursive: bool, into: Slot = Slot.TREE) -> Step:
     """Copy the mount of a file or folder of the host."""
     flags = AtFlag.OPEN_TREE_CLONE | (AtFlag.AT_RECURSIVE if recursive else 0)
     return Step(Operation.OPEN_TREE, (into, Slot.CWD, source, flags))
+
+
+def look_at(source: str, into: Slot) -> Step:
+    """Open a folder of the host without copying its mount: it must be there."""
+    return Step(Operation.OPEN_TREE, (into, Slot.CWD, source, AtFlag(0)))

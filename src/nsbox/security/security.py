@@ -7,6 +7,7 @@ import attrs
 
 from nsbox._native.operations import Operation
 from nsbox.constants import Capability
+from nsbox.display import Displayed
 from nsbox.fields import instance_of
 from nsbox.plan import Step
 from nsbox.security.capabilities import ALL_CAPABILITIES, DEFAULT_CAPABILITIES
@@ -24,7 +25,7 @@ def _capabilities(_: Any, attribute: "attrs.Attribute[Capability]", value: Any) 
 
 
 @attrs.frozen(kw_only=True, cache_hash=True)
-class Security:
+class Security(Displayed):
     """What the commands of a box may do; made by `default`, `strict` or `privileged`, and evolved.
 
     - `capabilities`: those that root in the box has; what is left out is gone for good. The

@@ -51,6 +51,7 @@ def end(process: subprocess.Popen[str]) -> None:
     process.stdout.close()
 
 
+@pytest.mark.guest
 def test_groups_of_a_dead_owner_go_with_what_is_in_them(lab):
     with run(OWNER) as process:
         assert process.stdout is not None
@@ -108,6 +109,7 @@ def marks_work(folder: Path) -> bool:
     return True
 
 
+@pytest.mark.guest
 def test_marks():
     mine = owner.Owner.parse(owner.owner())
     assert mine is not None

@@ -7,6 +7,8 @@ import pytest
 
 from nsbox import Cgroup, Resources
 
+pytestmark = pytest.mark.guest
+
 
 def ticks(pid: int) -> int:
     with open(f"/proc/{pid}/stat") as stat:

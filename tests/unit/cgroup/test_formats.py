@@ -55,7 +55,7 @@ def numbers_of(text: str, *, expand: bool) -> set[float]:
     found = set()
     for word in text.split():
         try:
-            found.add(float(word))
+            found.add(int(word) if word.isdecimal() else float(word))
         except ValueError:
             continue
     if expand and found:

@@ -1,0 +1,13 @@
+/* Names resolved beneath a folder's descriptor, for the steps that build a root file system. */
+#ifndef NSBOX_ROOTFS_H
+#define NSBOX_ROOTFS_H
+
+#include <stdint.h>
+
+/* Resolve a path beneath dir as a process would whose / it is. See openat2(2). */
+long open_in_root(int dir, const char *path, uint64_t flags);
+
+/* The folder that holds path's last name, opened beneath dir; *name is that last name. */
+long open_parent(int dir, const char *path, const char **name);
+
+#endif
