@@ -127,7 +127,7 @@ def _command(
         lowered.works_of(number),
         _namespaces(spec, lowered),
         options.passed(),
-        options.terminal,
+        bool(options.terminal),
     )
 
 

@@ -57,7 +57,8 @@ class Process:
     The names and their meaning are those of `subprocess.Popen`: `args`, `pid`, `returncode`
     (negative: ended by that signal), `stdin`, `stdout`, `stderr`. `fileno` is the pidfd, to be
     waited for by any event loop; `usage` is there once the command has ended, `terminal` where one
-    was asked for.
+    was asked for. A copy of the caller that os.fork() made has descriptors of its own: closing them
+    there leaves the command alone.
     """
 
     def __init__(
@@ -80,6 +81,7 @@ class Process:
         self._waiting = threading.Lock()
         self._exchange: pipes.Exchange | None = None
         self._launched: _native.Launched | None = None
+        self._starter = os.getpid()
         self.terminal: Terminal | None = None
         with (
             pipes.opened(stdin, stdout, stderr) as ends,
@@ -193,9 +195,11 @@ class Process:
         return False
 
     def __del__(self) -> None:
-        if getattr(self, "_launched", None) is not None and self.returncode is None:
+        if getattr(self, "_launched", None) is None or self.returncode is not None:
+            return
+        if os.getpid() == self._starter:
             warnings.warn(f"box of process {self.pid} was not ended", ResourceWarning, 2, self)
-            self._abandon()
+        self._abandon()
 
     def __repr__(self) -> str:
         state = "running" if self.returncode is None else f"returncode={self.returncode}"
@@ -205,11 +209,18 @@ class Process:
         raise TypeError("a Process is a live handle; pickle the BoxSpec and the arguments instead")
 
     def _abandon(self) -> None:
-        """End the box without a word about its outcome."""
-        assert self._launched is not None
-        signal.pidfd_send_signal(self._launched.pidfd, self._end_signal)
-        with contextlib.suppress(StepError):
-            while not self._end(None):
+        """End the box without a word about its outcome; in a fork of its starter, let go of it."""
+        launched = self._launched
+        if launched is None:
+            return
+        if os.getpid() != self._starter:
+            self._launched = None
+            os.close(launched.pidfd)
+            return
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(launched.pidfd, self._end_signal)
+        with self._waiting, contextlib.suppress(StepError):  # a thread may be waiting for the end
+            while self._launched is not None and not self._end(None):
                 pass
 
     def _end(self, timeout: float | None) -> bool:

@@ -15,12 +15,13 @@ SOURCE = Path(nsbox.__file__).parent
 # one layer do not know of each other.
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors", "constants", "fields frozen", "sizes", "pipes", "usage", "_native"),
+    ("beneath boxpath copying",),
     ("procfs",),
     ("host", "caller"),
     ("plan hints perform",),
     ("namespace", "cgroup"),
     ("rootfs", "security"),
-    ("terminal", "options"),
+    ("terminal options",),
     ("process complete", "task"),
     ("box commands lower parameters running spec",),
     ("aio", "image"),
