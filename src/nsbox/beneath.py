@@ -1,8 +1,8 @@
 """Files below a root, by its descriptor: no link leads out of it, whoever changes it meanwhile.
 
-The kernel resolves each path, by openat2(2) with RESOLVE_IN_ROOT: a link that begins with ``/``, and
-any number of ``..``, end at the root. What is done to a name (made, removed, looked at) is done by
-the descriptor of its folder, and never follows the name itself.
+The kernel resolves each path, by openat2(2) with RESOLVE_IN_ROOT: a link that begins with ``/``,
+and any number of ``..``, end at the root. What is done to a name (made, removed, looked at) is done
+by the descriptor of its folder, and never follows the name itself.
 """
 
 import contextlib

@@ -1,7 +1,6 @@
 """Paths in a box, used from outside: a small `pathlib.Path`."""
 
 import contextlib
-import io
 import os
 import stat
 from collections.abc import Iterator
@@ -64,9 +63,7 @@ class BoxPath:
         newline: str | None = None,
     ) -> IO[Any]:
         """Open the file, as `open` does."""
-        return io.open(
-            str(self), mode, buffering, encoding, errors, newline, opener=self._root.open
-        )
+        return open(str(self), mode, buffering, encoding, errors, newline, opener=self._root.open)
 
     def read_bytes(self) -> bytes:
         """Return the file's content."""

@@ -24,13 +24,14 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("terminal options",),
     ("process complete", "task"),
     ("box commands lower parameters running spec",),
-    ("aio", "image"),
+    ("aio", "image", "executor"),
     ("__init__ __main__",),
 )
 
 # Imports inside functions, by (module, imported): each pays for itself only when it is needed.
 LATE = {
     ("__init__", "importlib"): "names that load when first used",
+    ("executor.inside", "ctypes"): "only a worker that forks needs a call that Python has not",
     ("hints", "nsbox.host"): "only a failure pays for looking at the host",
     ("rootfs.root", "nsbox.rootfs.mounted"): "only who mounts a root needs what makes namespaces",
     ("security.seccomp", "nsbox.security.profiles"): "the lists are made of what it defines",

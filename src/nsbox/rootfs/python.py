@@ -10,10 +10,14 @@ from collections.abc import Hashable, Iterable, Iterator
 from nsbox.rootfs.mount import BindMount, Mount
 from nsbox.rootfs.system import PROGRAMS
 
+OF_THE_BOX = ("/dev", "/proc", "/tmp")
+"""What every box has of its own: a program that is started in /tmp does not show it the host's."""
+
 
 def python_mounts() -> tuple[BindMount, ...]:
     """Return binds of the running interpreter and its import path, each at its own path."""
-    return tuple(Mount.bind(path, path, readonly=True) for path in shown(needed(), homes()))
+    kept_out = {*homes(), *OF_THE_BOX}
+    return tuple(Mount.bind(path, path, readonly=True) for path in shown(needed(), kept_out))
 
 
 def import_state() -> Hashable:
@@ -55,10 +59,11 @@ def homes() -> frozenset[str]:
     return frozenset(os.path.realpath(home) for home in found) | frozenset(found)
 
 
-def shown(paths: Iterable[str], homes: Iterable[str], host: str = "/") -> tuple[str, ...]:
+def shown(paths: Iterable[str], kept_out: Iterable[str], host: str = "/") -> tuple[str, ...]:
     """Choose what is to be bound: what is there, by its own name and by what that leads to.
 
-    Nothing that is shown anyway, or lies below another; no home, and no folder that holds one.
+    Nothing that is shown anyway, or lies below another; nothing `kept_out`, such as a home, and no
+    folder that holds it.
     """
     programs = [os.path.join(host, name) for name in PROGRAMS]
     candidates: set[str] = set()
@@ -67,7 +72,7 @@ def shown(paths: Iterable[str], homes: Iterable[str], host: str = "/") -> tuple[
         candidates |= {absolute, os.path.realpath(absolute)}
     chosen: list[str] = []
     for path in sorted(candidates):
-        if not os.path.exists(path) or any(_holds(path, home) for home in homes):
+        if not os.path.exists(path) or any(_holds(path, other) for other in kept_out):
             continue
         if not any(_holds(other, path) for other in (*programs, *chosen)):
             chosen.append(path)
