@@ -31,7 +31,8 @@ class Command:
     - `args` as they were given, `argv` as the kernel takes them; none where a first process is to
       stay without a command.
     - `failure` makes the error for a step, by its index, that failed with an errno.
-    - `end_signal` is what the first process, or the kernel, takes as the order to end the box.
+    - `end_signal` is what the first process, or the kernel, takes as the order to end the box,
+      `stop_signal` as that to stop the command.
     - `groups` are its cgroups, which the plan makes or joins.
     - `works` are the work folders of its overlays, which the plan makes and its end removes.
     - `namespaces` opens those that it joins, as descriptors by slot.
@@ -44,6 +45,7 @@ class Command:
     plan: Encoded
     failure: Callable[[int, int], StepError]
     end_signal: int
+    stop_signal: int
     groups: BoxGroups | None
     works: tuple[str, ...]
     namespaces: Callable[[], AbstractContextManager[Mapping[int, int]]]
@@ -76,6 +78,10 @@ class Process:
         self.usage: Usage | None = None
         self._failure = command.failure
         self._end_signal = command.end_signal
+        self._never_caught: dict[int, int] = {
+            signal.SIGKILL: command.end_signal,
+            signal.SIGSTOP: command.stop_signal,
+        }
         self._groups = command.groups
         self._works = command.works
         self._waiting = threading.Lock()
@@ -165,7 +171,11 @@ class Process:
         return self._exchange.output(self.stdout), self._exchange.output(self.stderr)
 
     def send_signal(self, sig: int) -> None:
-        """Send a signal to the command; the box's first process passes it on. No-op at the end."""
+        """Send a signal to the command; the box's first process passes it on. No-op at the end.
+
+        SIGKILL ends the box, as `kill` does.
+        """
+        sig = self._never_caught.get(sig, sig)
         if self.poll() is None and self._launched is not None:
             with contextlib.suppress(ProcessLookupError):
                 signal.pidfd_send_signal(self._launched.pidfd, sig)
@@ -176,7 +186,7 @@ class Process:
 
     def kill(self) -> None:
         """End the box at once: the command and all that it started."""
-        self.send_signal(self._end_signal)
+        self.send_signal(signal.SIGKILL)
 
     def close(self) -> None:
         """End the box if it still runs, and close everything. Twice is harmless."""

@@ -31,8 +31,6 @@ def executor(request: pytest.FixtureRequest) -> Iterator[BoxExecutor]:
         yield made
 
 
-
-
 def where() -> tuple[str, int]:
     import socket
 
@@ -52,7 +50,7 @@ def spin() -> None:
         pass
 
 
-class Strange(Exception):
+class Strange(Exception):  # noqa: N818
     """Pickled, but not to be built again from its args."""
 
     def __init__(self, one: int, two: int) -> None:
@@ -76,7 +74,7 @@ def test_an_exception_arrives_with_its_traceback(executor: BoxExecutor) -> None:
     assert error.args == ("of this",)
     shown = "".join(traceback.format_exception(error))
     assert "in fail" in shown
-    assert 'raise LookupError(words)' in shown or "LookupError: of this" in shown
+    assert "raise LookupError(words)" in shown or "LookupError: of this" in shown
     assert executor.submit(pow, 2, 3).result() == 8
 
 
@@ -84,7 +82,7 @@ def test_what_cannot_be_brought_over_is_told_in_words(executor: BoxExecutor) -> 
     error = executor.submit(strange).exception()
     assert isinstance(error, nsbox.RemoteError)
     assert str(error) == "Strange: 3"
-    assert isinstance(executor.submit(lambda: threading.Lock()).exception(), TypeError)
+    assert isinstance(executor.submit(threading.Lock).exception(), TypeError)
     assert isinstance(executor.submit(len, threading.Lock()).exception(), TypeError)
     assert executor.submit(pow, 2, 3).result() == 8
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import concurrent.futures
-import gc
 import os
 import signal
 import subprocess
@@ -153,20 +152,25 @@ def test_kill_workers_ends_what_runs() -> None:
 
 
 def test_an_interrupt_ends_the_block_at_once() -> None:
-    with pytest.raises(KeyboardInterrupt), BoxExecutor(SPEC, max_workers=1) as executor:
-        future = executor.submit(time.sleep, 1000)
-        while not future.running():
-            time.sleep(0.01)
-        raise KeyboardInterrupt
-    assert future.done()
+    futures = []
+
+    def interrupted() -> None:
+        with BoxExecutor(SPEC, max_workers=1) as executor:
+            futures.append(executor.submit(time.sleep, 1000))
+            while not futures[0].running():
+                time.sleep(0.01)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert futures[0].done()
 
 
 def test_one_that_is_forgotten_warns_and_ends() -> None:
-    executor = BoxExecutor(SPEC, max_workers=1)
-    future = executor.submit(pow, 2, 5)
+    executors = [BoxExecutor(SPEC, max_workers=1)]
+    future = executors[0].submit(pow, 2, 5)
     with pytest.warns(ResourceWarning, match="not shut down"):
-        del executor
-        gc.collect()
+        executors.clear()
     assert future.result(timeout=60) == 32
 
 
