@@ -4,6 +4,7 @@ import contextlib
 import functools
 import itertools
 import os
+import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
@@ -26,6 +27,9 @@ from nsbox.rootfs.bind import idmaps
 if TYPE_CHECKING:
     from nsbox.cgroup.cgroup import Cgroup
     from nsbox.spec import BoxSpec
+
+STOP_COMMAND = 32
+"""The signal by which a first process stops its command; the same in supervise.c."""
 
 Args = StrOrBytesPath | Sequence[StrOrBytesPath]
 Namespaces = Callable[[], AbstractContextManager[Mapping[int, int]]]
@@ -121,13 +125,14 @@ def _command(
         lowered.plan_of(number),
         lambda index, errno: lowered.failure(index, errno, listed, spec.hostname),
         lowered.end_signal,
+        STOP_COMMAND if spec.init else signal.SIGSTOP,
         BoxGroups(lowered.directories(number), made=lowered.groups.made)
         if lowered.groups.directories
         else None,
         lowered.works_of(number),
         _namespaces(spec, lowered),
         options.passed(),
-        options.terminal,
+        bool(options.terminal),
     )
 
 

@@ -343,6 +343,7 @@ def _command(spec: "BoxSpec", options: Options) -> Iterator[Step]:
     options = spec.options(options)
     if options.terminal:
         yield Step(Operation.TERMINAL, (Slot.TERMINAL,))
+        yield from options.terminal_steps()
     if spec.init:
         yield Step(Operation.VFORK)
     yield Step(Operation.SETSID)

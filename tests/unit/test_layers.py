@@ -15,15 +15,16 @@ SOURCE = Path(nsbox.__file__).parent
 # one layer do not know of each other.
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors", "constants", "fields frozen", "sizes", "pipes", "_native"),
+    ("beneath boxpath copying",),
     ("procfs", "display"),
     ("host", "caller", "usage"),
     ("plan hints perform",),
     ("namespace", "cgroup"),
     ("rootfs", "security"),
-    ("terminal", "options"),
+    ("terminal options",),
     ("process complete", "task"),
     ("box commands lower parameters running spec",),
-    ("aio", "image"),
+    ("aio", "image", "executor"),
     ("__init__ __main__", "pytest_plugin testing"),
 )
 
@@ -33,6 +34,7 @@ LATE = {
     ("display", "importlib"): "only what is shown pays for being drawn",
     ("cgroup.cgroup", "nsbox.display.groups"): "only what is shown pays for being drawn",
     ("cgroup.cgroup", "nsbox.display.trees"): "only what is shown pays for being drawn",
+    ("executor.inside", "ctypes"): "only a worker that forks needs a call that Python has not",
     ("hints", "nsbox.host"): "only a failure pays for looking at the host",
     ("rootfs.root", "nsbox.rootfs.mounted"): "only who mounts a root needs what makes namespaces",
     ("pytest_plugin", "nsbox.testing.boxes"): "pytest loads the plugin in every run",

@@ -185,11 +185,30 @@ def ask(call: str) -> int:
     return int(lib.nsbox_ask(call.encode()))
 
 
+def open_beneath(
+    root: int, path: bytes, flags: int, mode: int = 0, owner: tuple[int, int] = (-1, -1)
+) -> int:
+    """Open a path as one whose ``/`` is `root` would: openat2(2), RESOLVE_IN_ROOT.
+
+    A file that is made is that of `owner`, a user and a group, or the caller's.
+    """
+    return _answer(lib.nsbox_open_beneath(root, path, flags, mode, *owner), path)
+
+
+def make_beneath(
+    folder: int, name: bytes, mode: int, owner: tuple[int, int], link: bytes | None = None
+) -> None:
+    """Make a folder, or a symbolic link to `link`, for `owner`. See mkdir(2), symlink(2)."""
+    target = ffi.NULL if link is None else link
+    _answer(lib.nsbox_make_beneath(folder, name, target, mode, *owner), name)
+
+
 _EINTR, _ETIMEDOUT = 4, 110
 
 
-def _answer(result: int) -> int:
+def _answer(result: int, path: bytes | None = None) -> int:
     """Turn -errno into `OSError`."""
     if result < 0:
-        raise OSError(-result, os.strerror(-result))
+        name = None if path is None else os.fsdecode(path)
+        raise OSError(-result, os.strerror(-result), name)
     return result

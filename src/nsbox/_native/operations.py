@@ -100,6 +100,7 @@ class Operation(enum.Enum):
     SETSID = "setsid()", "setsid(2)"
     UMASK = "umask({mode:number})", "umask(2)"
     TERMINAL = "ioctl(/dev/pts/ptmx, TIOCGPTPEER) -> {socket:slot}", "ioctl_tty(2)"
+    WINDOW_SIZE = "ioctl(0, TIOCSWINSZ, {rows:number}, {columns:number})", "ioctl_tty(2)"
     CONTROLLING_TERMINAL = "ioctl(0, TIOCSCTTY)", "ioctl_tty(2)"
     PASS = "dup2({numbers:data})", "dup(2)"
     SIGNALS = "rt_sigaction(SIG_DFL), rt_sigprocmask(SIG_SETMASK, [])", "signal(7)"

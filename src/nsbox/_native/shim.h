@@ -62,3 +62,8 @@ struct nsbox_syscall {
 };
 const struct nsbox_syscall *nsbox_syscalls(void); /* by name; ends with a name that is NULL */
 int nsbox_ask(const char *call); /* what a system call answers to impossible arguments */
+
+/* Below a root that others may be changing; made for uid and gid, or for the caller: -1. */
+int nsbox_open_beneath(int root, const char *path, int flags, int mode, int64_t uid, int64_t gid);
+int nsbox_make_beneath(int folder, const char *name, const char *link, int mode, int64_t uid,
+                       int64_t gid); /* a folder, or what links to `link` */
