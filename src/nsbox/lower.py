@@ -24,6 +24,7 @@ from nsbox.cgroup import lower as cgroups
 from nsbox.cgroup.hierarchy import Hierarchy
 from nsbox.constants import CloneFlag
 from nsbox.errors import StepError, UnsupportedError
+from nsbox.link import unlinked
 from nsbox.namespace import Choice, Namespace, NamespaceType
 from nsbox.namespace.create import map_steps
 from nsbox.namespace.joining import Lineup, line_up
@@ -132,6 +133,7 @@ def lower_joining(spec: "BoxSpec", options: Options, within: Within) -> Lowered:
 
 def _without_handles(spec: "BoxSpec") -> "BoxSpec":
     """Put names for the namespaces to be joined: what is kept here must keep no handle alive."""
+    spec = unlinked(spec)
     named = {
         kind: f"nsfs/{chosen}"
         for kind, chosen in spec.namespaces.items()
