@@ -39,7 +39,7 @@ class Link(Protocol):
 
     @property
     def hosts(self) -> str:
-        """The path of a hosts(5) file for all on it."""
+        """The path of a hosts(5) file for all on it; `ValueError` where it is closed."""
 
     def connect(self, name: str | None = None) -> Port:
         """Make a place for a box that is about to start."""

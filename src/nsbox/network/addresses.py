@@ -79,9 +79,9 @@ def interface(text: object) -> Interface:
         raise ValueError(f"addresses: {text!r} is a network without room for a machine")
     if not first <= int(own) < first + size:
         raise ValueError(f"addresses: {text!r} stands for all of a network, or for none in it")
-    if own.is_multicast or own.is_loopback or own.is_unspecified:
+    if own.ip.is_multicast or own.ip.is_loopback or own.ip.is_unspecified:
         raise ValueError(f"addresses: no link has an address such as {text!r}")
-    if isinstance(own, ipaddress.IPv6Interface) and own.is_link_local:
+    if own.version == 6 and own.ip.is_link_local:
         raise ValueError(f"addresses: {text!r} is link-local, which every link has of itself")
     return own
 
@@ -93,7 +93,7 @@ def interfaces(texts: Sequence[object]) -> tuple[Interface, ...]:
     found = tuple(interface(text) for text in texts)
     for number, one in enumerate(found):
         for other in found[:number]:
-            if one.version == other.version and one.network.overlaps(other.network):  # type: ignore[arg-type]
+            if one.version == other.version and one.network.overlaps(other.network):
                 raise ValueError(f"addresses: {other} and {one} are on one network")
     return found
 

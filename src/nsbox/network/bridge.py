@@ -11,7 +11,7 @@ from typing import Any, Literal, Protocol
 from nsbox.caller import Caller
 from nsbox.errors import StepError, UnsupportedError
 from nsbox.namespace import Namespace
-from nsbox.network import namespaces, names, requests
+from nsbox.network import names, namespaces, requests
 from nsbox.network.addresses import Interface, Pool, interfaces
 from nsbox.network.names import HostsFile
 from nsbox.network.netlink import Netlink
@@ -90,7 +90,11 @@ class Bridge:
 
     @property
     def hosts(self) -> str:
-        """The path of the file with the names of all machines, which each sees as /etc/hosts."""
+        """The path of the file with the names of all machines, which each sees as /etc/hosts.
+
+        Raises `ValueError` after `close`.
+        """
+        self._check_open()
         return self._hosts.path
 
     def connect(self, name: str | None = None) -> Port:
@@ -119,8 +123,8 @@ class Bridge:
         try:
             taken += [pool.take() for pool in self._pools]
             wire = requests.plug(index, bridge, network.namespace.fileno(), taken)
-            self._netlink.send([*made, wire])
-            self._netlink.send_by(network.socket, requests.machine(taken))
+            inside = requests.machine(taken)
+            self._netlink.send_both([*made, wire], network.socket, inside)
         except BaseException:
             self._forget(index, taken)
             raise

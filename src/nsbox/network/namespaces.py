@@ -1,7 +1,7 @@
 """Network namespaces with a netlink socket in each: of a bridge, and of the machines on it.
 
-A child makes one and hands over a socket that it opens there; by the socket the namespace is found.
-An ordinary user's are in one user namespace, that of the bridge. Its maker has all rights there from
+A child makes one and hands over a socket that it opens there; the socket tells the namespace. An
+ordinary user's are in one user namespace, that of the bridge. Its maker has all rights there from
 outside, too (user_namespaces(7), "Capabilities"), but for being in it, which takes the child.
 """
 

@@ -57,14 +57,15 @@ class Netlink:
         listed = list(requests)
         self._executor.submit(lambda: _send(self._open, listed, ignored)).result()
 
-    def send_by(self, fd: int, requests: Iterable[Request]) -> None:
-        """Send requests by the socket of another namespace, which stays the caller's."""
-        listed = list(requests)
+    def send_both(self, requests: Iterable[Request], fd: int, inside: Iterable[Request]) -> None:
+        """Send requests, and then others by the socket of another namespace, the caller's `fd`."""
+        listed, others = list(requests), list(inside)
 
         def send() -> None:
+            _send(self._open, listed)
             other = _speaker(sock)
             try:
-                _send(other, listed)
+                _send(other, others)
             finally:
                 other.close()
 
