@@ -52,6 +52,16 @@ class Box(Displayed):
         return self._first.pid
 
     @property
+    def addresses(self) -> tuple[str, ...]:
+        """Its addresses on the bridge that it is linked to, one of each network there."""
+        return self._first.port.addresses if self._first.port else ()
+
+    @property
+    def address(self) -> str | None:
+        """The first of them; None without a link."""
+        return next(iter(self.addresses), None)
+
+    @property
     def cgroup(self) -> Cgroup:
         """The group that it is in, with all that runs in it; made for it unless one was given.
 

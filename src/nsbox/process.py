@@ -17,6 +17,7 @@ from nsbox import _native, pipes
 from nsbox._native import Encoded, Outcome
 from nsbox.cgroup.account import BoxGroups
 from nsbox.errors import StepError
+from nsbox.link import Port
 from nsbox.perform import given_descriptors
 from nsbox.pipes import Stream
 from nsbox.rootfs.overlay import remove_work
@@ -35,7 +36,8 @@ class Command:
       `stop_signal` as that to stop the command.
     - `groups` are its cgroups, which the plan makes or joins.
     - `works` are the work folders of its overlays, which the plan makes and its end removes.
-    - `namespaces` opens those that it joins, as descriptors by slot.
+    - `connect` makes its place on a network, if it is to have one; given up as it ends.
+    - `namespaces` opens those that it joins, as descriptors by slot; one may be of that place.
     - `passed` are descriptors for the command, by slot; `terminal` asks for one of the box's own.
     """
 
@@ -48,7 +50,8 @@ class Command:
     stop_signal: int
     groups: BoxGroups | None
     works: tuple[str, ...]
-    namespaces: Callable[[], AbstractContextManager[Mapping[int, int]]]
+    connect: Callable[[], Port | None]
+    namespaces: Callable[[Port | None], AbstractContextManager[Mapping[int, int]]]
     passed: Mapping[int, int]
     terminal: bool
 
@@ -59,8 +62,8 @@ class Process:
     The names and their meaning are those of `subprocess.Popen`: `args`, `pid`, `returncode`
     (negative: ended by that signal), `stdin`, `stdout`, `stderr`. `fileno` is the pidfd, to be
     waited for by any event loop; `usage` is there once the command has ended, `terminal` where one
-    was asked for. A copy of the caller that os.fork() made has descriptors of its own: closing them
-    there leaves the command alone.
+    was asked for, and `port` where the box is on a bridge of `nsbox.network`. A copy of the caller
+    that os.fork() made has descriptors of its own: closing them there leaves the command alone.
     """
 
     def __init__(
@@ -89,9 +92,24 @@ class Process:
         self._launched: _native.Launched | None = None
         self._starter = os.getpid()
         self.terminal: Terminal | None = None
+        self.port = command.connect()
+        try:
+            self._start(command, (stdin, stdout, stderr), text, tell_of_exec=tell_of_exec)
+        except BaseException:
+            self._disconnect()
+            raise
+
+    def _start(
+        self,
+        command: Command,
+        streams: tuple[Stream, Stream, Stream],
+        text: pipes.Text | None,
+        *,
+        tell_of_exec: bool,
+    ) -> None:
         with (
-            pipes.opened(stdin, stdout, stderr) as ends,
-            command.namespaces() as namespaces,
+            pipes.opened(*streams) as ends,
+            command.namespaces(self.port) as namespaces,
             Channel(wanted=command.terminal) as channel,
         ):
             self._started = time.monotonic()
@@ -245,6 +263,7 @@ class Process:
         launched.close()
         self._launched = None
         self._remove_works()
+        self._disconnect()
         self.returncode, user, system = ended
         wall = time.monotonic() - self._started
         self.usage = Usage(wall, user, system, None)
@@ -285,6 +304,10 @@ class Process:
             memory_peak=self.usage.memory_peak if peak is None else peak,
         )
         groups.remove()
+
+    def _disconnect(self) -> None:
+        if self.port is not None:
+            self.port.close()
 
     def _remove_works(self) -> None:
         for folder in self._works:

@@ -21,10 +21,10 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("plan hints perform",),
     ("namespace", "cgroup"),
     ("rootfs", "security"),
-    ("terminal options",),
+    ("terminal options", "link"),
     ("process complete", "task"),
     ("box commands lower parameters running spec",),
-    ("aio", "image", "executor"),
+    ("aio", "image", "executor", "network"),
     ("__init__ __main__", "pytest_plugin testing"),
 )
 
@@ -44,6 +44,7 @@ LATE = {
     ("pytest_plugin", "nsbox.testing.networks"): "pytest loads the plugin in every run",
     ("pytest_plugin", "nsbox.testing.reports"): "pytest loads the plugin in every run",
     ("security.seccomp", "nsbox.security.profiles"): "the lists are made of what it defines",
+    ("network.netlink", "pyroute2"): "an extra, and slow to load",
     ("spec", "nsbox.box"): "a command alone does without a box that stays",
     ("cgroup.account", "nsbox.cgroup.removing"): "only groups that are in use take patience",
     ("cgroup.lower", "nsbox.cgroup.making"): "only a box with limits needs the controllers",

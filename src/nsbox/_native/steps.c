@@ -80,6 +80,8 @@ static long do_step(struct run *run, const struct nsbox_step *step)
         return raise_ambient((uint64_t)NUMBER(0));
     case OP_HAND_OVER:
         return hand_over(page, TEXT(0));
+    case OP_HAND_OVER_NETLINK:
+        return hand_over_netlink(page);
     case OP_EXECVEAT:
         return exec_first_process(page);
 
