@@ -8,12 +8,12 @@ import pytest
 
 import nsbox
 
+pytestmark = pytest.mark.guest
+
 SCRIPT = """
 import os, subprocess, sys
 import nsbox
 from nsbox import Cgroup, Resources, UnsupportedError
-
-pytestmark = pytest.mark.guest
 outer = Cgroup.open(sys.argv[1])
 outer.attach(os.getpid())
 before = open("/proc/self/cgroup").read()
