@@ -48,10 +48,11 @@ class Slot(enum.IntEnum):
     IDMAP_3 = 19
     IDMAP_4 = 20
     PASSED = 21
-    HELD_1 = SLOTS - 12
-    HELD_2 = SLOTS - 11
-    HELD_3 = SLOTS - 10
-    HELD_4 = SLOTS - 9
+    HELD_1 = SLOTS - 13
+    HELD_2 = SLOTS - 12
+    HELD_3 = SLOTS - 11
+    HELD_4 = SLOTS - 10
+    LAYERS = SLOTS - 9
     UPPER = SLOTS - 8
     EMPTY = SLOTS - 7
     MOUNT = SLOTS - 6

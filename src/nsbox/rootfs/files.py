@@ -21,7 +21,7 @@ def stage(site: Site) -> Iterator[Step]:
 
 def file(mount: FileMount, number: int, layout: Layout) -> Iterator[Step]:
     """Lower a file."""
-    name = str(number)
+    name = f"file{number}"
     yield Step(Operation.OPENAT, (Slot.STAGE, name, mount.mode, mount.content))
     yield Step(Operation.OPEN_TREE, (Slot.TREE, Slot.STAGE, name, AtFlag.OPEN_TREE_CLONE))
     yield attach(Slot.TREE, mount.target)
@@ -29,7 +29,7 @@ def file(mount: FileMount, number: int, layout: Layout) -> Iterator[Step]:
 
 def secret(mount: SecretMount, number: int, layout: Layout) -> Iterator[Step]:
     """Lower a secret: a file system of its own, so that no swap, and no other file, sees it."""
-    folder = str(number)
+    folder = f"secret{number}"
     site = layout.site
     swaps = site.own_users or site.kernel < _NO_SWAP
     attributes = NOSUID | NODEV | NOEXEC

@@ -93,22 +93,23 @@ def steps(layers: Layers, into: Slot, site: Site, points: Points = ()) -> Iterat
 
 
 def _overlaid(layers: Layers, into: Slot, site: Site, points: Points) -> Iterator[Step]:
-    name = layers.name
-    yield point(Slot.STAGE, f"{name}.points", folder=True)
-    yield from _make_points(f"{name}.points", points)
-    names = [f"{name}.points"]
-    for number, lower in enumerate(layers.lowers):
-        names.append(f"{name}{number}" if site.kernel >= ONE_BY_ONE else f"{number}")
-        yield look_at(os.path.abspath(lower), Slot.TREE)
-        yield Step(Operation.SYMLINKAT, (os.path.abspath(lower), Slot.STAGE, names[-1]))
+    yield point(Slot.STAGE, layers.name, folder=True)
+    yield Step(Operation.OPEN_TREE, (Slot.LAYERS, Slot.STAGE, layers.name, AtFlag(0)))
+    yield point(Slot.LAYERS, "points", folder=True)
+    yield from _make_points(points)
+    names = ["points"]
+    for number, lower in enumerate(map(os.path.abspath, layers.lowers)):
+        names.append(str(number))
+        yield look_at(lower, Slot.TREE)
+        yield Step(Operation.SYMLINKAT, (lower, Slot.LAYERS, str(number)))
     yield from _upper(layers, site)
-    yield Step(Operation.FCHDIR, (Slot.STAGE,))
+    yield Step(Operation.FCHDIR, (Slot.LAYERS,))
     yield Step(Operation.FSOPEN, (Slot.CONTEXT, "overlay"))
     yield configure("source", "overlay")
     names.reverse()  # the kernel wants the topmost first
     yield from _lowerdirs(names, site)
-    yield configure("upperdir", f"{name}.upper")
-    yield configure("workdir", f"{name}.work")
+    yield configure("upperdir", "upper")
+    yield configure("workdir", "work")
     for key, value in _options(site).items():
         yield configure(key, value)
     yield from create(into, NOSUID | NODEV)
@@ -138,20 +139,19 @@ def _options(site: Site) -> dict[str, str | None]:
 
 
 def _upper(layers: Layers, site: Site) -> Iterator[Step]:
-    name, work = layers.name, layers.work(site)
+    work = layers.work(site)
     if layers.upper is None or work is None:
-        yield Step(Operation.MKDIRAT, (Slot.STAGE, f"{name}.upper", 0o755))
-        yield Step(Operation.MKDIRAT, (Slot.STAGE, f"{name}.work", 0o755))
+        yield point(Slot.LAYERS, "upper", folder=True)
+        yield point(Slot.LAYERS, "work", folder=True)
         return
     upper = os.path.realpath(layers.upper)
     yield look_at(os.path.dirname(upper), Slot.UPPER)
-    yield Step(Operation.MKDIRAT, (Slot.UPPER, os.path.basename(upper), 0o755))
-    yield Step(Operation.MKDIRAT, (Slot.UPPER, os.path.basename(work), 0o755))
-    yield Step(Operation.SYMLINKAT, (upper, Slot.STAGE, f"{name}.upper"))
-    yield Step(Operation.SYMLINKAT, (work, Slot.STAGE, f"{name}.work"))
+    for path, name in ((upper, "upper"), (work, "work")):
+        yield point(Slot.UPPER, os.path.basename(path), folder=True)
+        yield Step(Operation.SYMLINKAT, (path, Slot.LAYERS, name))
 
 
-def _make_points(beneath: str, points: Points) -> Iterator[Step]:
+def _make_points(points: Points) -> Iterator[Step]:
     made: set[str] = set()
     for path, folder in points:
         parts = path.split("/")
@@ -159,10 +159,10 @@ def _make_points(beneath: str, points: Points) -> Iterator[Step]:
             above = "/".join(parts[:depth])
             if above not in made:
                 made.add(above)
-                yield point(Slot.STAGE, f"{beneath}/{above}", folder=True)
+                yield point(Slot.LAYERS, f"points/{above}", folder=True)
         if path not in made:
             made.add(path)
-            yield point(Slot.STAGE, f"{beneath}/{path}", folder=folder)
+            yield point(Slot.LAYERS, f"points/{path}", folder=folder)
 
 
 @functools.lru_cache(maxsize=256)

@@ -177,3 +177,18 @@ def test_a_layer_that_cannot_be_kept_is_refused_with_the_reason(
     )
     (tmp_path / "work").mkdir()
     assert "upper: an overlay of overlays of overlays is too deep" in apart(script, tmp_path)
+
+
+def test_overlays_files_and_secrets_do_not_meet_in_one_root(
+    tree: Path, tmp_path: Path, sh: Shell
+) -> None:
+    rootfs = RootFS.overlay(tree).with_mounts(
+        Mount.overlay("/0", tree / "srv"),
+        Mount.overlay("/1", tree / "srv", upper=tmp_path / "upper"),
+        Mount.file("/etc/0", "a file\n"),
+        Mount.secret("/etc/1", "a secret\n"),
+    )
+    script = (
+        "for at in 0 1 srv; do echo $at > /$at/at; done; busybox cat /0/at /1/at /srv/at /etc/*"
+    )
+    assert sh(script, rootfs).stdout == "0\n1\nsrv\na file\na secret\n"
