@@ -23,12 +23,21 @@ from nsbox import _native as _native  # an installation without its C is told of
 
 if TYPE_CHECKING:
     from nsbox.box import Box
+    from nsbox.boxpath import BoxPath
     from nsbox.cgroup import DeviceRule, IOMax, RDMAMax, Resources
     from nsbox.cgroup.cgroup import Cgroup
     from nsbox.cgroup.hierarchy import Hierarchy, Subsystem, hierarchies, subsystems
     from nsbox.cgroup.reap import reap
     from nsbox.cgroup.stats import Stats
-    from nsbox.errors import ImageError, NsboxError, StepError, UnsupportedError
+    from nsbox.errors import (
+        ImageError,
+        NsboxError,
+        RemoteError,
+        StepError,
+        UnsupportedError,
+        WorkerDied,
+    )
+    from nsbox.executor import BoxExecutor, BoxFuture
     from nsbox.host import HostReport, probe
     from nsbox.image import Image
     from nsbox.namespace import (
@@ -53,6 +62,9 @@ if TYPE_CHECKING:
 __all__ = [
     "Argument",
     "Box",
+    "BoxExecutor",
+    "BoxFuture",
+    "BoxPath",
     "BoxSpec",
     "Cgroup",
     "Choice",
@@ -80,6 +92,7 @@ __all__ = [
     "Process",
     "RDMAMax",
     "reap",
+    "RemoteError",
     "Resources",
     "RootFS",
     "Rule",
@@ -96,16 +109,26 @@ __all__ = [
     "unpin",
     "UnsupportedError",
     "Usage",
+    "WorkerDied",
 ]
 
 _HOMES = {
     "nsbox.box": ("Box",),
+    "nsbox.boxpath": ("BoxPath",),
     "nsbox.cgroup": ("DeviceRule", "IOMax", "RDMAMax", "Resources"),
     "nsbox.cgroup.cgroup": ("Cgroup",),
     "nsbox.cgroup.hierarchy": ("Hierarchy", "Subsystem", "hierarchies", "subsystems"),
     "nsbox.cgroup.reap": ("reap",),
     "nsbox.cgroup.stats": ("Stats",),
-    "nsbox.errors": ("ImageError", "NsboxError", "StepError", "UnsupportedError"),
+    "nsbox.errors": (
+        "ImageError",
+        "NsboxError",
+        "RemoteError",
+        "StepError",
+        "UnsupportedError",
+        "WorkerDied",
+    ),
+    "nsbox.executor": ("BoxExecutor", "BoxFuture"),
     "nsbox.host": ("HostReport", "probe"),
     "nsbox.image": ("Image",),
     "nsbox.namespace": (
@@ -131,7 +154,7 @@ _HOMES = {
 
 _LAZY = {name: module for module, names in _HOMES.items() for name in names}
 
-_SUBMODULES = frozenset({"aio"})
+_SUBMODULES = frozenset({"aio", "network"})
 """Modules that are reached as attributes, without an import of their own."""
 
 

@@ -1,19 +1,26 @@
 """A box that stays: a machine of its own, for one command after another."""
 
+import errno
+import os
 import signal
 import subprocess
 from collections.abc import Sequence
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, Literal, Unpack
 
-from nsbox import commands
+from nsbox import commands, copying, procfs
+from nsbox.beneath import Beneath
+from nsbox.boxpath import BoxPath
 from nsbox.cgroup.cgroup import Cgroup
 from nsbox.cgroup.stats import Stats
 from nsbox.commands import Invocation
 from nsbox.complete import complete, process
 from nsbox.display import Displayed
 from nsbox.errors import UnsupportedError
+from nsbox.fields import StrPath, text_path
 from nsbox.frozen import FrozenMap
 from nsbox.namespace import Namespace, NamespaceType
+from nsbox.options import Pty
 from nsbox.parameters import PopenParameters, RunParameters, check_names, invoke
 from nsbox.pipes import StrOrBytesPath
 from nsbox.process import Command, Process
@@ -37,11 +44,22 @@ class Box(Displayed):
         self._groups = command.groups.directories if command.groups else {}
         self._first = Process(command)
         self.task = Task(self._first.pid)
+        self._root: Beneath | None = None
 
     @property
     def pid(self) -> int:
         """The process id of its first process, as the caller sees it."""
         return self._first.pid
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """Its addresses on the bridge that it is linked to, one of each network there."""
+        return self._first.port.addresses if self._first.port else ()
+
+    @property
+    def address(self) -> str | None:
+        """The first of them; None without a link."""
+        return next(iter(self.addresses), None)
 
     @property
     def cgroup(self) -> Cgroup:
@@ -74,6 +92,37 @@ class Box(Displayed):
         return self.cgroup.frozen
 
     @property
+    def root(self) -> BoxPath:
+        """The box's ``/``, to read and write its files from outside: see `BoxPath`.
+
+        Raises `ProcessLookupError` where the box has ended.
+        """
+        if self._root is None:
+            self._root = self._open_root()
+        return BoxPath(self._root, PurePosixPath("/"))
+
+    def copy_in(self, source: StrPath, target: StrPath) -> None:
+        """Copy a file or a tree of the caller's into the box, where `target` names the copy.
+
+        A file goes into a folder that is there; a tree is laid over one. Modes (without
+        set-user-ID bits) and times are kept, links stay links, and all belongs to the box's root.
+        Raises `OSError`; `shutil.Error` with a list of (source, target, reason) where some of a
+        tree, such as a device, could not be copied and the rest was.
+        """
+        with copying.outside() as here:
+            copying.copy(here, _absolute(source), self.root.beneath, str(self.root / target))
+
+    def copy_out(self, source: StrPath, target: StrPath, *, max_bytes: int | None = None) -> None:
+        """Copy a file or a tree out of the box, as `copy_in` does, for the caller to own.
+
+        No link of the box's is followed out of it, nor one that is in the copy. What is longer
+        than `max_bytes` in all ends in an `OSError` with EFBIG.
+        """
+        with copying.outside() as here:
+            inside, outside = str(self.root / source), _absolute(target)
+            copying.copy(self.root.beneath, inside, here, outside, max_bytes)
+
+    @property
     def namespaces(self) -> FrozenMap[NamespaceType, Namespace]:
         """The namespaces that it is in, its own and those that it shares, by kind."""
         return FrozenMap({kind: Namespace.of(self.pid, kind) for kind in NamespaceType})
@@ -97,13 +146,14 @@ class Box(Displayed):
         self,
         args: StrOrBytesPath | Sequence[StrOrBytesPath],
         *,
-        pty: bool = False,
+        pty: Pty = False,
         **parameters: Unpack[PopenParameters],
     ) -> Process:
         """Start a command in the box, and return it as soon as its program runs.
 
         The parameters are those of `subprocess.Popen`. With `pty` its streams are a terminal of
-        the box's own, in whose session it leads, and `Process.terminal` is the caller's side.
+        the box's own, in whose session it leads, and `Process.terminal` is the caller's side:
+        True, or the size of it, ``(rows, columns)``.
         Raises `StepError` where a step failed, the command's own exec included, and
         `ProcessLookupError` where the box has ended.
         """
@@ -143,6 +193,8 @@ class Box(Displayed):
         """End the box if it is alive, and let go of everything. Twice is harmless."""
         self._first.close()
         self.task.close()
+        if self._root is not None:
+            self._root.close()
 
     def fileno(self) -> int:
         """Return the pidfd of its first process: readable once the box has ended."""
@@ -163,8 +215,33 @@ class Box(Displayed):
     def __reduce__(self) -> Any:
         raise TypeError("a Box is a live handle; pickle its BoxSpec instead: box.spec")
 
+    def _open_root(self) -> Beneath:
+        """Open the root of the first process, and see whom its new files are to belong to."""
+        folder = f"/proc/{self.pid}"
+        try:
+            fd = os.open(f"{folder}/root", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            raise self._has_ended() from None
+        root = Beneath(fd)
+        with open(f"{folder}/status", "rb") as file:
+            status = procfs.Status.of(procfs.parse_status(procfs.decode(file.read())))
+        if not self.task.alive:
+            root.close()  # whose pid that was by then is anybody's guess
+            raise self._has_ended()
+        owner = status.uids.effective, status.gids.effective
+        if owner != (os.geteuid(), os.getegid()):
+            root.owner = owner
+        return root
+
+    def _has_ended(self) -> ProcessLookupError:
+        return ProcessLookupError(errno.ESRCH, f"the box has ended: {self!r}")
+
     def joining(self, invocation: Invocation) -> Command:
         """Make what is launched for a command in the box: for `run`, `popen` and `nsbox.aio`."""
         if self.poll() is not None:
-            raise ProcessLookupError(3, f"the box has ended: {self!r}")
+            raise self._has_ended()
         return commands.joining(self.spec, invocation, self.fileno(), self._groups)
+
+
+def _absolute(path: StrPath) -> str:
+    return os.path.join(os.getcwd(), text_path(path, "path"))

@@ -4,6 +4,7 @@ import contextlib
 import functools
 import itertools
 import os
+import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ from nsbox.caller import Caller
 from nsbox.cgroup.account import BoxGroups
 from nsbox.cgroup.hierarchy import Hierarchy
 from nsbox.fields import frozen_map, is_kernel_text
+from nsbox.link import Port, connected, unlinked
 from nsbox.lower import Lowered
 from nsbox.namespace.joining import opened
 from nsbox.options import Options
@@ -27,8 +29,11 @@ if TYPE_CHECKING:
     from nsbox.cgroup.cgroup import Cgroup
     from nsbox.spec import BoxSpec
 
+STOP_COMMAND = 32
+"""The signal by which a first process stops its command; the same in supervise.c."""
+
 Args = StrOrBytesPath | Sequence[StrOrBytesPath]
-Namespaces = Callable[[], AbstractContextManager[Mapping[int, int]]]
+Namespaces = Callable[[Port | None], AbstractContextManager[Mapping[int, int]]]
 
 _numbers = itertools.count(1)
 
@@ -75,7 +80,9 @@ def joining(
     lowered = lower.lower_joining(spec, invocation.options, tuple(groups.items()))
     given: dict[int, int] = {Slot.BOX: first_process}
     command = _command(spec, lowered, invocation, 0)
-    return attrs.evolve(command, namespaces=lambda: contextlib.nullcontext(given))
+    return attrs.evolve(
+        command, connect=lambda: None, namespaces=lambda _: contextlib.nullcontext(given)
+    )
 
 
 def _within(cgroup: "Cgroup | None") -> lower.Within:
@@ -121,13 +128,15 @@ def _command(
         lowered.plan_of(number),
         lambda index, errno: lowered.failure(index, errno, listed, spec.hostname),
         lowered.end_signal,
+        STOP_COMMAND if spec.init else signal.SIGSTOP,
         BoxGroups(lowered.directories(number), made=lowered.groups.made)
         if lowered.groups.directories
         else None,
         lowered.works_of(number),
+        functools.partial(connected, spec),
         _namespaces(spec, lowered),
         options.passed(),
-        options.terminal,
+        bool(options.terminal),
     )
 
 
@@ -152,8 +161,10 @@ def _namespaces(spec: "BoxSpec", lowered: Lowered) -> Namespaces:
 
 
 @contextlib.contextmanager
-def _opened(spec: "BoxSpec") -> Iterator[Mapping[int, int]]:
+def _opened(spec: "BoxSpec", port: Port | None) -> Iterator[Mapping[int, int]]:
     """Open the namespaces that a box joins, and those that its mounts are mapped by."""
+    if port is not None:
+        spec = unlinked(spec, port.namespace)
     with (
         opened(spec.choices, spec.id_map, Caller.current()) as joined,
         idmaps(spec.rootfs.mounts) as maps,
@@ -161,5 +172,5 @@ def _opened(spec: "BoxSpec") -> Iterator[Mapping[int, int]]:
         yield {**joined, **maps}
 
 
-def _none() -> AbstractContextManager[Mapping[int, int]]:
+def _none(_: Port | None) -> AbstractContextManager[Mapping[int, int]]:
     return contextlib.nullcontext({})

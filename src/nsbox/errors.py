@@ -3,7 +3,9 @@
     NsboxError
     ├── UnsupportedError     this host cannot do it at all: said before anything was touched
     ├── ImageError           an image is not what it says, or holds what none may; names the entry
-    └── StepError            a step of a plan failed; also an OSError, of the subclass its errno has
+    ├── StepError            a step of a plan failed; also an OSError, of the subclass its errno has
+    ├── WorkerDied           a worker of an executor ended before it had answered its call
+    └── RemoteError          an exception of such a call that could not be brought over, in words
 
 Nonsense in a value is a `ValueError` that names the field; a command that ran too long or failed
 under ``check=True`` is subprocess's own `TimeoutExpired` or `CalledProcessError`.
@@ -42,6 +44,31 @@ class ImageError(NsboxError):
 
 def _rebuild_image_error(reason: str, layer: str | None, entry: str | None) -> ImageError:
     return ImageError(reason, layer=layer, entry=entry)
+
+
+class WorkerDied(NsboxError):  # noqa: N818 - it says what happened
+    """A worker of a `BoxExecutor` ended before it had answered its call; other calls go on.
+
+    `returncode` is that of its process, negative where a signal ended it, or None where that is
+    not known.
+    """
+
+    returncode: int | None
+
+    def __init__(self, message: str, returncode: int | None = None) -> None:
+        super().__init__(message, returncode)
+        self.returncode = returncode
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+class RemoteError(NsboxError):
+    """A call of a `BoxExecutor` raised what could not be brought over: here it is in words.
+
+    That is an exception that pickle cannot take, or whose class the caller cannot have. Its
+    `__cause__` shows the traceback.
+    """
 
 
 class FailedStep(Protocol):

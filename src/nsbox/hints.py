@@ -7,7 +7,7 @@ import errno
 from collections.abc import Callable
 
 from nsbox._native.operations import Operation
-from nsbox.constants import CloneFlag
+from nsbox.constants import AT_FDCWD, CloneFlag
 from nsbox.plan import Step
 
 OLDEST_KERNEL = {
@@ -144,7 +144,46 @@ def _not_executable(step: Step) -> str:
 
 
 def _missing_source(step: Step) -> str:
+    if step.arguments[1] != AT_FDCWD:
+        return f"hint: {step.path!r} does not exist in the box's root"
     return f"hint: {step.path} does not exist on the host, and so cannot be shown in the box"
+
+
+def _no_device(step: Step) -> str:
+    name = step.path if step.operation is Operation.OPEN_DEVICE else "/dev/null"
+    return f"hint: {name} of this host is not the device of that name; see mknod(1), null(4)"
+
+
+def _no_idmap(step: Step) -> str | None:
+    if step.operation is not Operation.MAP_IDS:
+        return None
+    return "hint: this kernel cannot show files of that file system as another's"
+
+
+def _refused_parameters(step: Step) -> str:
+    return (
+        "hint: the file system refuses these parameters, and the kernel's log says why; what an "
+        "overlay keeps must be on a local file system such as ext4, xfs, btrfs or tmpfs"
+    )
+
+
+def _no_pivot(step: Step) -> str:
+    return (
+        "hint: the caller's own root is no mount, as in a chroot(1): mount --bind it on itself "
+        "before entering it"
+    )
+
+
+def _no_mknod(step: Step) -> str:
+    return "hint: CAP_MKNOD is there, but a cgroup's list of devices or a security module refuses"
+
+
+def _not_copied(step: Step) -> str:
+    return "hint: a layer takes away a file or folder of one below, which only an overlay can show"
+
+
+def _no_room(step: Step) -> str:
+    return "hint: the copy that stands in for an overlay takes more memory than it may"
 
 
 def _missing_target(step: Step) -> str:
@@ -197,6 +236,14 @@ _TABLE: dict[tuple[str, int], Callable[[Step], str | None]] = {
     (Operation.OPEN_TREE.syscall, errno.ENOENT): _missing_source,
     (Operation.MOUNT_SETATTR.syscall, errno.EACCES): _mount_denied,
     (Operation.MOUNT_SETATTR.syscall, errno.EPERM): _mount_denied,
+    (Operation.OPEN_TREE.syscall, errno.ENODEV): _no_device,
+    (Operation.MOVE_MOUNT.syscall, errno.ENODEV): _no_device,
+    (Operation.MAP_IDS.syscall, errno.EINVAL): _no_idmap,
+    (Operation.FSCONFIG.syscall, errno.EINVAL): _refused_parameters,
+    (Operation.PIVOT_ROOT.syscall, errno.EINVAL): _no_pivot,
+    (Operation.MKNODAT.syscall, errno.EPERM): _no_mknod,
+    (Operation.COPY_TREE.syscall, errno.EOPNOTSUPP): _not_copied,
+    (Operation.COPY_TREE.syscall, errno.ENOSPC): _no_room,
     (Operation.FSOPEN.syscall, errno.EPERM): _mount_denied,
     (Operation.FSCONFIG.syscall, errno.EPERM): _masked_proc,
     (Operation.FSMOUNT.syscall, errno.EPERM): _masked_proc,

@@ -24,6 +24,7 @@ from nsbox.cgroup import lower as cgroups
 from nsbox.cgroup.hierarchy import Hierarchy
 from nsbox.constants import CloneFlag
 from nsbox.errors import StepError, UnsupportedError
+from nsbox.link import unlinked
 from nsbox.namespace import Choice, Namespace, NamespaceType
 from nsbox.namespace.create import map_steps
 from nsbox.namespace.joining import Lineup, line_up
@@ -118,7 +119,7 @@ def lower(spec: "BoxSpec", options: Options | None = Options(), within: Within =
     Without `options` the first process stays, and has no command. `within` are the folders of a
     live group for the box to be in.
     """
-    spec = _without_handles(spec)
+    spec = _without_handles(unlinked(spec))
     state = rootfs.state(spec.rootfs)
     if state is None:
         return _lower(spec, Caller.current(), options, within, None)
@@ -127,7 +128,9 @@ def lower(spec: "BoxSpec", options: Options | None = Options(), within: Within =
 
 def lower_joining(spec: "BoxSpec", options: Options, within: Within) -> Lowered:
     """Lower the start of a command in a box of this spec that is in these groups."""
-    return _kept_joining(_without_handles(spec), Caller.current(), options, within)
+    # By its first process it is found, whatever became of its link.
+    spec = _without_handles(attrs.evolve(spec, link=None))
+    return _kept_joining(spec, Caller.current(), options, within)
 
 
 def _without_handles(spec: "BoxSpec") -> "BoxSpec":
@@ -343,6 +346,7 @@ def _command(spec: "BoxSpec", options: Options) -> Iterator[Step]:
     options = spec.options(options)
     if options.terminal:
         yield Step(Operation.TERMINAL, (Slot.TERMINAL,))
+        yield from options.terminal_steps()
     if spec.init:
         yield Step(Operation.VFORK)
     yield Step(Operation.SETSID)

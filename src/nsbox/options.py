@@ -13,6 +13,7 @@ from nsbox._native.operations import Operation
 from nsbox.constants import CloseRangeFlag
 from nsbox.namespace.idmap import MAX_ID
 from nsbox.plan import Slot, Step
+from nsbox.terminal import check_size
 
 MAX_PASSED = Slot.HELD_1 - Slot.PASSED
 """How many descriptors can be passed to a command, beside the standard ones."""
@@ -79,6 +80,20 @@ def _passed(value: Iterable[int]) -> tuple[int, ...]:
     return passed
 
 
+Pty = bool | tuple[int, int]
+"""Whether a terminal is wanted, or of which size: rows and columns."""
+
+
+def _terminal(value: Pty) -> Pty:
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, os.terminal_size):
+        return value.lines, value.columns
+    if not isinstance(value, tuple) or len(value) != 2:
+        raise ValueError(f"pty: True, or a tuple of rows and columns, not {value!r}")
+    return check_size("pty", *value)
+
+
 @attrs.frozen(kw_only=True)
 class Options:
     """The parameters of `subprocess.Popen` that become steps; None is what the spec says."""
@@ -89,7 +104,12 @@ class Options:
     extra_groups: tuple[int, ...] | None = attrs.field(default=None, converter=_groups)
     umask: int | None = attrs.field(default=None, validator=check_umask)
     pass_fds: tuple[int, ...] = attrs.field(default=(), converter=_passed)
-    terminal: bool = False
+    terminal: Pty = attrs.field(default=False, converter=_terminal)
+
+    def terminal_steps(self) -> Iterator[Step]:
+        """Lower the size of the terminal, which is the command's from its first moment."""
+        if isinstance(self.terminal, tuple):
+            yield Step(Operation.WINDOW_SIZE, self.terminal)
 
     def identity_steps(self) -> Iterator[Step]:
         """Lower the ids: groups first, while there is the right to set them."""

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, TypedDict
 
 from nsbox.commands import Args, Invocation
-from nsbox.options import Options
+from nsbox.options import Options, Pty
 from nsbox.pipes import Stream
 
 
@@ -40,7 +40,7 @@ _OPTIONS = ("cwd", "user", "group", "extra_groups", "umask", "pass_fds")
 
 
 def invoke(
-    args: Args, parameters: Mapping[str, Any], *, terminal: bool = False
+    args: Args, parameters: Mapping[str, Any], *, terminal: Pty = False
 ) -> tuple[Invocation, dict[str, Any]]:
     """Split parameters: what is run and how, and the rest, about streams and waiting."""
     rest = {name: value for name, value in parameters.items() if name not in _OPTIONS}

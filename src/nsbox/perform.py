@@ -1,6 +1,5 @@
 """Steps that start no command: done by the calling thread itself, or by a child in its stead."""
 
-import signal
 from collections.abc import Mapping, Sequence
 
 from nsbox import _native, hints
@@ -29,7 +28,7 @@ def perform(
             step, hint = steps[outcome.step], hints.hint(steps[outcome.step], outcome.error)
             raise StepError.of(step, outcome.error, outcome.step, box=None, hint=hint)
     except BaseException:
-        launched.abandon(signal.SIGKILL)
+        launched.abandon()
         raise
     return launched
 

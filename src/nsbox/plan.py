@@ -63,7 +63,7 @@ class Slot(enum.IntEnum):
     CWD = AT_FDCWD
 
 
-@attrs.frozen
+@attrs.frozen(repr=False)
 class Step(Displayed):
     """One step: a system call with its arguments. `str()` gives it as strace(1) would print it."""
 
@@ -87,6 +87,9 @@ class Step(Displayed):
             if kind in ("text", "shown") and operand in ("path", "file"):
                 return str(value)
         return None
+
+    def __repr__(self) -> str:
+        return f"<Step {self}>"  # and so no secret that is among the arguments
 
     def __str__(self) -> str:
         # In one pass, for a value may itself look like an operand.

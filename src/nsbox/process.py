@@ -17,6 +17,7 @@ from nsbox import _native, pipes
 from nsbox._native import Encoded, Outcome
 from nsbox.cgroup.account import BoxGroups
 from nsbox.errors import StepError
+from nsbox.link import Port
 from nsbox.perform import given_descriptors
 from nsbox.pipes import Stream
 from nsbox.rootfs.overlay import remove_work
@@ -31,10 +32,12 @@ class Command:
     - `args` as they were given, `argv` as the kernel takes them; none where a first process is to
       stay without a command.
     - `failure` makes the error for a step, by its index, that failed with an errno.
-    - `end_signal` is what the first process, or the kernel, takes as the order to end the box.
+    - `end_signal` is what the first process, or the kernel, takes as the order to end the box,
+      `stop_signal` as that to stop the command.
     - `groups` are its cgroups, which the plan makes or joins.
     - `works` are the work folders of its overlays, which the plan makes and its end removes.
-    - `namespaces` opens those that it joins, as descriptors by slot.
+    - `connect` makes its place on a network, if it is to have one; given up as it ends.
+    - `namespaces` opens those that it joins, as descriptors by slot; one may be of that place.
     - `passed` are descriptors for the command, by slot; `terminal` asks for one of the box's own.
     """
 
@@ -44,9 +47,11 @@ class Command:
     plan: Encoded
     failure: Callable[[int, int], StepError]
     end_signal: int
+    stop_signal: int
     groups: BoxGroups | None
     works: tuple[str, ...]
-    namespaces: Callable[[], AbstractContextManager[Mapping[int, int]]]
+    connect: Callable[[], Port | None]
+    namespaces: Callable[[Port | None], AbstractContextManager[Mapping[int, int]]]
     passed: Mapping[int, int]
     terminal: bool
 
@@ -57,7 +62,8 @@ class Process:
     The names and their meaning are those of `subprocess.Popen`: `args`, `pid`, `returncode`
     (negative: ended by that signal), `stdin`, `stdout`, `stderr`. `fileno` is the pidfd, to be
     waited for by any event loop; `usage` is there once the command has ended, `terminal` where one
-    was asked for.
+    was asked for, and `port` where the box is on a bridge of `nsbox.network`. A copy of the caller
+    that os.fork() made has descriptors of its own: closing them there leaves the command alone.
     """
 
     def __init__(
@@ -75,15 +81,35 @@ class Process:
         self.usage: Usage | None = None
         self._failure = command.failure
         self._end_signal = command.end_signal
+        self._never_caught: dict[int, int] = {
+            signal.SIGKILL: command.end_signal,
+            signal.SIGSTOP: command.stop_signal,
+        }
         self._groups = command.groups
         self._works = command.works
         self._waiting = threading.Lock()
         self._exchange: pipes.Exchange | None = None
         self._launched: _native.Launched | None = None
+        self._starter = os.getpid()
         self.terminal: Terminal | None = None
+        self.port = command.connect()
+        try:
+            self._start(command, (stdin, stdout, stderr), text, tell_of_exec=tell_of_exec)
+        except BaseException:
+            self._disconnect()
+            raise
+
+    def _start(
+        self,
+        command: Command,
+        streams: tuple[Stream, Stream, Stream],
+        text: pipes.Text | None,
+        *,
+        tell_of_exec: bool,
+    ) -> None:
         with (
-            pipes.opened(stdin, stdout, stderr) as ends,
-            command.namespaces() as namespaces,
+            pipes.opened(*streams) as ends,
+            command.namespaces(self.port) as namespaces,
             Channel(wanted=command.terminal) as channel,
         ):
             self._started = time.monotonic()
@@ -163,7 +189,11 @@ class Process:
         return self._exchange.output(self.stdout), self._exchange.output(self.stderr)
 
     def send_signal(self, sig: int) -> None:
-        """Send a signal to the command; the box's first process passes it on. No-op at the end."""
+        """Send a signal to the command; the box's first process passes it on. No-op at the end.
+
+        SIGKILL ends the box, as `kill` does.
+        """
+        sig = self._never_caught.get(sig, sig)
         if self.poll() is None and self._launched is not None:
             with contextlib.suppress(ProcessLookupError):
                 signal.pidfd_send_signal(self._launched.pidfd, sig)
@@ -174,7 +204,7 @@ class Process:
 
     def kill(self) -> None:
         """End the box at once: the command and all that it started."""
-        self.send_signal(self._end_signal)
+        self.send_signal(signal.SIGKILL)
 
     def close(self) -> None:
         """End the box if it still runs, and close everything. Twice is harmless."""
@@ -193,9 +223,11 @@ class Process:
         return False
 
     def __del__(self) -> None:
-        if getattr(self, "_launched", None) is not None and self.returncode is None:
+        if getattr(self, "_launched", None) is None or self.returncode is not None:
+            return
+        if os.getpid() == self._starter:
             warnings.warn(f"box of process {self.pid} was not ended", ResourceWarning, 2, self)
-            self._abandon()
+        self._abandon()
 
     def __repr__(self) -> str:
         state = "running" if self.returncode is None else f"returncode={self.returncode}"
@@ -205,11 +237,18 @@ class Process:
         raise TypeError("a Process is a live handle; pickle the BoxSpec and the arguments instead")
 
     def _abandon(self) -> None:
-        """End the box without a word about its outcome."""
-        assert self._launched is not None
-        signal.pidfd_send_signal(self._launched.pidfd, self._end_signal)
-        with contextlib.suppress(StepError):
-            while not self._end(None):
+        """End the box without a word about its outcome; in a fork of its starter, let go of it."""
+        launched = self._launched
+        if launched is None:
+            return
+        if os.getpid() != self._starter:
+            self._launched = None
+            launched.abandon()
+            return
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(launched.pidfd, self._end_signal)
+        with self._waiting, contextlib.suppress(StepError):  # a thread may be waiting for the end
+            while self._launched is not None and not self._end(None):
                 pass
 
     def _end(self, timeout: float | None) -> bool:
@@ -221,9 +260,10 @@ class Process:
         if ended is None:
             return False
         outcome = launched.outcome
-        os.close(launched.pidfd)
+        launched.close()
         self._launched = None
         self._remove_works()
+        self._disconnect()
         self.returncode, user, system = ended
         wall = time.monotonic() - self._started
         self.usage = Usage(wall, user, system, None)
@@ -264,6 +304,10 @@ class Process:
             memory_peak=self.usage.memory_peak if peak is None else peak,
         )
         groups.remove()
+
+    def _disconnect(self) -> None:
+        if self.port is not None:
+            self.port.close()
 
     def _remove_works(self) -> None:
         for folder in self._works:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 from nsbox import commands
 from nsbox.commands import Invocation
 from nsbox.complete import complete, process
-from nsbox.options import options
+from nsbox.options import Pty, options
 from nsbox.parameters import PopenParameters, check_names, invoke
 from nsbox.pipes import Stream, StrOrBytesPath
 from nsbox.process import Process
@@ -86,15 +86,15 @@ def popen(
     args: StrOrBytesPath | Sequence[StrOrBytesPath] | None = None,
     spec: BoxSpec | None = None,
     *,
-    pty: bool = False,
+    pty: Pty = False,
     cgroup: "Cgroup | None" = None,
     **parameters: Unpack[PopenParameters],
 ) -> Process:
     """Start a command in a box of its own, and return it as soon as its program runs.
 
     The parameters are those of `subprocess.Popen`; `spec` and `cgroup` are as for `run`, and the
-    box ends with its command. With `pty` its
-    streams are a terminal of the box's own, and `Process.terminal` is the caller's side.
+    box ends with its command. With `pty` its streams are a terminal of the box's own, and
+    `Process.terminal` is the caller's side: True, or the size of it, ``(rows, columns)``.
 
     Raises `StepError` where a step failed, the command's own exec included.
     """

@@ -13,6 +13,7 @@ from nsbox.commands import arguments, check_environment
 from nsbox.display import Displayed
 from nsbox.fields import frozen_map, instance_of, is_kernel_text
 from nsbox.frozen import FrozenMap
+from nsbox.link import Link, check_link
 from nsbox.namespace import ISOLATED, Choice, IDMap, NamespaceType
 from nsbox.namespace.choices import Choices, check_choices, choices
 from nsbox.options import Options, check_umask, group_id, user_id
@@ -64,6 +65,17 @@ def _args(value: Iterable[str]) -> tuple[str, ...]:
     return args
 
 
+def _at(value: Any, index: int) -> Any:
+    """Write an index into what of a field's value is text."""
+    if isinstance(value, str):
+        return value.replace("{index}", str(index))
+    if isinstance(value, tuple | list):
+        return type(value)(_at(item, index) for item in value)
+    if type(value) in (dict, FrozenMap):
+        return {key: _at(item, index) for key, item in value.items()}
+    return value
+
+
 def _fspath(value: Any) -> Any:
     return os.fspath(value) if isinstance(value, os.PathLike) else value
 
@@ -87,6 +99,8 @@ class BoxSpec(Displayed):
     - `id_map`: who is who in a new user namespace, which one with ranges asks for by itself; of
       one that is joined, as whom the box is in it.
     - `resources`: its limits, by cgroups made for it.
+    - `link`: a `nsbox.network.Bridge` that it is on, by the net namespace that is new: it gets an
+      address there, and the other machines' names in its /etc/hosts. None: it is on its own.
     - `security`: what its commands may do; see `Security`.
     - `args`: the command that goes with it, which `nsbox.run` and `nsbox.popen` start if they are
       given none; what an image wants to run, for one.
@@ -107,6 +121,7 @@ class BoxSpec(Displayed):
     namespaces: Choices = attrs.field(default=ISOLATED, converter=choices, validator=check_choices)
     id_map: IDMap = attrs.field(default=IDMap(), validator=instance_of(IDMap))
     resources: Resources = attrs.field(default=Resources(), validator=instance_of(Resources))
+    link: Link | None = attrs.field(default=None, validator=check_link)
     security: Security = attrs.field(default=Security(), validator=instance_of(Security))
     args: tuple[str, ...] = attrs.field(default=(), converter=_args)
     env: FrozenMap[str, str] = attrs.field(
@@ -135,7 +150,16 @@ class BoxSpec(Displayed):
             raise ValueError("init: it is the first process that joins namespaces, so it must be")
         if not self.init and (self.user is not None or self.group is not None):
             raise ValueError("init: changing user or group takes a first process, so it must be")
+        self._check_link()
         self._check_strictness()
+
+    def _check_link(self) -> None:
+        if self.link is None:
+            return
+        if self.namespaces.get(NamespaceType.NET) is not Choice.NEW:
+            raise ValueError("link: it takes a net namespace that is Choice.NEW")
+        if not self.init:
+            raise ValueError("link: it takes a first process, so init must be True")
 
     def _check_strictness(self) -> None:
         if not self.security.needs_limits:
@@ -170,6 +194,20 @@ class BoxSpec(Displayed):
             user=self.user if given.user is None else given.user,
             group=self.group if given.group is None else given.group,
             umask=self.umask if given.umask is None else given.umask,
+        )
+
+    def replicate(self, count: int, **fields: Any) -> "tuple[BoxSpec, ...]":
+        """Return `count` specs like this one, with other `fields`.
+
+        In each text among the fields ``{index}`` stands for the spec's place, from 0 on; other
+        braces are left as they are: ``spec.replicate(3, hostname="node{index}", link=lan)``.
+        Raises what making a spec does, and `TypeError` for a field that there is not.
+        """
+        if type(count) is not int or count < 0:
+            raise ValueError(f"count: a number from 0 on, not {count!r}")
+        return tuple(
+            attrs.evolve(self, **{name: _at(value, index) for name, value in fields.items()})
+            for index in range(count)
         )
 
     def start(self, *, cgroup: "Cgroup | None" = None) -> "Box":

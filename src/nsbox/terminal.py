@@ -12,6 +12,14 @@ from typing import Any
 from nsbox.plan import Slot
 
 
+def check_size(field: str, rows: int, columns: int) -> tuple[int, int]:
+    """Refuse what no terminal's size can be."""
+    for number in (rows, columns):
+        if type(number) is not int or not 0 <= number < 1 << 16:
+            raise ValueError(f"{field}: from 0 to {(1 << 16) - 1}, not {rows!r}, {columns!r}")
+    return rows, columns
+
+
 class Terminal(io.FileIO):
     """What a command in a box reads from its terminal is written here, and the reverse.
 
@@ -26,9 +34,8 @@ class Terminal(io.FileIO):
 
         See ioctl_tty(2), TIOCSWINSZ.
         """
-        if not 0 <= rows < 1 << 16 or not 0 <= columns < 1 << 16:
-            raise ValueError(f"rows, columns: from 0 to {(1 << 16) - 1}, not {rows!r}, {columns!r}")
-        fcntl.ioctl(self, termios.TIOCSWINSZ, struct.pack("4H", rows, columns, 0, 0))
+        size = check_size("rows, columns", rows, columns)
+        fcntl.ioctl(self, termios.TIOCSWINSZ, struct.pack("4H", *size, 0, 0))
 
     def read(self, size: int | None = -1, /) -> bytes:
         """Read up to `size` bytes, or to the end."""

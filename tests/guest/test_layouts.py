@@ -19,7 +19,8 @@ from vm import kernel
 from vm.machine import ENVIRONMENT, Guest, GuestError, Sink
 from vm.needs import missing
 
-TESTS = Path(__file__).parent.parent
+HERE = os.path.dirname(__file__)
+TESTS = Path(HERE).parent
 USER = "nsbox-tester"
 SECONDS = 900
 """For a whole session: an emulated machine is 5 to 15 times slower, and hosts differ."""
@@ -92,15 +93,15 @@ class Relay:
 
 
 @pytest.fixture(scope="module")
-def bytecode() -> Iterator[str]:
+def bytecode(pytestconfig: pytest.Config) -> Iterator[str]:
     """A folder of compiled modules, made here by collecting the tests: there, it takes 20 seconds."""
     if reasons := missing():
         pytest.skip("; ".join(reasons))
     with tempfile.TemporaryDirectory(prefix="nsbox-guest-bytecode-") as folder:
         os.chmod(folder, 0o755)
-        env = {**os.environ, "PYTHONPYCACHEPREFIX": folder, "PYTHONDONTWRITEBYTECODE": ""}
-        command = [PYTHON, "-m", "pytest", "--collect-only", f"{TESTS}/kernel", f"{TESTS}/rootless"]
-        subprocess.run(command, env=env, stdout=subprocess.DEVNULL, check=True)
+        env = {"PYTHONPATH": HERE, "PYTHONPYCACHEPREFIX": folder, "PYTHONDONTWRITEBYTECODE": ""}
+        collect = session(pytestconfig, ["--collect-only", f"{TESTS}/kernel", f"{TESTS}/rootless"])
+        subprocess.run(collect, env={**os.environ, **env}, stdout=subprocess.DEVNULL, check=True)
         yield folder
 
 
@@ -119,8 +120,8 @@ def test_the_kernels_part_holds(
     relay, output = Relay(request.node), bytearray()
     guest = Guest(kernel=booted, **setting._asdict(), reached=tuple(reached()))
     sinks: dict[str, Sink] = {"stdout": output.extend, "stderr": output.extend, "report": relay}
-    env = {"PYTHONPATH": str(Path(__file__).parent), "PYTHONPYCACHEPREFIX": bytecode}
-    command = session(request.config, chosen(booted, setting.user))
+    env = {"PYTHONPATH": HERE, "PYTHONPYCACHEPREFIX": bytecode}
+    command = session(request.config, chosen(booted, setting))
     try:
         with capfd.disabled():  # so that the terminal shows each report as it comes
             status = guest.run(command, sinks, env={**ENVIRONMENT, **env}, timeout=SECONDS)
@@ -134,19 +135,20 @@ def session(config: pytest.Config, chosen: Iterable[str]) -> list[str]:
     """Return the command of the session in the guest."""
     return [
         *(PYTHON, "-m", "pytest", "-q", "-p", "vm.reports", "-p", "no:cacheprovider"),
-        *("-c", str(config.inipath), "--rootdir", str(config.rootpath), "-m", "guest"),
+        *("-c", str(config.inipath), "--rootdir", str(config.rootpath)),
         *chosen,
     ]
 
 
-def chosen(booted: kernel.Kernel, user: str | None) -> Iterator[str]:
-    """Choose the tests that this kernel and user can be asked."""
+def chosen(booted: kernel.Kernel, setting: Setting) -> Iterator[str]:
+    """Choose the tests that can be asked there; what is no matter of layouts is asked once."""
     old = TESTS / "kernel/test_old_kernels.py"
     if booted.version < FULL:
         yield str(old)
         return
+    yield from ("-m", "cgroups or guest" if setting.layout == "v2" else "cgroups")
     yield from (str(TESTS / "kernel"), f"--ignore={old}")
-    if user:
+    if setting.user:
         yield str(TESTS / "rootless")
 
 

@@ -14,6 +14,8 @@ import pytest
 import nsbox
 from nsbox import Task, UnsupportedError
 
+pytestmark = pytest.mark.cgroups
+
 
 @pytest.fixture
 def sleeper():

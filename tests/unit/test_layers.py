@@ -15,16 +15,17 @@ SOURCE = Path(nsbox.__file__).parent
 # one layer do not know of each other.
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors", "constants", "fields frozen", "sizes", "pipes", "_native"),
+    ("beneath boxpath copying",),
     ("procfs", "display"),
     ("host", "caller", "usage"),
     ("plan hints perform",),
     ("namespace", "cgroup"),
     ("rootfs", "security"),
-    ("terminal", "options"),
+    ("terminal options", "link"),
     ("process complete", "task"),
     ("box commands lower parameters running spec",),
-    ("aio", "image"),
-    ("__init__ __main__",),
+    ("aio", "image", "executor", "network"),
+    ("__init__ __main__", "pytest_plugin testing"),
 )
 
 # Imports inside functions, by (module, imported): each pays for itself only when it is needed.
@@ -33,9 +34,17 @@ LATE = {
     ("display", "importlib"): "only what is shown pays for being drawn",
     ("cgroup.cgroup", "nsbox.display.groups"): "only what is shown pays for being drawn",
     ("cgroup.cgroup", "nsbox.display.trees"): "only what is shown pays for being drawn",
+    ("executor.inside", "ctypes"): "only a worker that forks needs a call that Python has not",
     ("hints", "nsbox.host"): "only a failure pays for looking at the host",
     ("rootfs.root", "nsbox.rootfs.mounted"): "only who mounts a root needs what makes namespaces",
+    ("pytest_plugin", "nsbox.testing.boxes"): "pytest loads the plugin in every run",
+    ("pytest_plugin", "nsbox.testing.groups"): "pytest loads the plugin in every run",
+    ("pytest_plugin", "nsbox.testing.marked"): "pytest loads the plugin in every run",
+    ("pytest_plugin", "nsbox.testing.marker"): "pytest loads the plugin in every run",
+    ("pytest_plugin", "nsbox.testing.networks"): "pytest loads the plugin in every run",
+    ("pytest_plugin", "nsbox.testing.reports"): "pytest loads the plugin in every run",
     ("security.seccomp", "nsbox.security.profiles"): "the lists are made of what it defines",
+    ("network.netlink", "pyroute2"): "an extra, and slow to load",
     ("spec", "nsbox.box"): "a command alone does without a box that stays",
     ("cgroup.account", "nsbox.cgroup.removing"): "only groups that are in use take patience",
     ("cgroup.lower", "nsbox.cgroup.making"): "only a box with limits needs the controllers",

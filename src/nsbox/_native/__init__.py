@@ -34,7 +34,6 @@ class Outcome(NamedTuple):
     user_seconds: float
     system_seconds: float
     memory_peak: int
-    descriptor: int
 
 
 class Launched:
@@ -66,7 +65,6 @@ class Launched:
             told.user_us / 1e6,
             told.system_us / 1e6,
             told.peak_kib * 1024,
-            told.descriptor,
         )
 
     def wait_exec(self) -> None:
@@ -81,29 +79,37 @@ class Launched:
         finally:
             lib.nsbox_close_started(self._request)
 
-    def end(self, sig: int) -> None:
-        """Have the process end by a signal, wait until it has, and close what is open of it."""
-        lib.nsbox_end(self._request, sig)
+    def take_descriptor(self) -> int:
+        """Return what a step has opened for the caller, who owns it from now on; or -1."""
+        descriptor, self._request.descriptor = self._request.descriptor, -1
+        return int(descriptor)
 
-    def abandon(self, end_signal: int) -> None:
-        """`end` it, and close what a step has opened for the caller."""
-        lib.nsbox_abandon(self._request, end_signal)
+    def close(self) -> None:
+        """Close what is open of a process that was waited for."""
+        lib.nsbox_close(self._request)
+
+    def end(self) -> None:
+        """Have the process end, unless it was waited for, and wait until it has."""
+        lib.nsbox_end(self._request)
+
+    def abandon(self) -> None:
+        """`end` it, and let go of all that is left; so does whoever forgets the launch."""
+        lib.nsbox_release(self._request)
 
     def wait_end(self, timeout: float | None) -> tuple[int, float, float] | None:
         """Wait for the first process's end, reap it, return its exit code, user and system time.
 
         None when ``timeout`` (seconds) is over first.
         """
-        status = ffi.new("int32_t *")
-        cpu = ffi.new("int64_t[2]")
         milliseconds = (
             -1 if timeout is None else max(0, min(int(timeout * 1000 + 0.999), 2**31 - 1))
         )
-        result = lib.nsbox_wait_end(self.pidfd, milliseconds, status, cpu)
+        result = lib.nsbox_wait_end(self._request, milliseconds)
         if result in (-_ETIMEDOUT, -_EINTR):
             return None
         _answer(result)
-        return status[0], cpu[0] / 1e6, cpu[1] / 1e6
+        ended = self._request
+        return ended.status, ended.user_us / 1e6, ended.system_us / 1e6
 
 
 def launch(
@@ -119,13 +125,12 @@ def launch(
 
     `descriptors` become 0, 1, 2 ... of the box's first process; the C fills in its own among them.
     Raises `OSError` where the launch itself could not be prepared (memory, descriptors); a step
-    that failed is told by the outcome. Whatever a signal handler raises meanwhile is raised here:
-    then what was started is ended by `end_signal`.
+    that failed is told by the outcome. Whatever a signal handler raises meanwhile is raised here,
+    and what was started is ended by `end_signal`; so it is when nobody holds the launch any longer.
     """
     strings = b"".join(string + b"\0" for string in (*argv, *environment))
     steps = ffi.from_buffer(plan.steps)
     request = ffi.gc(ffi.new("struct nsbox_launch *"), lib.nsbox_release)
-    request.pid = request.pidfd = request.started = -1
     request.steps = ffi.cast("struct nsbox_step *", steps)
     request.step_count = plan.step_count
     data = request.data = ffi.from_buffer(plan.data)
@@ -137,12 +142,13 @@ def launch(
     given = request.descriptors = ffi.new("int32_t[]", descriptors)
     request.descriptor_count = len(descriptors)
     request.first_process = first_process()
+    request.end_signal = end_signal
     launched = Launched(request)
     try:
         _answer(lib.nsbox_launch(request, tell_of_exec))
         del steps, data, kept, given  # held until here: the request only points at them
     except BaseException:
-        launched.abandon(end_signal)
+        launched.abandon()
         raise
     return launched
 
@@ -179,11 +185,30 @@ def ask(call: str) -> int:
     return int(lib.nsbox_ask(call.encode()))
 
 
+def open_beneath(
+    root: int, path: bytes, flags: int, mode: int = 0, owner: tuple[int, int] = (-1, -1)
+) -> int:
+    """Open a path as one whose ``/`` is `root` would: openat2(2), RESOLVE_IN_ROOT.
+
+    A file that is made is that of `owner`, a user and a group, or the caller's.
+    """
+    return _answer(lib.nsbox_open_beneath(root, path, flags, mode, *owner), path)
+
+
+def make_beneath(
+    folder: int, name: bytes, mode: int, owner: tuple[int, int], link: bytes | None = None
+) -> None:
+    """Make a folder, or a symbolic link to `link`, for `owner`. See mkdir(2), symlink(2)."""
+    target = ffi.NULL if link is None else link
+    _answer(lib.nsbox_make_beneath(folder, name, target, mode, *owner), name)
+
+
 _EINTR, _ETIMEDOUT = 4, 110
 
 
-def _answer(result: int) -> int:
+def _answer(result: int, path: bytes | None = None) -> int:
     """Turn -errno into `OSError`."""
     if result < 0:
-        raise OSError(-result, os.strerror(-result))
+        name = None if path is None else os.fsdecode(path)
+        raise OSError(-result, os.strerror(-result), name)
     return result

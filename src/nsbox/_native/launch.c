@@ -21,14 +21,6 @@
 
 enum { CHILD_STACK = 32 * 1024 };
 
-void nsbox_release(struct nsbox_launch *launch)
-{
-    struct page *page = launch->memory;
-    if (page)
-        munmap(page, page->size);
-    launch->memory = 0;
-}
-
 static uint32_t aligned(uint32_t size)
 {
     return (size + 7U) & ~7U;
@@ -188,7 +180,8 @@ int nsbox_launch(struct nsbox_launch *launch, int tell_of_exec)
 {
     struct page *page;
     int shared;
-    launch->pid = launch->pidfd = launch->started = -1;
+    launch->pid = launch->pidfd = launch->started = launch->descriptor = -1;
+    launch->caller = getpid();
 
     long error = make_page(launch, &page, &shared);
     if (error < 0)
@@ -207,6 +200,7 @@ int nsbox_launch(struct nsbox_launch *launch, int tell_of_exec)
         close(owner);
     if (launch->pidfd < 0)
         nsbox_close_started(launch);
+    launch->descriptor = page->outcome.descriptor;
     return (int)error;
 }
 
@@ -218,23 +212,27 @@ int nsbox_wait_exec(int pidfd, int started)
 }
 
 /* Until the end, which is also the end of all in the box; -ETIMEDOUT, -EINTR: not yet. */
-int nsbox_wait_end(int pidfd, int64_t timeout_ms, int32_t *status, int64_t *cpu_us)
+int nsbox_wait_end(struct nsbox_launch *launch, int64_t timeout_ms)
 {
     siginfo_t info = {.si_pid = 0};
     struct rusage usage;
 
+    if (launch->waited) /* it is told once, and was lost on a caller whose signal handler raised */
+        return 0;
     if (timeout_ms >= 0) {
-        struct pollfd ended = {.fd = pidfd, .events = POLLIN};
+        struct pollfd ended = {.fd = launch->pidfd, .events = POLLIN};
         int ready = poll(&ended, 1, (int)timeout_ms);
         if (ready <= 0)
             return ready < 0 ? -errno : -ETIMEDOUT;
     }
-    long result = SYS(__NR_waitid, 3 /* P_PIDFD */, pidfd, &info, WEXITED | __WALL, &usage);
+    long result =
+        SYS(__NR_waitid, 3 /* P_PIDFD */, launch->pidfd, &info, WEXITED | __WALL, &usage);
     if (result < 0)
         return (int)result;
-    *status = info.si_code == CLD_EXITED ? info.si_status : -info.si_status;
-    cpu_us[0] = usage.ru_utime.tv_sec * 1000000L + usage.ru_utime.tv_usec;
-    cpu_us[1] = usage.ru_stime.tv_sec * 1000000L + usage.ru_stime.tv_usec;
+    launch->status = info.si_code == CLD_EXITED ? info.si_status : -info.si_status;
+    launch->user_us = usage.ru_utime.tv_sec * 1000000L + usage.ru_utime.tv_usec;
+    launch->system_us = usage.ru_stime.tv_sec * 1000000L + usage.ru_stime.tv_usec;
+    launch->waited = 1;
     return 0;
 }
 
@@ -245,20 +243,35 @@ void nsbox_close_started(struct nsbox_launch *launch)
     launch->started = -1;
 }
 
-void nsbox_end(struct nsbox_launch *launch, int signal)
+void nsbox_close(struct nsbox_launch *launch)
 {
     nsbox_close_started(launch);
     if (launch->pidfd >= 0)
-        SYS(__NR_pidfd_send_signal, launch->pidfd, signal, 0, 0);
+        close(launch->pidfd);
+    launch->pidfd = -1;
+}
+
+void nsbox_end(struct nsbox_launch *launch)
+{
+    nsbox_close_started(launch);
+    if (launch->pidfd >= 0)
+        SYS(__NR_pidfd_send_signal, launch->pidfd, launch->end_signal, 0, 0);
     bury(launch);
 }
 
-void nsbox_abandon(struct nsbox_launch *launch, int signal)
+void nsbox_release(struct nsbox_launch *launch)
 {
     struct page *page = launch->memory;
-    nsbox_end(launch, signal);
-    if (page && page->outcome.descriptor >= 0) {
-        close(page->outcome.descriptor);
-        page->outcome.descriptor = -1;
-    }
+    if (!launch->caller) /* it was never launched */
+        return;
+    if (launch->caller == getpid())
+        nsbox_end(launch);
+    else
+        nsbox_close(launch);
+    if (launch->descriptor >= 0)
+        close(launch->descriptor);
+    if (page)
+        munmap(page, page->size);
+    launch->descriptor = -1;
+    launch->memory = 0;
 }

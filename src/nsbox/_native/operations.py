@@ -38,6 +38,7 @@ class Operation(enum.Enum):
     EXECVEAT = "execveat(first_process, AT_EMPTY_PATH)", "execveat(2)"
 
     HAND_OVER = "open({path:text}, O_RDONLY|O_CLOEXEC)", "namespaces(7)"
+    HAND_OVER_NETLINK = "socket(AF_NETLINK, SOCK_DGRAM|SOCK_CLOEXEC, NETLINK_ROUTE)", "netlink(7)"
 
     # The machine of its own: run by the box's first process, in memory of its own.
     NOT_DUMPABLE = "prctl(PR_SET_DUMPABLE, 0)", "PR_SET_DUMPABLE(2const)"
@@ -100,6 +101,7 @@ class Operation(enum.Enum):
     SETSID = "setsid()", "setsid(2)"
     UMASK = "umask({mode:number})", "umask(2)"
     TERMINAL = "ioctl(/dev/pts/ptmx, TIOCGPTPEER) -> {socket:slot}", "ioctl_tty(2)"
+    WINDOW_SIZE = "ioctl(0, TIOCSWINSZ, {rows:number}, {columns:number})", "ioctl_tty(2)"
     CONTROLLING_TERMINAL = "ioctl(0, TIOCSCTTY)", "ioctl_tty(2)"
     PASS = "dup2({numbers:data})", "dup(2)"
     SIGNALS = "rt_sigaction(SIG_DFL), rt_sigprocmask(SIG_SETMASK, [])", "signal(7)"

@@ -32,21 +32,27 @@ struct nsbox_launch {
     const int32_t *descriptors; /* what becomes descriptor 0, 1, 2 ... of the box; -1: nothing */
     uint32_t descriptor_count;
     int32_t first_process; /* the sealed image of the first process */
+    int32_t end_signal;    /* what ends the box */
 
     int32_t pid, pidfd, started; /* started: an eventfd that tells of the exec, or -1 */
+    int32_t descriptor;          /* what a step has opened for the caller, or -1 */
+    int32_t caller;              /* whose all this is: a fork's copy is not the caller */
+    int32_t waited, status;      /* 1 once the first process's end is known; its exit code */
+    int64_t user_us, system_us;  /* its CPU time then */
     void *memory; /* what is shared, and begins with a struct nsbox_outcome; or NULL */
 };
 
 /* Each gives 0, or -errno where it could not do its own part; a step that failed is in the outcome. */
 int nsbox_launch(struct nsbox_launch *launch, int tell_of_exec);
 int nsbox_wait_exec(int pidfd, int started);
-int nsbox_wait_end(int pidfd, int64_t timeout_ms, int32_t *status, int64_t *cpu_us);
+int nsbox_wait_end(struct nsbox_launch *launch, int64_t timeout_ms);
 
 /* Each in one call, so that nothing that the caller's signal handlers do comes in between. */
 void nsbox_close_started(struct nsbox_launch *launch);
-void nsbox_end(struct nsbox_launch *launch, int signal);     /* end the process, wait, close */
-void nsbox_abandon(struct nsbox_launch *launch, int signal); /* the descriptor handed over, too */
-void nsbox_release(struct nsbox_launch *launch);             /* what is shared */
+void nsbox_close(struct nsbox_launch *launch);   /* of a process that has been waited for */
+void nsbox_end(struct nsbox_launch *launch);     /* the process, if it has not */
+void nsbox_release(struct nsbox_launch *launch); /* end and close whatever is left, and all that is
+                                                    shared is gone */
 
 int nsbox_first_process(void);   /* a sealed memfd with the first process in it */
 uint64_t nsbox_capabilities(void); /* the calling thread's effective set */
@@ -56,3 +62,8 @@ struct nsbox_syscall {
 };
 const struct nsbox_syscall *nsbox_syscalls(void); /* by name; ends with a name that is NULL */
 int nsbox_ask(const char *call); /* what a system call answers to impossible arguments */
+
+/* Below a root that others may be changing; made for uid and gid, or for the caller: -1. */
+int nsbox_open_beneath(int root, const char *path, int flags, int mode, int64_t uid, int64_t gid);
+int nsbox_make_beneath(int folder, const char *name, const char *link, int mode, int64_t uid,
+                       int64_t gid); /* a folder, or what links to `link` */

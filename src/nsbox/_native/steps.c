@@ -80,6 +80,8 @@ static long do_step(struct run *run, const struct nsbox_step *step)
         return raise_ambient((uint64_t)NUMBER(0));
     case OP_HAND_OVER:
         return hand_over(page, TEXT(0));
+    case OP_HAND_OVER_NETLINK:
+        return hand_over_netlink(page);
     case OP_EXECVEAT:
         return exec_first_process(page);
 
@@ -156,6 +158,8 @@ static long do_step(struct run *run, const struct nsbox_step *step)
         return SYS(__NR_umask, NUMBER(0));
     case OP_TERMINAL:
         return open_terminal(FD(0));
+    case OP_WINDOW_SIZE:
+        return set_window_size(NUMBER(0), NUMBER(1));
     case OP_CONTROLLING_TERMINAL:
         return SYS(__NR_ioctl, 0, TIOCSCTTY, 0);
     case OP_PASS:

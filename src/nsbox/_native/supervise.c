@@ -16,7 +16,10 @@
 
 #include "sys.h"
 
-enum { END_BOX = 64 /* SIGRTMAX: the owner's word, where SIGKILL would leave descendants */ };
+enum {
+    END_BOX = 64, /* SIGRTMAX: the owner's word, where SIGKILL would leave descendants */
+    STOP_COMMAND = 32 /* SIGSTOP for the command; a number that libc keeps from programs */
+};
 
 _Noreturn void leave(int code)
 {
@@ -110,7 +113,7 @@ static void take_signal(struct supervisor *box)
     else if (info.ssi_signo == END_BOX && !is_first())
         end_box(box, SIGKILL);
     else if (box->command > 0)
-        SYS(__NR_kill, box->command, info.ssi_signo);
+        SYS(__NR_kill, box->command, info.ssi_signo == STOP_COMMAND ? SIGSTOP : info.ssi_signo);
     else if (info.ssi_signo == SIGTERM)
         ask_all_to_end(box);
 }

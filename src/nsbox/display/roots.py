@@ -16,7 +16,8 @@ def draw(shown: Any) -> Markup:
     """Draw a `RootFS`, or one `Mount`."""
     if hasattr(shown, "target"):
         return page("Mount", "", "", _mount(shown))
-    return page("RootFS", _kind(shown, "Root"), "later mounts lie over earlier ones", layers(shown))
+    note = "later mounts lie over earlier ones; a box has its own /proc, /dev and /tmp too"
+    return page("RootFS", _kind(shown, "Root"), note, layers(shown))
 
 
 def layers(root: "RootFS") -> Markup:

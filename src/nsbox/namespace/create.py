@@ -5,7 +5,6 @@ namespace is alive as long as its first process is, so there the box's own first
 it. See clone(2), pid_namespaces(7).
 """
 
-import signal
 from collections.abc import Iterator, Mapping
 
 from nsbox._native import Launched
@@ -42,11 +41,7 @@ def create(
     flags = CloneFlag.CLONE_NEWUSER if needs_user else CloneFlag(0)
     maps = list(map_steps(id_map, caller)) if needs_user else []
     launched = perform([*_steps(kind, flags, maps, offsets)])
-    try:
-        return launched.outcome.descriptor, launched if launched.pidfd >= 0 else None
-    except BaseException:  # of a signal handler
-        launched.abandon(signal.SIGKILL)
-        raise
+    return launched.take_descriptor(), launched if launched.pidfd >= 0 else None
 
 
 def map_steps(id_map: IDMap, caller: Caller) -> Iterator[Step]:
@@ -73,12 +68,11 @@ def create_with_ranges(id_map: IDMap, caller: Caller) -> int:
     )
     try:
         ranges.write(waiting.pid, lines, caller)
-        fd = waiting.outcome.descriptor
-        waiting.end(signal.SIGKILL)
     except BaseException:
-        waiting.abandon(signal.SIGKILL)
+        waiting.abandon()
         raise
-    return fd
+    waiting.end()
+    return waiting.take_descriptor()
 
 
 _STAY = (Step(Operation.UNSHARE_FILES), Step(Operation.DUP2), Step(Operation.EXECVEAT))

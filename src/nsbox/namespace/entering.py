@@ -70,7 +70,10 @@ def entered(namespace: Enterable, before: Enterable) -> Iterator[None]:
                 interrupted = error
         before.close()
         if interrupted is not None:
-            raise interrupted
+            try:
+                raise interrupted
+            finally:
+                del interrupted  # else its traceback and this frame keep each other alive
 
 
 def _check_thread(thread: int, namespace: Enterable) -> None:

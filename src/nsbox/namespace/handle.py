@@ -4,7 +4,6 @@ import contextlib
 import fcntl
 import functools
 import os
-import signal
 import sys
 import threading
 import warnings
@@ -50,14 +49,13 @@ class Namespace(Displayed):
         *,
         fd: int = -1,
         path: str | None = None,
-        keeper: Launched | None = None,
         owned: bool = False,
     ) -> None:
         self.type = type
         self._identity = identity
         self._fd = fd
         self._path = path  # where to open it on first use
-        self._keeper = keeper
+        self._keeper: Launched | None = None
         self._owned = owned  # to be closed by whoever asked for it, and a warning if forgotten
 
     # How to get one.
@@ -85,14 +83,12 @@ class Namespace(Displayed):
         unshare(2), user_namespaces(7), time_namespaces(7), pid_namespaces(7).
         """
         offsets = {"monotonic": monotonic, "boottime": boottime}
-        fd, keeper = create.create(type, id_map, offsets)
-        try:
-            return cls(type, _identity(fd), fd=fd, keeper=keeper, owned=True)
-        except BaseException:  # of a signal handler
-            if keeper is not None:
-                keeper.end(signal.SIGKILL)
-            os.close(fd)
-            raise
+        made = cls(type, (0, 0))
+        # At once, so that nothing is lost whatever a signal handler raises.
+        made._fd, made._keeper = create.create(type, id_map, offsets)
+        made._identity = _identity(made._fd)
+        made._owned = True
+        return made
 
     @classmethod
     def current(cls, type: NamespaceType) -> "Namespace":  # noqa: A002
@@ -121,10 +117,12 @@ class Namespace(Displayed):
         else:
             fd = pinned.open_namespace(file)
         try:
-            return cls(pinned.type_of(fd, str(file)), _identity(fd), fd=fd, owned=True)
+            found = cls(pinned.type_of(fd, str(file)), _identity(fd), owned=True)
         except BaseException:
             os.close(fd)
             raise
+        found._fd = fd
+        return found
 
     @classmethod
     def _of_children(cls, type: NamespaceType) -> "Namespace":  # noqa: A002
@@ -134,12 +132,10 @@ class Namespace(Displayed):
 
     @classmethod
     def _looked_at(cls, type: NamespaceType, path: str) -> "Namespace":  # noqa: A002
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            return cls(type, _identity(fd), fd=fd)
-        except BaseException:  # of a signal handler
-            os.close(fd)
-            raise
+        found = cls(type, (0, 0))
+        found._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        found._identity = _identity(found._fd)
+        return found
 
     # What it is.
 
@@ -254,9 +250,9 @@ class Namespace(Displayed):
     def close(self) -> None:
         """Let go of it. Twice is harmless."""
         self._path = None
-        keeper, self._keeper = self._keeper, None
-        if keeper is not None:
-            keeper.end(signal.SIGKILL)
+        if self._keeper is not None:
+            self._keeper.end()
+            self._keeper = None
         fd, self._fd = self._fd, -1
         if fd >= 0:
             os.close(fd)
@@ -269,7 +265,7 @@ class Namespace(Displayed):
         return False
 
     def __del__(self) -> None:
-        if getattr(self, "_fd", -1) >= 0:
+        if getattr(self, "_fd", -1) >= 0 or getattr(self, "_keeper", None) is not None:
             if self._owned:
                 warnings.warn(f"{self!r} was not closed", ResourceWarning, 2, self)
             self.close()

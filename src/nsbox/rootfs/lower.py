@@ -31,7 +31,10 @@ def steps(rootfs: RootFS, site: Site) -> Iterator[Step]:
         # Nothing that is mounted here may reach the host, or the host's later mounts us.
         private = (Slot.CWD, "/", AtFlag.AT_RECURSIVE, 0, 0, Propagation.MS_PRIVATE)
         yield Step(Operation.MOUNT_SETATTR, private)
-    if isinstance(rootfs, OverlayRoot) or any(isinstance(m, mounts.STAGED) for m in layout.mounts):
+    staged = isinstance(rootfs, OverlayRoot) or any(
+        isinstance(mount, mounts.STAGED) for mount in layout.mounts
+    )
+    if staged:
         yield from files.stage(site)
     ready = yield from build(rootfs, layout)
     for number, mount in enumerate(layout.mounts):
@@ -40,7 +43,7 @@ def steps(rootfs: RootFS, site: Site) -> Iterator[Step]:
         if mount not in ready or not isinstance(mount, SymlinkMount):
             yield from mounts.steps(mount, number, layout)
     if site.own_mounts:
-        yield from _enter(site)
+        yield from _enter(site, staged=staged)
 
 
 def state(rootfs: RootFS) -> Hashable | None:
@@ -85,8 +88,11 @@ def _points(mount: Mount) -> Iterator[Step]:
         yield point(Slot.ROOT, "/".join(parts), folder=folder)
 
 
-def _enter(site: Site) -> Iterator[Step]:
+def _enter(site: Site, *, staged: bool) -> Iterator[Step]:
     """Take the new root for / and let go of the old one. See pivot_root(2), NOTES.
+
+    What was stacked on the old root is stacked on the new one by then, and goes from the top down:
+    anything left there would be where ``..`` leads from a folder of the new root.
 
     The kernel's initial file system stays below. It is covered wholly by the new root: upwards
     from that there is no mount point to come out at.
@@ -94,7 +100,8 @@ def _enter(site: Site) -> Iterator[Step]:
     yield Step(Operation.FCHDIR, (Slot.ROOT,))
     if site.pivots:
         yield Step(Operation.PIVOT_ROOT, (".", "."))
-        yield Step(Operation.UMOUNT2, (".", UnmountFlag.MNT_DETACH))
+        for _ in ("the stage", "the old root") if staged else ("the old root",):
+            yield Step(Operation.UMOUNT2, (".", UnmountFlag.MNT_DETACH))
     else:
         yield Step(Operation.CHROOT, (".",))
     yield Step(Operation.CHDIR, ("/",))

@@ -3,7 +3,6 @@
 import contextlib
 import itertools
 import os
-import signal
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -73,7 +72,7 @@ def _kept(
     try:
         yield Path(f"/proc/{keeper.pid}/root")
     finally:
-        keeper.end(signal.SIGKILL)
+        keeper.end()
 
 
 @contextlib.contextmanager

@@ -35,6 +35,9 @@ ONE_BY_ONE = (6, 7)
 
 _LONGEST = 255
 
+MOST_COPIED = 1 << 30
+"""Bytes that a copy in an overlay's stead may take up: it is memory."""
+
 Points = Iterable[tuple[str, bool]]
 """Mount points to be there: a path, and whether it is a folder."""
 
@@ -84,7 +87,7 @@ def steps(layers: Layers, into: Slot, site: Site, points: Points = ()) -> Iterat
         return
     if layers.upper is not None:
         raise UnsupportedError(f"upper: {obstacle}; without an upper layer, a copy would be made")
-    yield from new_tmpfs(into, mode=0o755)
+    yield from new_tmpfs(into, mode=0o755, size=MOST_COPIED)
     for lower in lowers:
         yield Step(Operation.COPY_TREE, (lower, into, obstacle))
 

@@ -10,6 +10,9 @@ from collections.abc import Hashable, Iterable, Iterator
 from nsbox.rootfs.mount import BindMount, Mount
 from nsbox.rootfs.system import PROGRAMS
 
+SHARED = ("dev", "etc", "home", "proc", "run", "sys", "tmp", "var/tmp")
+"""Folders of the root that are shown as a whole by no import path."""
+
 
 def python_mounts() -> tuple[BindMount, ...]:
     """Return binds of the running interpreter and its import path, each at its own path."""
@@ -40,7 +43,7 @@ def needed() -> Iterator[str]:
 
 def _links(path: str) -> Iterator[str]:
     """Follow a program's links one by one: each is a name that something may be found by."""
-    for _ in range(40):
+    for _ in range(40 if path else 0):
         yield path
         if not os.path.islink(path):
             return
@@ -58,8 +61,10 @@ def homes() -> frozenset[str]:
 def shown(paths: Iterable[str], homes: Iterable[str], host: str = "/") -> tuple[str, ...]:
     """Choose what is to be bound: what is there, by its own name and by what that leads to.
 
-    Nothing that is shown anyway, or lies below another; no home, and no folder that holds one.
+    Nothing that is shown anyway, or lies below another; no home, and no folder that holds one or
+    is everybody's, such as /tmp.
     """
+    apart = [*homes, *(os.path.join(host, name) for name in SHARED)]
     programs = [os.path.join(host, name) for name in PROGRAMS]
     candidates: set[str] = set()
     for path in paths:
@@ -67,11 +72,16 @@ def shown(paths: Iterable[str], homes: Iterable[str], host: str = "/") -> tuple[
         candidates |= {absolute, os.path.realpath(absolute)}
     chosen: list[str] = []
     for path in sorted(candidates):
-        if not os.path.exists(path) or any(_holds(path, home) for home in homes):
+        if not os.path.exists(path) or _is_anybodys(path, apart, host):
             continue
         if not any(_holds(other, path) for other in (*programs, *chosen)):
             chosen.append(path)
     return tuple(chosen)
+
+
+def _is_anybodys(path: str, apart: list[str], host: str) -> bool:
+    above = os.path.dirname(path)
+    return above == os.path.join(host, "home") or any(_holds(path, folder) for folder in apart)
 
 
 def _holds(folder: str, path: str) -> bool:

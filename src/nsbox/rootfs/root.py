@@ -71,8 +71,8 @@ class RootFS(Displayed):
         if it is missing: there the next box finds it, one box at a time. What is deleted leaves a
         whiteout there. What is mounted below a lower folder is not shown.
 
-        Where no overlay can be had and `upper` is None, the box gets a copy in memory instead: its
-        plan says so, and why. See the kernel's document, filesystems/overlayfs.
+        Where no overlay can be had and `upper` is None, the box gets a copy in memory instead, of
+        up to 1 GiB: its plan says so, and why. See the kernel's document, filesystems/overlayfs.
         """
         return OverlayRoot(lowers, upper=upper)
 

@@ -92,7 +92,7 @@ class Tree:
         """
         *above, name = target.strip("/").split("/")
         folder = self._resolve("/".join(above))
-        if folder is None:
+        if folder is None or tuple(folder) in self.mounted:
             return False
         parts = [*folder, name]
         if tuple(parts) in self.mounted:

@@ -10,7 +10,7 @@ import pytest
 from nsbox import DeviceRule
 from nsbox.cgroup.device_program import program
 
-pytestmark = pytest.mark.guest
+pytestmark = pytest.mark.cgroups
 
 BPF_PROG_LOAD, BPF_PROG_TYPE_CGROUP_DEVICE = 5, 15
 NUMBERS = {"x86_64": 321, "aarch64": 280}  # of bpf(2)

@@ -4,6 +4,8 @@ import contextlib
 import gc
 import os
 import pickle
+import subprocess
+import sys
 import threading
 import warnings
 from pathlib import Path
@@ -13,7 +15,7 @@ import pytest
 import nsbox
 from nsbox import Cgroup, NsboxError, Resources, StepError, Task, UnsupportedError
 
-pytestmark = pytest.mark.guest
+pytestmark = pytest.mark.cgroups
 
 MiB = 1 << 20
 NAME = f"nsbox-{os.getpid()}-other"
@@ -308,3 +310,13 @@ def test_looking_changes_nothing():
     for group in Task.current().cgroups.values():
         group.stats(), group.resources, group.children, group.pids
     assert [(h, sorted(os.listdir(h.mountpoint))) for h in nsbox.hierarchies()] == before
+
+
+def test_importing_and_looking_from_a_fresh_interpreter():
+    script = (
+        "import nsbox; print(len(nsbox.hierarchies()), nsbox.Task.current().cgroups.keys() > set())"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split()[1] == "True"

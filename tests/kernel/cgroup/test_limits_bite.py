@@ -10,7 +10,7 @@ import nsbox
 from nsbox import Cgroup, NsboxError, Resources
 from nsbox.cgroup.meter import Meter
 
-pytestmark = pytest.mark.guest
+pytestmark = pytest.mark.cgroups
 
 MiB = 1 << 20
 NAME = f"nsbox-{os.getpid()}-limits"

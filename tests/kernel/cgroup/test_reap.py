@@ -28,6 +28,8 @@ time.sleep(1000)
 BUSY = """
 import os, sys
 from nsbox import Cgroup, Resources
+
+pytestmark = pytest.mark.cgroups
 name = f"nsbox-{os.getppid()}-busy"
 print(flush=True)
 while True:

@@ -7,7 +7,7 @@ import pytest
 
 from nsbox import Cgroup, Resources
 
-pytestmark = pytest.mark.guest
+pytestmark = pytest.mark.cgroups
 
 
 def ticks(pid: int) -> int:

@@ -14,7 +14,14 @@ from nsbox.rootfs.tree import Bind, Folder, Link
 def host(tmp_path):
     for folder in ("usr/bin", "etc/ssl/certs", "etc/ssh", "home/me", "root", "run", "var/lib"):
         (tmp_path / folder).mkdir(parents=True)
-    for file in ("etc/passwd", "etc/shadow", "etc/ssh/key", "etc/ssl/openssl.cnf"):
+    (tmp_path / "etc/profile.d").mkdir()
+    for file in (
+        "etc/ssl/certs/ca.pem",
+        "etc/passwd",
+        "etc/shadow",
+        "etc/ssh/key",
+        "etc/ssl/openssl.cnf",
+    ):
         (tmp_path / file).write_text(file)
     return tmp_path
 
@@ -33,12 +40,18 @@ def test_programs_and_a_selection_of_etc_are_shown(host):
     )
 
 
+def test_an_empty_folder_costs_no_mount(host):
+    etc = system_tree(str(host)).children["etc"]
+    assert isinstance(etc, Folder)
+    assert etc.children["profile.d"] == Folder()
+
+
 def test_what_is_not_listed_is_not_shown(host):
     root = system_tree(str(host))
     assert set(root.children) == {"usr", "etc"}
     etc = root.children["etc"]
     assert isinstance(etc, Folder)
-    assert set(etc.children) == {"passwd", "ssl"}
+    assert set(etc.children) == {"passwd", "profile.d", "ssl"}
 
 
 def test_what_the_host_lacks_is_left_out(tmp_path):
@@ -54,6 +67,7 @@ def test_a_link_that_leads_nowhere_is_left_out(host):
 
 def test_a_file_in_the_place_of_a_folder_is_left_out(host):
     (host / "etc/ssl/openssl.cnf").unlink()
+    (host / "etc/ssl/certs/ca.pem").unlink()
     (host / "etc/ssl/certs").rmdir()
     (host / "etc/ssl").rmdir()
     (host / "etc/ssl").write_text("no folder")

@@ -203,6 +203,27 @@ def test_a_way_that_leaves_an_earlier_mount_is_followed(host):
     assert not tree.mount_point("/usr/back/me/deeper", folder=True)
 
 
+def test_a_link_is_put_in_the_place_of_a_file_or_link(host):
+    tree = tree_of(host)
+    for target in ("/etc/passwd", "/etc/new", "/bin", "/chain/deep/new"):
+        assert tree.link(target, "to/there")
+    found = made(tree)
+    assert [found[place] for place in ("etc/passwd", "etc/new", "bin", "etc/ssl/deep/new")] == [
+        "-> to/there"
+    ] * 4
+
+
+def test_a_link_is_put_neither_over_a_folder_nor_into_a_mount(host):
+    tree = tree_of(host)
+    with pytest.raises(ValueError, match="target '/etc/ssl': is a folder"):
+        tree.link("/etc/ssl", "x")
+    assert tree.mount_point("/home", folder=True)
+    assert not tree.link("/home/x", "x")
+    assert not tree.link("/home/deep/x", "x")
+    with pytest.raises(ValueError, match="target '/home': something is mounted"):
+        tree.link("/home", "x")
+
+
 def test_a_link_to_the_root_is_no_mount_point(host):
     (host / "top").symlink_to("/")
     with pytest.raises(ValueError, match="target '/top': is the root itself"):

@@ -1,0 +1,264 @@
+"""One worker of an executor, from outside: its box, its socket, a call at a time."""
+
+import contextlib
+import errno
+import json
+import socket
+import subprocess
+import time
+from importlib import resources
+from typing import Any, NamedTuple
+
+from nsbox.errors import WorkerDied
+from nsbox.executor.carry import dump_call, load_exception, load_result
+from nsbox.executor.inside import HEADER, Head
+from nsbox.executor.settings import Settings
+from nsbox.pipes import DEVNULL
+from nsbox.process import Process
+from nsbox.running import popen
+from nsbox.usage import Usage
+
+HEAD_MAX = 1 << 20
+"""How long a message's head may be: its words and its traceback are limited where they are made."""
+
+PATIENCE = 10.0
+"""How long (seconds) a worker may take to end a call's process, and what that has left."""
+
+_SOURCE = resources.files("nsbox.executor").joinpath("inside.py")
+
+
+class Outcome(NamedTuple):
+    """What came of a call: its value, or the exception that it raised, and what it cost."""
+
+    value: Any
+    error: BaseException | None
+    usage: Usage | None
+
+
+class _Lost(Exception):  # noqa: N818 - it says what happened
+    """The connection ended, or what came over it was no message."""
+
+
+class Worker:
+    """An interpreter in a box. Starting it does not wait for it; its first call does.
+
+    Raises `StepError` where the box, or the interpreter in it, could not be started.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._able: Head | None = None
+        self._busy = False  # something of the last call may be left in the box
+        self._control, theirs = socket.socketpair()
+        try:
+            self._process = _start(settings, theirs)
+        except BaseException:
+            self._control.close()
+            raise
+        finally:
+            theirs.close()
+        with contextlib.suppress(_Lost):  # it has ended already, which `_ready` finds out
+            _send(self._control, settings.first_message(), b"", None)
+
+    @property
+    def alive(self) -> bool:
+        """Whether it can take another call, as far as is known."""
+        return self._control.fileno() >= 0 and self._process.poll() is None
+
+    def call(self, call: tuple[Any, ...]) -> Outcome:
+        """Have a function called, and wait for what comes of it.
+
+        Raises `WorkerDied`, `TimeoutError`, and whatever pickle does. `rest` must follow.
+        """
+        able = self._able = self._able or self._ready()
+        how = bool(able.get("cloudpickle"))
+        body = dump_call(call, cloudpickle=how, magic=str(able.get("magic")))
+        channel = self._channel()
+        started = time.monotonic()
+        deadline = None if self._settings.timeout is None else started + self._settings.timeout
+        try:
+            _send(channel, {"cloudpickle": how}, body, deadline)
+            del body
+            head, answer = _receive(channel, self._settings.output_max, deadline)
+        except _Lost as error:
+            raise self._died(str(error)) from None
+        except TimeoutError:
+            self._give_up()
+            raise TimeoutError(f"the call took over {self._settings.timeout} s") from None
+        except OSError:  # too much output
+            self._give_up()
+            raise
+        finally:
+            if channel is not self._control:
+                channel.close()
+        usage = _usage(head, time.monotonic() - started)
+        if head.get("kind") == "result":
+            return Outcome(load_result(answer, self._settings.results), None, usage)
+        return Outcome(None, load_exception(head, answer, self._settings.results), usage)
+
+    def rest(self) -> None:
+        """Wait until nothing of the call is left, or end what does not do so in good time."""
+        if not self._settings.forks:
+            if self._settings.isolation == "box":
+                self.close()
+        elif self._busy and self._status().get("again") is not True:
+            self.close()
+
+    def kill(self) -> None:
+        """End the box at once, from another thread too; a call that waits then raises."""
+        self._process.kill()
+
+    def close(self) -> None:
+        """End the box, and let go of everything. Twice is harmless."""
+        self._control.close()
+        self._process.close()
+
+    def _ready(self) -> Head:
+        """Wait until the interpreter has started. Raises what kept it from that."""
+        try:
+            head, body = _receive(self._control, None, None)
+        except _Lost as error:
+            raise self._died(str(error)) from None
+        if head.get("kind") == "exception":
+            self.close()
+            raise load_exception(head, body, self._settings.results)
+        return head
+
+    def _channel(self) -> socket.socket:
+        """Return what the call goes through: a socket of its own, where it gets its own process."""
+        if not self._settings.forks:
+            return self._control
+        ours, theirs = socket.socketpair()
+        try:
+            socket.send_fds(self._control, [b"C"], [theirs.fileno()])
+        except OSError as error:
+            ours.close()
+            raise self._died(str(error)) from None
+        finally:
+            theirs.close()
+        self._busy = True
+        return ours
+
+    def _give_up(self) -> None:
+        """End a call that is not wanted any longer."""
+        if not self._settings.forks:
+            self.close()
+            return
+        try:
+            self._control.sendall(b"K")
+        except OSError:
+            self.close()
+
+    def _status(self) -> Head:
+        """Return how the call's process ended, once nothing of it is left; {} if unknown."""
+        self._busy = False
+        try:
+            return _receive(self._control, 0, time.monotonic() + PATIENCE)[0]
+        except (_Lost, OSError):
+            return {}  # it has ended as well, or was stopped
+
+    def _died(self, reason: str) -> WorkerDied:
+        """Say how the process of a call has ended; if it was not the call's alone, be closed."""
+        status = self._status() if self._busy else {}
+        code = status.get("status")
+        if status.get("again") is True and isinstance(code, int):
+            return WorkerDied(f"the call's process {_ended(code)}", code)
+        try:
+            code = self._process.wait(0 if status else PATIENCE)
+        except subprocess.TimeoutExpired:
+            code = None
+        self.close()
+        usage = self._process.usage
+        why = f"the worker {reason if code is None else _ended(code)}"
+        if usage is not None and usage.oom_killed:
+            why += ", for want of memory"
+        return WorkerDied(why, code)
+
+
+def _start(settings: Settings, theirs: socket.socket) -> Process:
+    # Nothing is imported from where the box can be written to: no folder of its own (-P), none of
+    # a user's (-s), no bytecode (-B).
+    command = [settings.interpreter, "-P", "-s", "-B", "-c", _SOURCE.read_text(encoding="utf-8")]
+    try:
+        return popen(
+            [*command, str(theirs.fileno())],
+            settings.spec,
+            stdin=DEVNULL,
+            stdout=settings.stdout,
+            stderr=settings.stderr,
+            pass_fds=(theirs.fileno(),),
+            cgroup=settings.cgroup,
+        )
+    except FileNotFoundError as error:
+        error.add_note(
+            f"a worker needs {settings.interpreter} in its box: RootFS.system(python=True) shows it"
+        )
+        raise
+
+
+def _ended(code: int) -> str:
+    return f"was ended by signal {-code}" if code < 0 else f"ended with exit status {code}"
+
+
+def _send(sock: socket.socket, head: Head, body: bytes, deadline: float | None) -> None:
+    encoded = json.dumps(head).encode()
+    try:
+        _within(sock, deadline)
+        sock.sendall(HEADER.pack(len(encoded), len(body)) + encoded)
+        _within(sock, deadline)
+        sock.sendall(body)
+    except (BrokenPipeError, ConnectionResetError):
+        raise _Lost("does not listen") from None
+
+
+def _receive(
+    sock: socket.socket, body_max: int | None, deadline: float | None
+) -> tuple[Head, bytearray]:
+    head_size, body_size = HEADER.unpack(_exactly(sock, HEADER.size, deadline))
+    if head_size > HEAD_MAX:
+        raise _Lost("does not speak as a worker does")
+    encoded = _exactly(sock, head_size, deadline)
+    if body_max is not None and body_size > body_max:
+        words = f"the call gives back {body_size} bytes, more than output_max: {body_max}"
+        raise OSError(errno.EMSGSIZE, words)
+    body = _exactly(sock, body_size, deadline)
+    try:
+        head = json.loads(encoded)
+    except (ValueError, RecursionError):
+        head = None
+    if not isinstance(head, dict):
+        raise _Lost("does not speak as a worker does")
+    return head, body
+
+
+def _exactly(sock: socket.socket, size: int, deadline: float | None) -> bytearray:
+    """Receive this many bytes; memory grows with what arrives, not with what was announced."""
+    received = bytearray()
+    while len(received) < size:
+        _within(sock, deadline)
+        try:
+            chunk = sock.recv(min(size - len(received), 1 << 20))
+        except ConnectionResetError:
+            chunk = b""
+        if not chunk:
+            raise _Lost("has gone away")
+        received += chunk
+    return received
+
+
+def _within(sock: socket.socket, deadline: float | None) -> None:
+    if deadline is None:
+        sock.settimeout(None)
+        return
+    left = deadline - time.monotonic()
+    if left <= 0:
+        raise TimeoutError
+    sock.settimeout(left)
+
+
+def _usage(head: Head, wall: float) -> Usage | None:
+    """Return what the call's process told of itself."""
+    match head.get("usage"):
+        case [float() | int() as user, float() | int() as system, int() as peak]:
+            return Usage(wall, float(user), float(system), peak)
+    return None

@@ -1,0 +1,188 @@
+"""What is asked of the kernel for a network, as values: requests of rtnetlink(7).
+
+Links get their indexes from us, so that a request can name what one before it makes. Nothing here
+is sent: see `nsbox.network.netlink`.
+"""
+
+import socket
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import attrs
+
+from nsbox.network.addresses import Interface, hardware_address
+
+MACHINE_LINK = "eth0"
+"""What a machine knows its link as."""
+
+MACHINE_INDEX = 2
+"""The index of that link; of loopback it is 1.
+
+It must differ from the index of the bridge's end, or else the kernel takes its time to tell the
+bridge that the link is up: it takes a link of this index to be a link of itself.
+"""
+
+FIRST_INDEX = 10
+"""The lowest index of a link in the bridge's namespace."""
+
+_UP = 1  # IFF_UP: netdevice(7)
+_ROOT = 0xFFFFFFFF  # TC_H_ROOT: tc(8)
+_NODAD = 2  # IFA_F_NODAD: nobody else has the address, so nobody is asked
+
+
+@attrs.frozen
+class Request:
+    """One request; `str()` shows it."""
+
+    message: str
+    arguments: Mapping[str, Any]
+
+    @property
+    def name(self) -> str:
+        """The message's type, such as ``RTM_NEWLINK``."""
+        return self.message
+
+    @property
+    def path(self) -> None:
+        """It is about no file."""
+        return None
+
+    @property
+    def reference(self) -> str:
+        """Its manual page."""
+        return "rtnetlink(7)"
+
+    def __str__(self) -> str:
+        shown = ", ".join(f"{name}={value!r}" for name, value in self.arguments.items())
+        return f"{self.message}({shown})"
+
+
+def _request(message: str, **arguments: Any) -> Request:
+    return Request(message, arguments)
+
+
+def bridge(index: int, addresses: Sequence[Interface] = ()) -> Iterator[Request]:
+    """Make a bridge, with addresses of its own or without, and bring it up.
+
+    Its hardware address is given to it; it would else be the lowest of its ports', and change.
+    """
+    own = {"address": hardware_address(addresses[0])} if addresses else {}
+    yield _request(
+        "RTM_NEWLINK",
+        ifname=f"br{index}",
+        index=index,
+        kind="bridge",
+        **own,
+        br_stp_state=0,
+        br_mcast_snooping=0,
+    )
+    yield from _addresses(index, addresses)
+    yield up(index)
+
+
+def veth(index: int, master: int, peer: Mapping[str, Any]) -> Request:
+    """Make two links that are the ends of one wire, one of them a port of a bridge. See veth(4)."""
+    names = {"ifname": "IFLA_IFNAME", "address": "IFLA_ADDRESS", "net_ns_fd": "IFLA_NET_NS_FD"}
+    attributes = [[names[name], value] for name, value in peer.items() if name != "index"]
+    data = [["VETH_INFO_PEER", {"index": peer["index"], "attrs": attributes}]]
+    info = [["IFLA_INFO_KIND", "veth"], ["IFLA_INFO_DATA", {"attrs": data}]]
+    return _request(
+        "RTM_NEWLINK",
+        ifname=f"nsb{index}",
+        index=index,
+        master=master,
+        flags=_UP,
+        change=_UP,
+        IFLA_LINKINFO={"attrs": info},
+    )
+
+
+def plug(index: int, master: int, namespace: int, addresses: Sequence[Interface]) -> Request:
+    """Lay a wire from a port of a bridge into a machine's network namespace, a descriptor."""
+    return veth(
+        index,
+        master,
+        {
+            "index": MACHINE_INDEX,
+            "ifname": MACHINE_LINK,
+            "address": hardware_address(addresses[0]),
+            "net_ns_fd": namespace,
+        },
+    )
+
+
+def machine(addresses: Sequence[Interface]) -> Iterator[Request]:
+    """Give a machine's link its addresses and bring it up; sent in the machine's namespace.
+
+    There is no default route: nothing is behind the bridge yet, and where there is none the kernel
+    says "unreachable" at once, instead of leaving a program to wait for an answer.
+    """
+    yield from _addresses(MACHINE_INDEX, addresses)
+    yield up(MACHINE_INDEX)
+
+
+def _addresses(index: int, addresses: Sequence[Interface]) -> Iterator[Request]:
+    for one in addresses:
+        yield _request(
+            "RTM_NEWADDR",
+            index=index,
+            family=socket.AF_INET if one.version == 4 else socket.AF_INET6,
+            address=str(one.ip),
+            prefixlen=one.network.prefixlen,
+            **({"broadcast": str(one.network.broadcast_address)} if _broadcasts(one) else {}),
+            **({"flags": _NODAD} if one.version == 6 else {}),
+        )
+
+
+def _broadcasts(interface: Interface) -> bool:
+    return interface.version == 4 and interface.network.prefixlen < 31
+
+
+def trunk(index: int, lower: int, upper: int, *, isolated: bool) -> Iterator[Request]:
+    """Join two bridges by a wire: `index` is a port of `lower`, the next index one of `upper`.
+
+    Between two isolated ports of one bridge nothing passes: bridge(8), "isolated".
+    """
+    yield veth(index, lower, {"index": index + 1, "ifname": f"nsb{index + 1}"})
+    yield move(index + 1, upper)
+    if isolated:
+        yield _request("RTM_SETLINK", index=index + 1, kind="bridge_slave", isolated=1)
+    yield up(index + 1)
+
+
+def move(index: int, master: int) -> Request:
+    """Have a link be a port of this bridge, and no longer of another."""
+    return _request("RTM_SETLINK", index=index, master=master)
+
+
+def forget(index: int) -> Request:
+    """Have a bridge learn anew who is behind a port of it: bridge(8), "fdb"."""
+    return _request("RTM_SETLINK", index=index, kind="bridge_slave", flush=True)
+
+
+def up(index: int) -> Request:
+    """Bring a link up."""
+    return _request("RTM_SETLINK", index=index, state="up")
+
+
+def down(index: int) -> Request:
+    """Bring a link down: the other end of its wire loses its carrier."""
+    return _request("RTM_SETLINK", index=index, state="down")
+
+
+def impair(index: int, delay: float, jitter: float, loss: float) -> Request:
+    """Have what leaves by a link come late, or not at all. See tc-netem(8)."""
+    return _request(
+        "RTM_NEWQDISC",
+        kind="netem",
+        index=index,
+        handle="1:",
+        delay=round(delay * 1e6),
+        jitter=round(jitter * 1e6),
+        loss=loss * 100,
+    )
+
+
+def repair(index: int) -> Request:
+    """Undo `impair`."""
+    return _request("RTM_DELQDISC", index=index, parent=_ROOT)

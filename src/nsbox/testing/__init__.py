@@ -1,0 +1,1 @@
+"""What the pytest plugin loads when it is used: boxes that are reported on, tests in namespaces."""

@@ -1,0 +1,265 @@
+"""How calls, workers and executors end: nothing is left, nothing hangs."""
+
+import asyncio
+import concurrent.futures
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import nsbox
+from nsbox import BoxExecutor, BoxSpec, RootFS
+from nsbox.executor import worker as worker_module
+
+cloudpickle = pytest.importorskip("cloudpickle")
+cloudpickle.register_pickle_by_value(sys.modules[__name__])
+
+SPEC = BoxSpec(rootfs=RootFS.system(python=True))
+ZYGOTE = 2
+
+
+def leave_all() -> None:
+    """Leave files, folders, a daemon, a thread, and another interpreter."""
+    Path("/tmp/left").write_text("x")
+    os.makedirs("/tmp/folder/below")
+    os.chmod("/tmp/folder", 0)
+    Path("/dev/shm/left").write_text("x")
+    os.environ["LEFT"] = "x"
+    sys.left = True  # type: ignore[attr-defined]
+    for _ in range(20):
+        if os.fork() == 0:
+            os.setsid()
+            while True:
+                time.sleep(10)
+    threading.Thread(target=time.sleep, args=(100,)).start()
+
+
+def look() -> tuple[Any, ...]:
+    running = [int(name) for name in os.listdir("/proc") if name.isdigit()]
+    return (
+        os.listdir("/tmp") + os.listdir("/dev/shm"),
+        set(running) - {1, ZYGOTE, os.getpid()},
+        os.environ.get("LEFT"),
+        hasattr(sys, "left"),
+        threading.active_count(),
+    )
+
+
+@pytest.mark.parametrize("kind", ["process", "box"])
+def test_what_a_call_leaves_is_gone_before_the_next(kind: Any) -> None:
+    with BoxExecutor(SPEC, max_workers=1, isolation=kind) as executor:
+        for _ in range(3):
+            executor.submit(leave_all).result(timeout=60)
+            assert executor.submit(look).result(timeout=60) == ([], set(), None, False, 1)
+
+
+def test_without_isolation_the_next_call_finds_it() -> None:
+    with BoxExecutor(SPEC, max_workers=1, isolation="none") as executor:
+        executor.submit(setattr, sys, "left", True).result(timeout=60)
+        executor.submit(exec, "import sys; sys.left = True").result(timeout=60)
+        assert executor.submit(look).result(timeout=60)[3] is True
+
+
+def reach_for_memory() -> str:
+    try:
+        with open(f"/proc/{ZYGOTE}/mem", "r+b"):
+            return "opened"
+    except PermissionError:
+        return "refused"
+
+
+def attach() -> int:
+    import ctypes
+
+    libc = ctypes.CDLL(None, use_errno=True)
+    return libc.ptrace(16, ZYGOTE, 0, 0)  # PTRACE_ATTACH
+
+
+def test_a_call_cannot_reach_into_what_later_calls_come_from() -> None:
+    with BoxExecutor(SPEC, max_workers=1) as executor:
+        assert executor.submit(reach_for_memory).result(timeout=60) == "refused"
+        assert executor.submit(attach).result(timeout=60) == -1
+
+
+def lower_limits() -> None:
+    import resource
+
+    resource.prlimit(ZYGOTE, resource.RLIMIT_FSIZE, (0, 0))
+
+
+def limit() -> tuple[int, int]:
+    import resource
+
+    return resource.getrlimit(resource.RLIMIT_FSIZE)
+
+
+@pytest.mark.parametrize(
+    "harm",
+    [
+        lambda: os.kill(ZYGOTE, signal.SIGKILL),
+        lambda: os.kill(ZYGOTE, signal.SIGSTOP),
+        lambda: os.setpriority(os.PRIO_PROCESS, ZYGOTE, 19),
+        lower_limits,
+    ],
+    ids=["kill", "stop", "nice", "limits"],
+)
+def test_a_worker_that_a_call_has_harmed_is_replaced(
+    harm: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker_module, "PATIENCE", 1.0)
+    with BoxExecutor(SPEC, max_workers=1) as executor:
+        before = executor.submit(limit).result(timeout=60)
+        concurrent.futures.wait([executor.submit(harm)], timeout=60)
+        assert executor.submit(limit).result(timeout=60) == before
+        assert executor.submit(os.getpriority, os.PRIO_PROCESS, 0).result(timeout=60) == 0
+
+
+def test_after_shutdown_nothing_is_taken_and_all_that_was_is_done() -> None:
+    executor = BoxExecutor(SPEC, max_workers=2)
+    futures = [executor.submit(pow, n, 2) for n in range(6)]
+    executor.shutdown()
+    assert [future.result(timeout=0) for future in futures] == [0, 1, 4, 9, 16, 25]
+    executor.shutdown()
+    with pytest.raises(RuntimeError, match="after shutdown"):
+        executor.submit(pow, 2, 2)
+
+
+def test_shutdown_can_cancel_what_waits() -> None:
+    executor = BoxExecutor(SPEC, max_workers=1)
+    futures = [executor.submit(time.sleep, 0.3) for _ in range(5)]
+    while not futures[0].running():
+        time.sleep(0.01)
+    executor.shutdown(cancel_futures=True)
+    assert futures[0].result(timeout=0) is None
+    assert all(future.cancelled() for future in futures[1:])
+
+
+def test_kill_workers_ends_what_runs() -> None:
+    executor = BoxExecutor(SPEC, max_workers=2)
+    futures = [executor.submit(time.sleep, 1000) for _ in range(4)]
+    while not all(future.running() for future in futures[:2]):
+        time.sleep(0.01)
+    executor.kill_workers()
+    executor.shutdown()
+    assert [type(future.exception(timeout=0)) for future in futures[:2]] == [nsbox.WorkerDied] * 2
+    assert all(future.cancelled() for future in futures[2:])
+
+
+def test_an_interrupt_ends_the_block_at_once() -> None:
+    futures = []
+
+    def interrupted() -> None:
+        with BoxExecutor(SPEC, max_workers=1) as executor:
+            futures.append(executor.submit(time.sleep, 1000))
+            while not futures[0].running():
+                time.sleep(0.01)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert futures[0].done()
+
+
+def test_one_that_is_forgotten_warns_and_ends() -> None:
+    executors = [BoxExecutor(SPEC, max_workers=1)]
+    future = executors[0].submit(pow, 2, 5)
+    with pytest.warns(ResourceWarning, match="not shut down"):
+        executors.clear()
+    assert future.result(timeout=60) == 32
+
+
+def script(text: str, **kwargs: Any) -> "subprocess.Popen[str]":
+    begin = "import nsbox, os, signal, sys, time\nexecutor = nsbox.BoxExecutor(max_workers=1)\n"
+    return subprocess.Popen(
+        [sys.executable, "-c", begin + text], stdout=subprocess.PIPE, text=True, **kwargs
+    )
+
+
+def test_an_interpreter_that_exits_does_first_what_was_submitted() -> None:
+    with script(
+        "for n in range(4): executor.submit(pow, n, 2).add_done_callback(lambda f: print(f.result()))\n"
+        "print('end')\n"
+    ) as process:
+        out, _ = process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert sorted(out.split()) == ["0", "1", "4", "9", "end"]
+
+
+def boxes_of(pid: int) -> list[int]:
+    tasks = Path(f"/proc/{pid}/task").glob("*/children")
+    return [int(child) for task in tasks for child in task.read_text().split()]
+
+
+@pytest.mark.parametrize("sig", [signal.SIGINT, signal.SIGKILL])
+def test_an_owner_that_is_ended_leaves_no_box(sig: signal.Signals) -> None:
+    with script(
+        "f = executor.submit(time.sleep, 1000)\n"
+        "while not f.running(): time.sleep(0.01)\n"
+        "time.sleep(0.3); print('running', flush=True); f.result()\n",
+        stderr=subprocess.DEVNULL,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "running\n"
+        boxes = boxes_of(process.pid)
+        assert boxes
+        process.send_signal(sig)
+        process.wait(timeout=60)
+    deadline = time.monotonic() + 10
+    while any(os.path.exists(f"/proc/{pid}") for pid in boxes) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert not any(os.path.exists(f"/proc/{pid}") for pid in boxes)
+
+
+def test_a_fork_of_the_owner_can_neither_use_nor_harm_it() -> None:
+    with script(
+        "assert executor.submit(pow, 2, 3).result() == 8\n"
+        "pid = os.fork()\n"
+        "if pid == 0:\n"
+        "    try: executor.submit(pow, 2, 2)\n"
+        "    except RuntimeError as error: print(error, flush=True)\n"
+        "    executor.kill_workers(); executor.shutdown(); sys.exit(4)\n"
+        "print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))\n"
+        "print(executor.submit(pow, 2, 5).result())\n"
+        "executor.shutdown()\n"
+    ) as process:
+        out, _ = process.communicate(timeout=60)
+    assert out.split("\n")[1:] == ["4", "32", ""]
+    assert "fork" in out
+    assert process.returncode == 0
+
+
+def test_it_works_inside_of_a_running_loop() -> None:
+    async def main() -> list[Any]:
+        loop = asyncio.get_running_loop()
+        with BoxExecutor(SPEC, max_workers=2) as executor:
+            first = executor.submit(pow, 2, 2).result(timeout=60)
+            calls = [loop.run_in_executor(executor, pow, n, 2) for n in range(5)]
+            return [first, *await asyncio.gather(*calls)]
+
+    assert asyncio.run(main()) == [4, 0, 1, 4, 9, 16]
+
+
+def test_many_threads_submit_and_every_hundredth_worker_dies() -> None:
+    wrong: list[Any] = []
+
+    def submit(executor: BoxExecutor, start: int) -> None:
+        for n in range(start, start + 100):
+            if n % 100 == 50:
+                error = executor.submit(os._exit, 1).exception(timeout=120)
+                wrong.extend([error] if not isinstance(error, nsbox.WorkerDied) else [])
+            elif (answer := executor.submit(pow, n, 2).result(timeout=120)) != n * n:
+                wrong.append(answer)
+
+    with BoxExecutor(SPEC, max_workers=3) as executor:
+        threads = [threading.Thread(target=submit, args=(executor, i * 100)) for i in range(5)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert wrong == []
