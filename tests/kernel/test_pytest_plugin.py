@@ -183,6 +183,14 @@ def test_a_test_in_a_process_of_its_own_is_reported_as_any_other(
     assert "start one in the test, by box_factory" in outcome.text
 
 
+def test_the_tests_in_the_document_pass(run: Run) -> None:
+    document = Path(__file__).parents[2] / "docs/tests-with-nsbox.md"
+    if not document.exists():
+        pytest.skip("the documents are not beside the tests")
+    blocks = re.findall(r"^```python\n(.*?)^```", document.read_text(), re.M | re.S)
+    assert "4 passed" in run("\n".join(blocks)).text
+
+
 def test_what_a_marker_cannot_give_is_an_error_before_the_test_is_set_up(run: Run) -> None:
     told = run("""
 @pytest.fixture

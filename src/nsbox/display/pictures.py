@@ -40,7 +40,7 @@ def picture(group: Look, trees: Mapping[str, str], *, alone: bool) -> Markup:
     legend, top = _legend(trees, colours, width)
     height = top + card.whole + _PAD
     drawn = join((*legend, *_drawn(card, _PAD, top, colours)))
-    paper = element("rect", class_="paper", width=f"{width:g}", height=f"{height:g}", rx=10)
+    paper = element("rect", class_="paper", **_box(0.5, 0.5, width - 1, height - 1), rx=10)
     return element(
         "svg",
         element("title", f"cgroup {group.path}"),
