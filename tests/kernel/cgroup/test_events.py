@@ -85,7 +85,7 @@ def test_iteration_ends_with_the_group(lab, start):
         thread.join(SECONDS)
         events.close()
     assert not thread.is_alive()
-    assert [(e.name, e.value) for e in seen if e.subsystem == "cgroup"] == [
+    assert [(e.name, e.value) for e in seen if e.name == "populated"] == [
         ("populated", 1),
         ("populated", 0),
     ]
