@@ -223,7 +223,7 @@ def _steps(
         if late and NamespaceType.USER in lineup.new:
             yield from map_steps(spec.id_map, caller)
         elif late and caller.privileged:
-            yield from _become(spec)
+            yield from _become_privileged(spec)
         yield Step(Operation.SETSID)
     yield from _machine(spec, lineup, site)
     yield from spec.security.first_process_steps()
@@ -306,9 +306,7 @@ def _begin_anew(spec: "BoxSpec") -> Iterator[Step]:
     yet. A privileged caller has no need of it, and is better off: who made the user namespace, in a
     box of which a namespace is joined maybe, would have these rights too.
     """
-    yield from _become(spec)
-    if spec.id_map.uid != 0:
-        yield Step(Operation.AMBIENT, (capabilities.ALL_CAPABILITIES,))
+    yield from _become_privileged(spec)
     yield Step(Operation.EXECVEAT)
     yield Step(Operation.NOT_DUMPABLE)
 
@@ -320,6 +318,15 @@ def _move(lineup: Lineup) -> Iterator[Step]:
         yield Step(Operation.CLONE3, (flags,))
     elif flags:
         yield Step(Operation.UNSHARE, (flags,))
+
+
+def _become_privileged(spec: "BoxSpec") -> Iterator[Step]:
+    """Take these ids, and keep the rights that it takes to build the machine."""
+    if spec.id_map.uid != 0:
+        yield Step(Operation.KEEPCAPS)
+    yield from _become(spec)
+    if spec.id_map.uid != 0:
+        yield Step(Operation.AMBIENT, (capabilities.ALL_CAPABILITIES,))
 
 
 def _become(spec: "BoxSpec") -> Iterator[Step]:
