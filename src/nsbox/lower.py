@@ -253,7 +253,7 @@ def _join_box(
 def _join_all(lineup: Lineup, caller: Caller) -> Iterator[Step]:
     kinds = lineup.new | set(lineup.joined)
     user = {NamespaceType.USER} & kinds
-    if user and caller.maps_freely:
+    if user and caller.drops_groups:
         yield Step(Operation.SETGROUPS, (b"",))
     # Rights from outside hold in all of them; rights that come with the user namespace, only there.
     for together in (kinds - user, user) if caller.privileged else (kinds,):
@@ -291,7 +291,7 @@ def _join(spec: "BoxSpec", lineup: Lineup, caller: Caller) -> Iterator[Step]:
     """Join namespaces while the rights to them are there: a user namespace changes them."""
     user = {NamespaceType.USER} & set(lineup.joined)
     others = [kind for kind in lineup.joined if kind not in user]
-    if user and caller.maps_freely:
+    if user and caller.drops_groups:
         yield Step(Operation.SETGROUPS, (b"",))
     for kind in (*others, *user) if caller.privileged else (*user, *others):
         yield Step(Operation.SETNS, (kind.slot, lineup.joined[kind], kind.clone_flag))
