@@ -34,3 +34,11 @@ class Caller:
         """Whether it may map ids that are not its own. See user_namespaces(7)."""
         wanted = Capability.CAP_SETUID | Capability.CAP_SETGID
         return self.capabilities & wanted == wanted
+
+    @property
+    def drops_groups(self) -> bool:
+        """Whether it may let go of its groups: a user namespace can forbid that, see the same."""
+        if not self.capabilities & Capability.CAP_SETGID:
+            return False
+        with open("/proc/self/setgroups", encoding="ascii") as file:
+            return file.read() == "allow\n"

@@ -190,6 +190,13 @@ def _missing_target(step: Step) -> str:
     return "hint: the mount point is missing in the box's root, or a link on the way leads nowhere"
 
 
+def _no_copy(step: Step) -> str:
+    return (
+        "hint: to mount takes CAP_SYS_ADMIN in the user namespace that owns the caller's mnt "
+        "namespace: an ordinary user has that in one of its own, as unshare -Urm makes it"
+    )
+
+
 def _loop(step: Step) -> str:
     return (
         "hint: a mnt namespace can be pinned only in one that is older than itself, or it would "
@@ -233,6 +240,7 @@ _TABLE: dict[tuple[str, int], Callable[[Step], str | None]] = {
     (Operation.WRITE.syscall, errno.EPERM): _id_map,
     (Operation.WRITE.syscall, errno.EACCES): _id_map,
     (Operation.WRITE.syscall, errno.EINVAL): _ranges,
+    (Operation.OPEN_TREE.syscall, errno.EPERM): _no_copy,
     (Operation.OPEN_TREE.syscall, errno.ENOENT): _missing_source,
     (Operation.MOUNT_SETATTR.syscall, errno.EACCES): _mount_denied,
     (Operation.MOUNT_SETATTR.syscall, errno.EPERM): _mount_denied,

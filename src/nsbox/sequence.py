@@ -57,7 +57,7 @@ def starting(
     if spec.init:
         yield Step(Operation.EXECVEAT)
         yield Step(Operation.NOT_DUMPABLE)  # from here on nobody in the box can trace it
-        if caller.maps_freely and (late or NamespaceType.USER not in lineup.new):
+        if caller.drops_groups and (late or NamespaceType.USER not in lineup.new):
             yield _NO_GROUPS
         yield from _join(spec, lineup, caller)
         if late or NamespaceType.PID in lineup.joined:
@@ -65,7 +65,7 @@ def starting(
         if late and NamespaceType.USER in lineup.new:
             yield from map_steps(spec.id_map, caller)
         elif late and caller.privileged:
-            yield from _become(spec)
+            yield from _become_privileged(spec)
         yield Step(Operation.SETSID)
     yield from _machine(spec, lineup, site)
     yield from spec.security.first_process_steps()
@@ -95,7 +95,7 @@ def joining(
 def _join_all(lineup: Lineup, caller: Caller) -> Iterator[Step]:
     kinds = lineup.new | set(lineup.joined)
     user = {NamespaceType.USER} & kinds
-    if caller.maps_freely:
+    if caller.drops_groups:
         yield _NO_GROUPS
     # Rights from outside hold in all of them; rights that come with the user namespace, only there.
     for together in (kinds - user, user) if caller.privileged else (kinds,):
@@ -146,9 +146,7 @@ def _begin_anew(spec: "BoxSpec") -> Iterator[Step]:
     yet. A privileged caller has no need of it, and is better off: who made the user namespace, in a
     box of which a namespace is joined maybe, would have these rights too.
     """
-    yield from _become(spec)
-    if spec.id_map.uid != 0:
-        yield Step(Operation.AMBIENT, (capabilities.ALL_CAPABILITIES,))
+    yield from _become_privileged(spec)
     yield Step(Operation.EXECVEAT)
     yield Step(Operation.NOT_DUMPABLE)
 
@@ -160,6 +158,15 @@ def _move(lineup: Lineup) -> Iterator[Step]:
         yield Step(Operation.CLONE3, (flags,))
     elif flags:
         yield Step(Operation.UNSHARE, (flags,))
+
+
+def _become_privileged(spec: "BoxSpec") -> Iterator[Step]:
+    """Take these ids, and keep the rights that it takes to build the machine."""
+    if spec.id_map.uid != 0:
+        yield Step(Operation.KEEPCAPS)
+    yield from _become(spec)
+    if spec.id_map.uid != 0:
+        yield Step(Operation.AMBIENT, (capabilities.ALL_CAPABILITIES,))
 
 
 def _become(spec: "BoxSpec") -> Iterator[Step]:

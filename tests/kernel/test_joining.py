@@ -218,6 +218,16 @@ def test_a_user_namespace_with_ranges_is_joined_as_whom_the_spec_says():
         assert inside(chosen)[USER] == str(user)
 
 
+@pytest.mark.parametrize("uid", [0, 5])
+def test_a_box_that_is_not_root_in_its_ranges_is_built_all_the_same(uid):
+    """Its starter is root in them, and gives that up by becoming another."""
+    id_map = IDMap.ranges([(0, 0, 1000)], uid=uid, gid=uid)
+    script = "id -u; id -g; grep CapEff /proc/self/status"
+    told = sh(nsbox.ISOLATED, script, id_map=id_map, hostname="built").split()
+    assert told[:2] == [str(uid)] * 2
+    assert (int(told[3], 16) == 0) == (uid != 0)
+
+
 def test_all_ids_can_be_mapped_as_they_are():
     with Namespace.create(USER, id_map=IDMap.ranges([(0, 0, 2**32 - 1)])) as user:
         assert sh(nsbox.ISOLATED | {USER: user}, "cat /proc/self/uid_map").split() == [

@@ -46,15 +46,18 @@ long set_capabilities(uint64_t kept)
     return result < 0 ? result : SYS(__NR_capset, &sets.header, sets.data);
 }
 
-/* So that a user other than 0 keeps its rights in its own user namespace through one exec. */
+/* So that a user other than 0 keeps its rights in its own user namespace: now, and through one
+ * exec. */
 long raise_ambient(uint64_t raised)
 {
     struct sets sets;
     long result = get_sets(&sets);
     if (result < 0)
         return result;
-    for (int half = 0; half < 2; half++)
+    for (int half = 0; half < 2; half++) {
+        sets.data[half].effective = sets.data[half].permitted;
         sets.data[half].inheritable = sets.data[half].permitted & (uint32_t)(raised >> (32 * half));
+    }
     result = SYS(__NR_capset, &sets.header, sets.data);
     for (int capability = 0; result >= 0 && capability < CAPABILITIES; capability++)
         if (sets.data[capability / 32].inheritable >> (capability % 32) & 1)
