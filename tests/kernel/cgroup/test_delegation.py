@@ -8,7 +8,7 @@ import pytest
 
 import nsbox
 
-pytestmark = pytest.mark.guest
+pytestmark = pytest.mark.cgroups
 
 SCRIPT = """
 import os, subprocess, sys
