@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from nsbox.box import Box
     from nsbox.cgroup.cgroup import Cgroup
     from nsbox.namespace import Namespace
+    from nsbox.testing.machines import Machines
 
 _MARKER = (
     "nsbox(namespaces=(), hostname=None, resources=None): run the test in namespaces of its own, "
@@ -65,6 +66,19 @@ def netns() -> Iterator["Namespace"]:
 
     with network() as made:
         yield made
+
+
+@pytest.fixture
+def machines(request: pytest.FixtureRequest) -> Iterator["Machines"]:
+    """Start machines on a network of the test's own: ``machines(3)`` gives three boxes.
+
+    They reach each other by address and by name (``node0`` …); `machines.network` is their bridge,
+    to be partitioned or impaired. Skips the test, with reason and remedy, where that cannot be.
+    """
+    from nsbox.testing.machines import Machines  # noqa: PLC0415
+
+    with Machines(request.node) as started:
+        yield started
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -39,6 +39,7 @@ LATE = {
     ("rootfs.root", "nsbox.rootfs.mounted"): "only who mounts a root needs what makes namespaces",
     ("pytest_plugin", "nsbox.testing.boxes"): "pytest loads the plugin in every run",
     ("pytest_plugin", "nsbox.testing.groups"): "pytest loads the plugin in every run",
+    ("pytest_plugin", "nsbox.testing.machines"): "pytest loads the plugin in every run",
     ("pytest_plugin", "nsbox.testing.marked"): "pytest loads the plugin in every run",
     ("pytest_plugin", "nsbox.testing.marker"): "pytest loads the plugin in every run",
     ("pytest_plugin", "nsbox.testing.networks"): "pytest loads the plugin in every run",

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 _DRAWN_BY = {
     "Box": "boxes",
     "BoxSpec": "specs",
+    "Bridge": "networks",
     "Cgroup": "groups",
     "CompletedProcess": "usage",
     "Hierarchy": "groups",

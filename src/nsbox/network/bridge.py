@@ -9,6 +9,7 @@ from collections.abc import Callable, Container, Iterable
 from typing import Any, Literal, Protocol
 
 from nsbox.caller import Caller
+from nsbox.display import Displayed
 from nsbox.errors import StepError, UnsupportedError
 from nsbox.namespace import Namespace
 from nsbox.network import names, namespaces, requests
@@ -37,7 +38,7 @@ _UNIMPAIRED = frozenset({errno.ENOENT, errno.EINVAL})
 """The answers where nothing is to be undone."""
 
 
-class Bridge:
+class Bridge(Displayed):
     """Machines that reach each other; made by `create`, given to boxes as `BoxSpec.link`.
 
     All of it is in a network namespace that nothing else is in: none of its links is among the
