@@ -2,6 +2,7 @@
 
 import gc
 import os
+import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,9 @@ from typing import NamedTuple
 import pytest
 
 from nsbox import _native
+
+
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # nohup(1) has it ignored by all that a test starts
 
 
 class Traces(NamedTuple):
