@@ -12,7 +12,6 @@ import pytest
 
 from nsbox import _native
 
-
 signal.signal(signal.SIGHUP, signal.SIG_DFL)  # nohup(1) has it ignored by all that a test starts
 
 
