@@ -41,7 +41,7 @@ class Box(Displayed):
     def __init__(self, spec: "BoxSpec", cgroup: Cgroup | None = None) -> None:
         self.spec = spec
         command = commands.staying(spec, commands.next_number(), cgroup)
-        self._groups = command.groups.directories if command.groups else {}
+        self._groups = command.groups
         self._first = Process(command)
         self.task = Task(self._first.pid)
         self._root: Beneath | None = None
@@ -67,12 +67,12 @@ class Box(Displayed):
 
         Raises `UnsupportedError` where the caller may make none.
         """
-        if not self._groups:
+        if self._groups is None:
             raise UnsupportedError(
                 f"cgroup: no group was made for {self!r}, because no hierarchy here lets its "
                 "starter make groups: see nsbox.probe().cgroups"
             )
-        return Cgroup.at(self._groups)
+        return Cgroup.at(self._groups.directories)
 
     def stats(self) -> Stats:
         """Read what the box has used, as its group tells. Raises as `cgroup` does."""
@@ -136,7 +136,8 @@ class Box(Displayed):
 
         It has the box's namespaces, groups and rights, never more. After `timeout` seconds it ends
         with what it has started; what has detached itself stays in the box, and ends with it.
-        Raises what `nsbox.run` does, and `ProcessLookupError` where the box has ended.
+        Raises what `nsbox.run` does, `ProcessLookupError` where the box has ended, and
+        `BlockingIOError` where it is frozen.
         """
         check_names("run", parameters, RunParameters)
         invocation, rest = invoke(args, parameters)
@@ -154,8 +155,8 @@ class Box(Displayed):
         The parameters are those of `subprocess.Popen`. With `pty` its streams are a terminal of
         the box's own, in whose session it leads, and `Process.terminal` is the caller's side:
         True, or the size of it, ``(rows, columns)``.
-        Raises `StepError` where a step failed, the command's own exec included, and
-        `ProcessLookupError` where the box has ended.
+        Raises `StepError` where a step failed, the command's own exec included,
+        `ProcessLookupError` where the box has ended, and `BlockingIOError` where it is frozen.
         """
         check_names("popen", parameters, PopenParameters)
         invocation, rest = invoke(args, parameters, terminal=pty)
@@ -173,8 +174,13 @@ class Box(Displayed):
         return self._first.wait(timeout)
 
     def stop(self, timeout: float | None = 10) -> int:
-        """End the box: SIGTERM to all in it, and SIGKILL after `timeout` seconds (None: never)."""
+        """End the box: SIGTERM to all in it, and SIGKILL after `timeout` seconds (None: never).
+
+        A frozen box is thawed, as by whatever else ends it.
+        """
         self.terminate()
+        if self._groups is not None:
+            self._groups.thaw()
         try:
             return self.wait(timeout)
         except subprocess.TimeoutExpired:
@@ -240,6 +246,9 @@ class Box(Displayed):
         """Make what is launched for a command in the box: for `run`, `popen` and `nsbox.aio`."""
         if self.poll() is not None:
             raise self._has_ended()
+        if self._groups is not None and self._groups.frozen:
+            # Whoever joins it would sleep before its first word, and the calling thread with it.
+            raise BlockingIOError(errno.EAGAIN, "the box is frozen, nothing can be started in it")
         return commands.joining(self.spec, invocation, self.fileno(), self._groups)
 
 

@@ -14,7 +14,6 @@ import attrs
 from nsbox import lower
 from nsbox.caller import Caller
 from nsbox.cgroup.account import BoxGroups
-from nsbox.cgroup.hierarchy import Hierarchy
 from nsbox.fields import frozen_map, is_kernel_text
 from nsbox.link import Port, connected, unlinked
 from nsbox.lower import Lowered
@@ -74,12 +73,15 @@ def staying(spec: "BoxSpec", number: int, cgroup: "Cgroup | None") -> Command:
 
 
 def joining(
-    spec: "BoxSpec", invocation: Invocation, first_process: int, groups: Mapping[Hierarchy, str]
+    spec: "BoxSpec", invocation: Invocation, first_process: int, groups: BoxGroups | None
 ) -> Command:
     """Make a command in a box that is there, in its groups; `first_process` is a pidfd."""
-    lowered = lower.lower_joining(spec, invocation.options, tuple(groups.items()))
+    within = () if groups is None else tuple(groups.directories.items())
+    lowered = lower.lower_joining(spec, invocation.options, within)
     given: dict[int, int] = {Slot.BOX: first_process}
     command = _command(spec, lowered, invocation, 0)
+    if groups is not None and command.groups is not None:
+        command.groups.of_box = groups.of_box
     return attrs.evolve(
         command, connect=lambda: None, namespaces=lambda _: contextlib.nullcontext(given)
     )

@@ -193,17 +193,18 @@ class Process:
 
         SIGKILL ends the box, as `kill` does.
         """
-        sig = self._never_caught.get(sig, sig)
         if self.poll() is None and self._launched is not None:
             with contextlib.suppress(ProcessLookupError):
-                signal.pidfd_send_signal(self._launched.pidfd, sig)
+                signal.pidfd_send_signal(self._launched.pidfd, self._never_caught.get(sig, sig))
+            if sig == signal.SIGKILL and self._groups:
+                self._groups.thaw()
 
     def terminate(self) -> None:
         """Send SIGTERM."""
         self.send_signal(signal.SIGTERM)
 
     def kill(self) -> None:
-        """End the box at once: the command and all that it started."""
+        """End the box at once: the command and all that it started. A frozen box is thawed."""
         self.send_signal(signal.SIGKILL)
 
     def close(self) -> None:
@@ -247,6 +248,8 @@ class Process:
             return
         with contextlib.suppress(ProcessLookupError):
             signal.pidfd_send_signal(launched.pidfd, self._end_signal)
+        if self._groups:
+            self._groups.thaw()
         with self._waiting, contextlib.suppress(StepError):  # a thread may be waiting for the end
             while self._launched is not None and not self._end(None):
                 pass

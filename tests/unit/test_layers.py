@@ -48,6 +48,7 @@ LATE = {
     ("network.netlink", "pyroute2"): "an extra, and slow to load",
     ("spec", "nsbox.box"): "a command alone does without a box that stays",
     ("cgroup.account", "nsbox.cgroup.removing"): "only groups that are in use take patience",
+    ("cgroup.account", "nsbox.cgroup.stopping"): "most boxes end by themselves",
     ("cgroup.lower", "nsbox.cgroup.making"): "only a box with limits needs the controllers",
     ("cgroup.waiting", "asyncio"): "only who waits in a loop has it, and has it loaded",
     ("namespace.ranges", "nsbox.host"): "only a failure pays for looking at the host",

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from nsbox.cgroup import files, formats
 from nsbox.cgroup.hierarchy import Hierarchy
+from nsbox.errors import UnsupportedError
 
 _FILES = {
     1: ("memory.oom_control", "memory.max_usage_in_bytes"),
@@ -15,10 +16,16 @@ _FILES = {
 
 
 class BoxGroups:
-    """The folders that a box is in; `made` for it alone, or somebody's that it has joined."""
+    """The folders that a box is in; `made` for it alone, or somebody's that it has joined.
 
-    def __init__(self, directories: Mapping[Hierarchy, str], *, made: bool) -> None:
+    Whoever joins a box joins its folders: then `of_box` is whether they were made for that.
+    """
+
+    def __init__(
+        self, directories: Mapping[Hierarchy, str], *, made: bool, of_box: bool | None = None
+    ) -> None:
         self.directories = directories
+        self.of_box = made if of_box is None else of_box
         self._made = made
         self._memory = next((h for h in directories if "memory" in h.subsystems), None)
         self._kills_before = 0 if made else self._kills()
@@ -35,6 +42,23 @@ class BoxGroups:
             return None
         text = files.read(f"{self.directories[self._memory]}/{_FILES[self._memory.version][1]}")
         return int(text) if text else None
+
+    @property
+    def frozen(self) -> bool:
+        """Whether all in them is stopped; no, where nothing could stop it."""
+        from nsbox.cgroup import stopping  # noqa: PLC0415 - a command alone is never asked
+
+        with contextlib.suppress(OSError, UnsupportedError):
+            return stopping.is_frozen(self.directories)
+        return False
+
+    def thaw(self) -> None:
+        """Let all in them go on if they are the box's own: a frozen task could not end."""
+        if self.of_box:
+            from nsbox.cgroup import stopping  # noqa: PLC0415 - most boxes end by themselves
+
+            with contextlib.suppress(OSError, UnsupportedError):
+                stopping.thaw(self.directories)
 
     def remove(self) -> None:
         """Remove them if they are the box's own; all tasks have ended."""
