@@ -11,6 +11,7 @@
 #include <linux/sched.h>
 #include <linux/seccomp.h>
 #include <linux/sockios.h>
+#include <linux/stat.h>
 #include <stdint.h>
 
 #if defined(__x86_64__)
@@ -181,6 +182,56 @@ static inline long step_move_mount(int tree, int dir, const char *path)
     struct place at = find(dir, path, 1);
     return leave(at, SYS(move_mount, tree, "", at.dir, at.name,
                          MOVE_MOUNT_F_EMPTY_PATH | (*at.name ? 0 : MOVE_MOUNT_T_EMPTY_PATH)));
+}
+
+static inline long step_open_device(int *into, int dir, const char *path, long major, long minor)
+{
+    struct statx found;
+    long tree = SYS(open_tree, dir, path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+    if (tree >= 0)
+        SYS(statx, tree, "", AT_EMPTY_PATH, STATX_TYPE, &found);
+    (void)major, (void)minor;
+    return keep(into, tree);
+}
+
+static inline long step_mask(int *empty, int dir, const char *path)
+{
+    struct mount_attr readonly = {.attr_set = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID |
+                                              MOUNT_ATTR_NOEXEC};
+    struct place at = find(dir, path, 1);
+    struct statx found;
+    long tree;
+    if (at.dir < 0)
+        return 0;
+    long result = SYS(statx, at.dir, at.name, AT_EMPTY_PATH, STATX_TYPE, &found);
+    int folder = result == 0 && (found.stx_mode & 0170000) == 0040000;
+    if (folder && *empty >= 0) {
+        tree = SYS(open_tree, *empty, "", OPEN_TREE_CLONE | AT_EMPTY_PATH);
+    } else if (folder) {
+        long context = SYS(fsopen, "tmpfs", FSOPEN_CLOEXEC);
+        SYS(fsconfig, context, FSCONFIG_SET_STRING, "mode", "555", 0);
+        SYS(fsconfig, context, FSCONFIG_CMD_CREATE, 0, 0, 0);
+        tree = SYS(fsmount, context, FSMOUNT_CLOEXEC,
+                   MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
+        SYS(close, context);
+    } else {
+        tree = SYS(open_tree, AT_FDCWD, "/dev/null", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+        SYS(statx, tree, "", AT_EMPTY_PATH, STATX_TYPE, &found);
+        SYS(mount_setattr, tree, "", AT_EMPTY_PATH, &readonly, sizeof readonly);
+    }
+    result = leave(at, SYS(move_mount, tree, "", at.dir, at.name,
+                           MOVE_MOUNT_F_EMPTY_PATH | (*at.name ? 0 : MOVE_MOUNT_T_EMPTY_PATH)));
+    if (folder && *empty < 0)
+        *empty = (int)tree;
+    else
+        SYS(close, tree);
+    return result;
+}
+
+static inline long step_mknodat(int dir, const char *path, long mode, long major, long minor)
+{
+    struct place at = find(dir, path, 0);
+    return leave(at, SYS(mknodat, at.dir, at.name, mode, (minor & 0xff) | major << 8));
 }
 
 static inline long step_mkdirat(int dir, const char *path, long mode)
