@@ -39,6 +39,17 @@ _REFUSED = {
     "memoryPolicy": "a command chooses its own",
 }
 
+_PLACES = {
+    "cwd": "process.cwd",
+    "env": "process.env",
+    "group": "process.user.gid",
+    "id_map": "linux.uidMappings",
+    "namespaces": "linux.namespaces",
+    "umask": "process.user.umask",
+    "user": "process.user.uid",
+}
+"""Where the fields of a spec stand that check themselves."""
+
 
 def to_config(spec: BoxSpec, args: Args = (), *, root: StrPath | None = None) -> dict[str, Any]:
     """Return the configuration by which another runtime runs `args` as this spec's box would.
@@ -107,8 +118,15 @@ def from_config(
     }
     if fields["hostname"] and NamespaceType.UTS not in fields["namespaces"]:
         raise invalid("hostname", "it takes a uts namespace that is new")
-    with named("configuration"):
-        return BoxSpec(**fields), process.read_args(command)
+    return _spec(fields), process.read_args(command)
+
+
+def _spec(fields: dict[str, Any]) -> BoxSpec:
+    try:
+        return BoxSpec(**fields)
+    except ValueError as error:
+        field, _, reason = str(error).partition(": ")
+        raise invalid(_PLACES.get(field, field), reason) from None
 
 
 def _check(node: Node) -> None:

@@ -69,9 +69,11 @@ class Node:
 
     def need(self, name: str, kind: type[Kind]) -> Kind:
         """Return a member that must be there."""
-        if not self.has(name):
+        value: Any = self.members.get(name)
+        if value is None:
             raise invalid(self.at(name), "it is missing")
-        return self.get(name, kind, None)  # type: ignore[arg-type]
+        found: Kind = self.get(name, kind, value)
+        return found
 
     def child(self, name: str) -> "Node":
         """Return a member that is an object; an empty one where it is missing."""

@@ -24,7 +24,7 @@ from nsbox.rootfs.mount import (
 from nsbox.rootfs.proc import MASKED, READONLY
 
 _QUIET = ["nosuid", "noexec", "nodev"]
-_IN_DEV = (Mount.devpts(), Mount.tmpfs("/dev/shm", noexec=True))
+_IN_DEV: tuple[Mount, ...] = (Mount.devpts(), Mount.tmpfs("/dev/shm", noexec=True))
 """What `Mount.dev` holds that is a mount of its own in a bundle."""
 
 _PTS = {"newinstance": ("",), "ptmxmode": ("0666", "666"), "gid": ("5",)}
@@ -124,9 +124,9 @@ def read(config: Node, bundle: str, root: str, *, readonly: bool) -> tuple[Mount
 
 def _without_standard(mounts: list[Mount]) -> list[Mount]:
     if (dev := Mount.dev()) in mounts:
-        for one in _IN_DEV:
-            if one in mounts[mounts.index(dev) :]:
-                mounts.remove(one)
+        for inner in _IN_DEV:
+            if inner in mounts[mounts.index(dev) :]:
+                mounts.remove(inner)
     for one in STANDARD_MOUNTS:
         if mounts[:1] == [one] and all(mount.target != one.target for mount in mounts[1:]):
             mounts = mounts[1:]

@@ -35,7 +35,7 @@ class Options:
     path: str
     on: set[str] = attrs.field(factory=set)
     off: set[str] = attrs.field(factory=set)
-    bind: Literal["bind", "rbind"] | None = None
+    bind: str | None = None  # or "bind", "rbind"
     propagation: Literal["private", "slave", "shared"] = "private"
     values: dict[str, str] = attrs.field(factory=dict)
 
