@@ -154,7 +154,7 @@ _HOMES = {
 
 _LAZY = {name: module for module, names in _HOMES.items() for name in names}
 
-_SUBMODULES = frozenset({"aio", "network"})
+_SUBMODULES = frozenset({"aio", "network", "oci"})
 """Modules that are reached as attributes, without an import of their own."""
 
 

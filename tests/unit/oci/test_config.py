@@ -1,0 +1,423 @@
+"""Specs as configurations of the OCI runtime specification, and back; each refusal with its path."""
+
+import json
+import stat
+import warnings
+
+import attrs
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import nsbox
+from nsbox import (
+    ISOLATED,
+    BoxSpec,
+    Choice,
+    IDMap,
+    Landlock,
+    Mount,
+    NamespaceType,
+    Resources,
+    RootFS,
+    Rule,
+    Seccomp,
+    Security,
+    UnsupportedError,
+)
+from nsbox.constants import Capability
+from nsbox.oci import from_config, read_bundle, to_config, write_bundle
+
+TREE = "/nowhere/tree"
+SPEC = BoxSpec(rootfs=RootFS.directory(TREE))
+ARGS = ("/bin/true",)
+
+WORDS = st.text(st.characters(exclude_characters="\0", codec="utf-8"), max_size=9)
+NAMES = st.from_regex(r"[A-Za-z_][A-Za-z0-9_]{0,9}", fullmatch=True)
+IDS = st.none() | st.integers(1, 1 << 16)
+RUNTIME_DEVICES = ("c 1:3 rwm", "c 1:5 rwm", "c 1:7 rwm", "c 1:8 rwm", "c 1:9 rwm", "c 5:0 rwm")
+RUNTIME_DEVICES += ("c 5:2 rwm", "c 136:* rwm")
+
+namespaces = st.sampled_from(
+    [
+        ISOLATED,
+        ISOLATED | {NamespaceType.NET: "/run/netns/one"},
+        ISOLATED | {NamespaceType.TIME: Choice.NEW},
+        {NamespaceType.MNT: Choice.NEW, NamespaceType.UTS: Choice.NEW},
+        ISOLATED | {NamespaceType.USER: Choice.NEW},
+    ]
+)
+mounts = st.lists(
+    st.one_of(
+        st.builds(
+            Mount.bind,
+            st.sampled_from(["/srv", "/usr/share"]),
+            st.sampled_from(["/a", "/b/c"]),
+            readonly=st.booleans(),
+            recursive=st.booleans(),
+            nosuid=st.booleans(),
+            noexec=st.booleans(),
+            propagation=st.sampled_from(["private", "slave", "shared"]),
+        ),
+        st.builds(
+            Mount.tmpfs,
+            st.sampled_from(["/run", "/var/tmp"]),
+            size=st.none() | st.integers(1, 1 << 40),
+            mode=st.integers(0, 0o7777),
+            noexec=st.booleans(),
+        ),
+        st.builds(
+            Mount.proc,
+            st.just("/proc"),
+            hidepid=st.sampled_from(["noaccess", "invisible", "ptraceable"]),
+            subset=st.sampled_from([None, "pid"]),
+        ),
+        st.builds(Mount.sysfs, readonly=st.booleans()),
+        st.just(Mount.cgroup()),
+        st.just(Mount.mqueue()),
+        st.builds(Mount.devpts, st.just("/pts"), mode=st.integers(0, 0o777)),
+    ),
+    max_size=4,
+    unique_by=lambda mount: mount.target,
+)
+paths = st.lists(st.sampled_from(["/sys/firmware", "/etc/shadow", "/opt"]), unique=True, max_size=2)
+rootfs = st.builds(
+    lambda readonly, listed, masked, fixed: RootFS.directory(TREE, readonly=readonly).with_mounts(
+        *listed, *map(Mount.masked, masked), *map(Mount.readonly_path, fixed)
+    ),
+    st.booleans(),
+    mounts,
+    paths,
+    paths,
+)
+LIMITS = st.none() | st.just("max")
+resources = st.builds(
+    Resources,
+    cpu_weight=st.none() | st.integers(1, 10_000),
+    cpu_max=LIMITS | st.sampled_from([0.5, 2, (5_000, 20_000)]),
+    cpu_max_burst=st.none() | st.integers(1, 9_000),
+    cpu_idle=st.none() | st.booleans(),
+    cpuset_cpus=st.none() | st.frozensets(st.integers(0, 99), min_size=1),
+    memory_low=st.none() | st.integers(1, 1 << 40),
+    memory_max=st.integers(1, 1 << 40),
+    memory_swap_max=LIMITS | st.integers(0, 1 << 40),
+    io_weight=st.none() | st.integers(10, 1000),
+    pids_max=LIMITS | st.integers(1, 1 << 20),
+    hugetlb_max=st.none() | st.just({"2MB": 1 << 22}),
+    devices=st.none() | st.just(("c 10:229 rw", *RUNTIME_DEVICES)),
+)
+securities = st.builds(
+    Security,
+    capabilities=st.integers(0, (1 << 41) - 1).map(Capability),
+    seccomp=st.sampled_from(
+        [
+            None,
+            Seccomp.standard(),
+            Seccomp.strict(),
+            Seccomp([Rule("mount", "kill_process"), Rule(["kexec_load"], "ENOSYS")], "allow"),
+        ]
+    ),
+    rlimits=st.dictionaries(
+        st.sampled_from(["nofile", "core", "nproc"]),
+        st.tuples(st.integers(0, 99), st.just(-1) | st.integers(99, 1 << 40)),
+    ),
+)
+specs = st.builds(
+    BoxSpec,
+    hostname=st.none() | st.from_regex(r"[a-z][a-z0-9]{0,20}", fullmatch=True),
+    rootfs=rootfs,
+    namespaces=namespaces,
+    resources=resources,
+    security=securities,
+    env=st.dictionaries(NAMES, WORDS, max_size=3),
+    cwd=st.sampled_from(["/", "/srv", "/a b"]),
+    user=IDS,
+    group=IDS,
+    umask=st.integers(0, 0o777),
+)
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(specs, st.lists(WORDS, max_size=3))
+def test_what_is_written_is_read_back_as_the_same(spec, more):
+    written = json.loads(json.dumps(to_config(spec, ["/bin/true", *more])))
+    assert from_config(written) == (spec, ("/bin/true", *more))
+
+
+def test_ranges_of_ids_are_read_back():
+    spec = BoxSpec(
+        rootfs=RootFS.directory(TREE),
+        namespaces=ISOLATED | {NamespaceType.USER: Choice.NEW},
+        id_map=IDMap.ranges([(0, 100000, 1000)], [(0, 200000, 10), (10, 300000, 5)]),
+    )
+    config = to_config(spec, ARGS)
+    assert config["linux"]["uidMappings"] == [{"containerID": 0, "hostID": 100000, "size": 1000}]
+    assert from_config(config)[0] == spec
+
+
+def test_security_that_may_gain_privileges_is_read_back():
+    spec = BoxSpec(rootfs=RootFS.directory(TREE), security=Security.privileged())
+    assert from_config(to_config(spec, ARGS))[0] == spec
+
+
+def test_the_command_of_a_spec_goes_with_it():
+    spec = BoxSpec(rootfs=RootFS.directory(TREE), args=["/bin/echo", "one"])
+    assert to_config(spec)["process"]["args"] == ["/bin/echo", "one"]
+    assert to_config(spec, "/bin/true")["process"]["args"] == ["/bin/true"]
+
+
+# What a bundle cannot say.
+
+REFUSED_SPECS = {
+    "rootfs:": BoxSpec(),
+    "rootfs.mounts[0]": {"rootfs": RootFS.directory(TREE).with_mounts(Mount.file("/a", "b"))},
+    "rootfs.mounts[1]": {
+        "rootfs": RootFS.directory(TREE).with_mounts(Mount.masked("/a"), Mount.tmpfs("/a/b"))
+    },
+    "security.landlock": {"security": Security(landlock=Landlock(read=("/",)))},
+    "security.seccomp": {
+        "security": Security(
+            seccomp=Seccomp(
+                [
+                    Rule("dup3", "EINVAL", arguments=[nsbox.Argument(0, "<", 3)]),
+                    Rule("dup3", arguments=[nsbox.Argument(0, ">", 1)]),
+                ]
+            )
+        )
+    },
+    "resources.memory_high": {"resources": Resources(memory_high="1G")},
+    "resources.memory_swap_max": {"resources": Resources(memory_swap_max="1G")},
+    "namespaces": {"namespaces": {NamespaceType.NET: Choice.NEW}, "rootfs": RootFS.system()},
+    "id_map": {
+        "namespaces": ISOLATED | {NamespaceType.USER: Choice.NEW},
+        "id_map": IDMap.subordinate(),
+    },
+}
+
+
+@pytest.mark.parametrize("field", REFUSED_SPECS)
+def test_a_field_that_no_bundle_can_say_is_named(field):
+    fields = REFUSED_SPECS[field]
+    spec = fields if isinstance(fields, BoxSpec) else BoxSpec(**{"rootfs": SPEC.rootfs} | fields)
+    with pytest.raises(UnsupportedError) as refusal:
+        to_config(spec, ARGS)
+    assert str(refusal.value).startswith(field)
+
+
+@pytest.mark.parametrize("root", [RootFS.system(), RootFS.overlay("/srv"), RootFS.empty()])
+def test_a_bundle_needs_a_folder_and_says_so(root, tmp_path):
+    with pytest.raises(UnsupportedError, match=r"a bundle needs a folder \(`RootFS.directory`\)"):
+        write_bundle(tmp_path / "bundle", BoxSpec(rootfs=root), ARGS)
+    assert not (tmp_path / "bundle").exists()
+
+
+def test_whoever_has_the_tree_of_another_root_names_it():
+    config = to_config(BoxSpec(rootfs=RootFS.overlay("/srv")), ARGS, root="rootfs")
+    assert config["root"] == {"path": "rootfs", "readonly": False}
+    assert to_config(BoxSpec(), ARGS, root="rootfs")["root"]["readonly"]
+
+
+def test_what_json_cannot_hold_is_no_argument():
+    with pytest.raises(ValueError, match=r"args: JSON holds UTF-8 only"):
+        to_config(SPEC, [b"/bin/\xff"])
+    with pytest.raises(ValueError, match=r"args: a program"):
+        to_config(SPEC)
+
+
+# What cannot be honoured, and what is invalid.
+
+UNSUPPORTED = {
+    "ociVersion": "2.0.0",
+    "domainname": "nis",
+    "hooks.prestart": [{"path": "/bin/true"}],
+    "process.terminal": True,
+    "process.apparmorProfile": "profile",
+    "process.selinuxLabel": "label",
+    "process.oomScoreAdj": 100,
+    "process.scheduler": {"policy": "SCHED_FIFO"},
+    "process.ioPriority": {"class": "IOPRIO_CLASS_IDLE"},
+    "process.user.additionalGids": [5],
+    "linux.intelRdt": {"closID": "one"},
+    "linux.sysctl": {"net.ipv4.ip_forward": "1"},
+    "linux.devices": [{"path": "/dev/fuse", "type": "c", "major": 10, "minor": 229}],
+    "linux.cgroupsPath": "/one",
+    "linux.timeOffsets": {"boottime": {"secs": 1}},
+    "linux.mountLabel": "label",
+    "linux.personality": {"domain": "LINUX32"},
+    "linux.rootfsPropagation": "shared",
+    "linux.namespaces": [{"type": "pid"}],
+    "linux.resources.unified": {"memory.high": "1"},
+    "linux.resources.memory.swappiness": 0,
+    "linux.resources.memory.swap": 100,
+    "linux.resources.cpu.realtimeRuntime": 100,
+    "linux.seccomp.listenerPath": "/run/listener",
+    "linux.seccomp.defaultAction": "SCMP_ACT_TRACE",
+    "mounts[0].type": "devtmpfs",
+    "mounts[0].options": ["tmpcopyup"],
+    "mounts[1].options": ["bind", "unbindable"],
+}
+
+INVALID = {
+    "ociVersion": None,
+    "root": None,
+    "root.path": 1,
+    "process": None,
+    "process.args": [],
+    "process.args[1]": ["/bin/true", 1],
+    "process.cwd": "here",
+    "process.env[0]": ["NONE"],
+    "process.user.uid": -1,
+    "process.user.gid": "root",
+    "process.user.umask": 0o1000,
+    "hostname": "a" * 65,
+    "process.rlimits[0].type": [{"type": "RLIMIT_ALL", "soft": 1, "hard": 1}],
+    "process.rlimits[0]": [{"type": "RLIMIT_CORE", "soft": 2, "hard": 1}],
+    "process.noNewPrivileges": 1,
+    "mounts": {},
+    "mounts[0]": ["/proc"],
+    "mounts[0].destination": "proc",
+    "mounts[1].source": None,
+    "linux": [],
+    "linux.namespaces[0].type": [{"type": "all"}],
+    "linux.namespaces[0].path": [{"type": "network", "path": "net"}],
+    "linux.maskedPaths[0]": ["etc"],
+    "linux.resources.memory.swap": 1,
+    "linux.resources.pids.limit": "1",
+    "linux.seccomp.defaultAction": "ALLOW",
+    "linux.seccomp.syscalls[0].names": [{"names": [], "action": "SCMP_ACT_ALLOW"}],
+}
+
+
+def _changed(path, value):
+    """A configuration in which what is at `path`, or the list of that, is another value."""
+    limits = Resources(memory_max=4096) if value == 1 else Resources()
+    config = to_config(attrs.evolve(SPEC, resources=limits), ARGS)
+    config["mounts"] = [
+        {"destination": "/a", "type": "tmpfs"},
+        {"destination": "/b", "type": "bind", "source": "/srv", "options": ["bind"]},
+    ]
+    if path.startswith("mounts[") and "." in path:
+        place, _, member = path.partition(".")
+        config["mounts"][int(place[7:-1])][member] = value
+        return config
+    *folders, last = path.partition("[")[0].split(".")
+    inside = config
+    for name in folders:
+        inside = inside.setdefault(name, {})
+    inside[last] = value
+    return config
+
+
+@pytest.mark.parametrize("path", UNSUPPORTED)
+def test_what_cannot_be_honoured_is_named_by_its_path(path):
+    with pytest.raises(UnsupportedError) as refusal:
+        from_config(_changed(path, UNSUPPORTED[path]))
+    assert str(refusal.value).startswith(f"{path}: ")
+
+
+@pytest.mark.parametrize("path", INVALID)
+def test_what_is_invalid_is_named_by_its_path(path):
+    with pytest.raises(ValueError, match=r".") as refusal:
+        from_config(_changed(path, INVALID[path]))
+    assert str(refusal.value).startswith(f"{path}: ")
+
+
+def test_a_configuration_is_an_object():
+    with pytest.raises(ValueError, match=r"configuration: an object"):
+        from_config([])
+
+
+def test_empty_values_and_unknown_properties_are_passed_over():
+    config = to_config(SPEC, ARGS)
+    config |= {"hooks": {"prestart": []}, "domainname": "", "annotations": {"a": "b"}, "new": 1}
+    config["process"] |= {"apparmorProfile": "", "new": {"a": 1}}
+    config["linux"] |= {"sysctl": {}, "devices": None, "intelRdt": None, "new": [1]}
+    assert from_config(config) == (SPEC, ARGS)
+
+
+def test_a_capability_that_is_not_known_is_a_warning():
+    config = to_config(SPEC, ARGS)
+    config["process"]["capabilities"] = {"bounding": ["CAP_KILL", "CAP_FLY"]}
+    with pytest.warns(UserWarning, match=r"process.capabilities.bounding: .*'CAP_FLY'"):
+        spec, _ = from_config(config)
+    assert spec.security.capabilities == Capability.CAP_KILL
+
+
+def test_root_gets_no_more_than_is_permitted_where_it_cannot_gain_any():
+    config = to_config(SPEC, ARGS)
+    config["process"]["capabilities"] = {
+        "bounding": ["CAP_KILL", "CAP_CHOWN"],
+        "permitted": ["CAP_KILL"],
+    }
+    assert from_config(config)[0].security.capabilities == Capability.CAP_KILL
+    config["process"]["noNewPrivileges"] = False
+    del config["linux"]["seccomp"]
+    kept = Capability.CAP_KILL | Capability.CAP_CHOWN
+    assert from_config(config)[0].security.capabilities == kept
+
+
+def test_ambient_capabilities_are_for_root_alone():
+    config = to_config(SPEC, ARGS)
+    config["process"]["capabilities"]["ambient"] = ["CAP_KILL"]
+    assert from_config(config)[0] == SPEC
+    config["process"]["user"]["uid"] = 5
+    with pytest.raises(UnsupportedError, match=r"^process\.capabilities\.ambient: "):
+        from_config(config)
+
+
+def test_a_filter_takes_no_new_privileges():
+    config = to_config(SPEC, ARGS)
+    config["process"]["noNewPrivileges"] = False
+    with pytest.raises(UnsupportedError, match=r"^linux\.seccomp: "):
+        from_config(config)
+
+
+def test_devices_that_a_mount_shows_are_denied_as_the_list_says():
+    config = to_config(SPEC, ARGS)
+    bind = {"destination": "/d", "type": "bind", "source": "/dev", "options": ["rbind"]}
+    config["mounts"].append(bind)
+    rules = from_config(config)[0].resources.devices
+    assert rules is not None
+    assert [str(rule) for rule in rules] == list(RUNTIME_DEVICES)
+    shown = BoxSpec(
+        rootfs=RootFS.directory(TREE).with_mounts(Mount.bind("/dev", "/d", nodev=False))
+    )
+    config = to_config(shown, ARGS)
+    assert config["linux"]["resources"]["devices"] == [{"allow": True, "access": "rwm"}]
+    assert from_config(config)[0] == shown
+
+
+def test_paths_are_taken_from_the_bundle(tmp_path):
+    (tmp_path / "rootfs/tmp").mkdir(parents=True)
+    config = to_config(SPEC, ARGS, root="rootfs")
+    config["mounts"] = [{"destination": "/a", "source": "data", "options": ["bind", "ro"]}]
+    spec, _ = from_config(config, bundle=tmp_path)
+    assert spec.rootfs == RootFS.directory(tmp_path / "rootfs").with_mounts(
+        Mount.bind(tmp_path / "rootfs/tmp", "/tmp"),
+        Mount.bind(
+            tmp_path / "data", "/a", readonly=True, recursive=False, nosuid=False, nodev=False
+        ),
+    )
+
+
+def test_a_bundle_is_written_once_and_for_its_owner(tmp_path):
+    bundle = write_bundle(tmp_path / "some/bundle", SPEC, ARGS)
+    assert bundle == tmp_path / "some/bundle"
+    assert stat.S_IMODE((bundle / "config.json").stat().st_mode) == 0o600
+    assert read_bundle(bundle) == (SPEC, ARGS)
+    with pytest.raises(FileExistsError):
+        write_bundle(bundle, SPEC, ARGS)
+
+
+def test_a_bundle_that_is_no_document_is_told(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        read_bundle(tmp_path)
+    (tmp_path / "config.json").write_text("{")
+    with pytest.raises(ValueError, match=r"config.json: no JSON document"):
+        read_bundle(tmp_path)
+
+
+def test_reading_warns_of_nothing_else():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        from_config(to_config(SPEC, ARGS))
