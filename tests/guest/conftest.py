@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from vm.kernel import installed
+from vm.needs import missing
 
 
 def _own() -> tuple[set[str], list[str]]:
@@ -18,3 +20,17 @@ def _nothing_is_left() -> Iterator[None]:
     before = _own()
     yield
     assert _own() == before
+
+
+@pytest.fixture(scope="session")
+def machine() -> None:
+    """The test starts a virtual machine."""
+    if reasons := missing():
+        pytest.skip("; ".join(reasons))
+
+
+@pytest.fixture(scope="session")
+def kernel(machine: None) -> None:
+    """The test boots the machine's own newest cloud kernel."""
+    if not installed():
+        pytest.skip("no kernel to boot in /boot (Debian: linux-image-cloud-amd64)")
