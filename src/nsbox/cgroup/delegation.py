@@ -74,14 +74,23 @@ def enter_leaf() -> str | None:
 
 
 def _is_delegated(above: str, own: str) -> bool:
-    """Whether a group was given to the caller to divide, as systemd does or by a chown."""
-    if os.path.basename(own).startswith(LEAF):
-        free = True
-    elif os.geteuid() != 0:
-        free = os.stat(above).st_uid == os.geteuid()
+    """Whether the group above is the top of a subtree that was given to the caller to divide.
+
+    It bears systemd's mark, or was given by a chown: then what is above it is somebody else's. The
+    groups in between are the caller's too, but leaving one's own for them would leave its limits.
+    """
+    if os.path.basename(own).startswith(LEAF) or any(
+        _attribute(above, f"{space}.delegate") for space in ("trusted", "user")
+    ):
+        given = True
     else:
-        free = any(_attribute(above, f"{space}.delegate") for space in ("trusted", "user"))
-    return free and not files.numbers(f"{above}/cgroup.procs")
+        user = os.geteuid()
+        given = user != 0 and _owner(above) == user != _owner(os.path.dirname(above))
+    return given and not files.numbers(f"{above}/cgroup.procs")
+
+
+def _owner(folder: str) -> int:
+    return os.stat(folder).st_uid
 
 
 def _attribute(folder: str, name: str) -> bool:
