@@ -90,6 +90,9 @@ rootfs = st.builds(
     paths,
     paths,
 )
+SETIDS = Capability.CAP_SETUID | Capability.CAP_SETGID
+"""Without these a box cannot start as another user."""
+
 LIMITS = st.none() | st.just("max")
 resources = st.builds(
     Resources,
@@ -108,7 +111,7 @@ resources = st.builds(
 )
 securities = st.builds(
     Security,
-    capabilities=st.integers(0, (1 << 41) - 1).map(Capability),
+    capabilities=st.integers(0, (1 << 41) - 1).map(lambda bits: Capability(bits) | SETIDS),
     seccomp=st.sampled_from(
         [
             None,
@@ -362,6 +365,16 @@ def test_ambient_capabilities_are_for_root_alone():
     assert from_config(config)[0] == SPEC
     config["process"]["user"]["uid"] = 5
     with pytest.raises(UnsupportedError, match=r"^process\.capabilities\.ambient: "):
+        from_config(config)
+
+
+def test_another_user_whose_root_could_not_change_ids_gets_what_that_takes_and_loses_it():
+    config = to_config(SPEC, ARGS)
+    config["process"]["capabilities"] = {}
+    config["process"]["user"] |= {"uid": 5, "gid": 6}
+    assert from_config(config)[0].security.capabilities == SETIDS
+    config["process"]["user"]["uid"] = 0
+    with pytest.raises(UnsupportedError, match=r"^process\.user: .*CAP_SETGID"):
         from_config(config)
 
 
