@@ -325,6 +325,77 @@ def test_what_is_invalid_is_named_by_its_path(path):
     assert str(refusal.value).startswith(f"{path}: ")
 
 
+def _places(value, place=()):
+    """The place of each value in a document."""
+    yield place
+    if not isinstance(value, dict | list):
+        return
+    inside = value if isinstance(value, dict) else dict(enumerate(value))
+    for key, one in inside.items():
+        yield from _places(one, (*place, key))
+
+
+FULL = to_config(
+    BoxSpec(
+        hostname="full",
+        rootfs=RootFS.directory(TREE).with_mounts(
+            Mount.bind("/srv", "/srv"), Mount.sysfs(), Mount.cgroup(), Mount.mqueue()
+        ),
+        namespaces=ISOLATED | {NamespaceType.USER: Choice.NEW},
+        id_map=IDMap.ranges([(0, 100000, 1000)]),
+        resources=Resources(memory_max=4096, cpu_max=1, pids_max=5, devices=("c 1:3 rwm",)),
+        security=Security(
+            rlimits={"core": 0},
+            seccomp=Seccomp([Rule("dup", "EINVAL", arguments=[nsbox.Argument(0, "<", 3)])]),
+        ),
+    ),
+    ARGS,
+)
+PLACES = [place for place in _places(FULL) if place]
+VALUES = [
+    None,
+    True,
+    -1,
+    0,
+    1 << 70,
+    1.5,
+    "",
+    "x",
+    "\0",
+    "\ud800",
+    "/",
+    [],
+    ["\0"],
+    [{}],
+    {},
+    {"a": 1},
+]
+
+
+@settings(deadline=None, max_examples=400)
+@given(st.sampled_from(PLACES), st.sampled_from(VALUES))
+def test_whatever_stands_in_a_place_is_read_or_refused_with_its_path(place, value):
+    config = json.loads(json.dumps(FULL))
+    *folders, last = place
+    inside = config
+    for key in folders:
+        inside = inside[key]
+    inside[last] = value
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        refusal = _refusal(config)
+    # A name without a uts namespace is refused where the name stands.
+    assert refusal is None or refusal.startswith((str(place[0]), "hostname: it takes a uts"))
+
+
+def _refusal(config):
+    try:
+        from_config(config)
+    except (ValueError, UnsupportedError) as refusal:
+        return str(refusal)
+    return None
+
+
 def test_a_configuration_is_an_object():
     with pytest.raises(ValueError, match=r"configuration: an object"):
         from_config([])
