@@ -2,7 +2,7 @@
 
 import contextlib
 from collections.abc import Iterator
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import attrs
 
@@ -69,11 +69,9 @@ class Node:
 
     def need(self, name: str, kind: type[Kind]) -> Kind:
         """Return a member that must be there."""
-        value: Any = self.members.get(name)
-        if value is None:
+        if not self.has(name):
             raise invalid(self.at(name), "it is missing")
-        found: Kind = self.get(name, kind, value)
-        return found
+        return self.get(name, kind, cast(Kind, None))
 
     def child(self, name: str) -> "Node":
         """Return a member that is an object; an empty one where it is missing."""

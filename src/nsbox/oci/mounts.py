@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
-from nsbox.oci.document import Node, invalid, named, unsupported
+from nsbox.oci.document import Node, named, unsupported
 from nsbox.oci.options import Options, bind_options
 from nsbox.rootfs import Mount
 from nsbox.rootfs.lower import STANDARD_MOUNTS
@@ -155,7 +155,8 @@ def _read(node: Node, bundle: str) -> Mount:
         Mount(target)
     kind = node.get("type", str, "")
     if options.bind or kind in ("bind", "rbind"):
-        mount = _read_bind(node, options, bundle)
+        with named(node.at("source")):
+            mount = _read_bind(node, options, bundle)
     else:
         if options.propagation != "private":
             raise unsupported(options.path, f"{options.propagation} is for bind mounts")
@@ -166,9 +167,9 @@ def _read(node: Node, bundle: str) -> Mount:
 
 
 def _read_bind(node: Node, options: Options, bundle: str) -> Mount:
-    source = node.need("source", str)
-    if not source:
-        raise invalid(node.at("source"), "a path, not ''")
+    source = node.get("source", str, "")
+    if not source or "\0" in source:
+        raise ValueError(f"a path, not {source!r}")
     return Mount.bind(
         os.path.abspath(os.path.join(bundle, source)),
         node.need("destination", str),

@@ -5,7 +5,7 @@ from typing import Literal
 
 import attrs
 
-from nsbox.oci.document import Node, invalid, unsupported
+from nsbox.oci.document import Node, unsupported
 from nsbox.rootfs.mount import BindMount
 
 _OFF = {"rw": "ro", "suid": "nosuid", "dev": "nodev", "exec": "noexec"}
@@ -78,7 +78,7 @@ class Options:
         """Return the permission bits."""
         text = self.values.pop("mode", f"{default:o}")
         if not _NUMBER.fullmatch(text):
-            raise invalid(self.path, f"mode: octal digits, not {text!r}")
+            raise ValueError(f"mode: octal digits, not {text!r}")
         return int(text, 8)
 
 

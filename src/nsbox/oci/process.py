@@ -104,8 +104,9 @@ def _read_env(process: Node) -> dict[str, str]:
 def read_security(process: Node) -> dict[str, Any]:
     """Read the fields of a `Security` that stand here."""
     no_new_privs = process.get("noNewPrivileges", bool, False)
+    kept = _read_capabilities(process, no_new_privs=no_new_privs)
     return {
-        "capabilities": _read_capabilities(process, no_new_privs=no_new_privs),
+        "capabilities": kept | _to_change_ids(process, kept, no_new_privs=no_new_privs),
         "no_new_privs": no_new_privs,
         "rlimits": _read_rlimits(process),
     }
@@ -121,6 +122,18 @@ def _read_capabilities(process: Node, *, no_new_privs: bool) -> Capability:
         sets.refuse(dict.fromkeys(("ambient", "inheritable"), "only root has capabilities here"))
     kept = _read_set(sets, "bounding")
     return kept & _read_set(sets, "permitted") if no_new_privs and sets.has("permitted") else kept
+
+
+def _to_change_ids(process: Node, kept: Capability, *, no_new_privs: bool) -> Capability:
+    """Return what changing ids takes beside `kept`: the command of another user has it no more."""
+    user, needed = process.child("user"), Capability(0)
+    for name, capability in (("uid", Capability.CAP_SETUID), ("gid", Capability.CAP_SETGID)):
+        if user.get(name, int, 0) != 0:
+            needed |= capability
+    missing = needed & ~kept
+    if missing and not (no_new_privs and needed & Capability.CAP_SETUID):
+        raise unsupported(user.path, f"without noNewPrivileges and a uid it takes {missing.name}")
+    return missing
 
 
 def _read_set(sets: Node, name: str) -> Capability:

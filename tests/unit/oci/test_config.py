@@ -90,6 +90,9 @@ rootfs = st.builds(
     paths,
     paths,
 )
+SETIDS = Capability.CAP_SETUID | Capability.CAP_SETGID
+"""Without these a box cannot start as another user."""
+
 LIMITS = st.none() | st.just("max")
 resources = st.builds(
     Resources,
@@ -108,7 +111,7 @@ resources = st.builds(
 )
 securities = st.builds(
     Security,
-    capabilities=st.integers(0, (1 << 41) - 1).map(Capability),
+    capabilities=st.integers(0, (1 << 41) - 1).map(lambda bits: Capability(bits) | SETIDS),
     seccomp=st.sampled_from(
         [
             None,
@@ -322,6 +325,77 @@ def test_what_is_invalid_is_named_by_its_path(path):
     assert str(refusal.value).startswith(f"{path}: ")
 
 
+def _places(value, place=()):
+    """The place of each value in a document."""
+    yield place
+    if not isinstance(value, dict | list):
+        return
+    inside = value if isinstance(value, dict) else dict(enumerate(value))
+    for key, one in inside.items():
+        yield from _places(one, (*place, key))
+
+
+FULL = to_config(
+    BoxSpec(
+        hostname="full",
+        rootfs=RootFS.directory(TREE).with_mounts(
+            Mount.bind("/srv", "/srv"), Mount.sysfs(), Mount.cgroup(), Mount.mqueue()
+        ),
+        namespaces=ISOLATED | {NamespaceType.USER: Choice.NEW},
+        id_map=IDMap.ranges([(0, 100000, 1000)]),
+        resources=Resources(memory_max=4096, cpu_max=1, pids_max=5, devices=("c 1:3 rwm",)),
+        security=Security(
+            rlimits={"core": 0},
+            seccomp=Seccomp([Rule("dup", "EINVAL", arguments=[nsbox.Argument(0, "<", 3)])]),
+        ),
+    ),
+    ARGS,
+)
+PLACES = [place for place in _places(FULL) if place]
+VALUES = [
+    None,
+    True,
+    -1,
+    0,
+    1 << 70,
+    1.5,
+    "",
+    "x",
+    "\0",
+    "\ud800",
+    "/",
+    [],
+    ["\0"],
+    [{}],
+    {},
+    {"a": 1},
+]
+
+
+@settings(deadline=None, max_examples=400)
+@given(st.sampled_from(PLACES), st.sampled_from(VALUES))
+def test_whatever_stands_in_a_place_is_read_or_refused_with_its_path(place, value):
+    config = json.loads(json.dumps(FULL))
+    *folders, last = place
+    inside = config
+    for key in folders:
+        inside = inside[key]
+    inside[last] = value
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        refusal = _refusal(config)
+    # A name without a uts namespace is refused where the name stands.
+    assert refusal is None or refusal.startswith((str(place[0]), "hostname: it takes a uts"))
+
+
+def _refusal(config):
+    try:
+        from_config(config)
+    except (ValueError, UnsupportedError) as refusal:
+        return str(refusal)
+    return None
+
+
 def test_a_configuration_is_an_object():
     with pytest.raises(ValueError, match=r"configuration: an object"):
         from_config([])
@@ -362,6 +436,16 @@ def test_ambient_capabilities_are_for_root_alone():
     assert from_config(config)[0] == SPEC
     config["process"]["user"]["uid"] = 5
     with pytest.raises(UnsupportedError, match=r"^process\.capabilities\.ambient: "):
+        from_config(config)
+
+
+def test_another_user_whose_root_could_not_change_ids_gets_what_that_takes_and_loses_it():
+    config = to_config(SPEC, ARGS)
+    config["process"]["capabilities"] = {}
+    config["process"]["user"] |= {"uid": 5, "gid": 6}
+    assert from_config(config)[0].security.capabilities == SETIDS
+    config["process"]["user"]["uid"] = 0
+    with pytest.raises(UnsupportedError, match=r"^process\.user: .*CAP_SETGID"):
         from_config(config)
 
 
