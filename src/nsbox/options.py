@@ -111,6 +111,11 @@ class Options:
         if isinstance(self.terminal, tuple):
             yield Step(Operation.WINDOW_SIZE, self.terminal)
 
+    @property
+    def changes_ids(self) -> bool:
+        """Whether the command is to be another user, or in other groups."""
+        return any(id_ is not None for id_ in (self.user, self.group, self.extra_groups))
+
     def identity_steps(self) -> Iterator[Step]:
         """Lower the ids: groups first, while there is the right to set them."""
         if self.extra_groups is not None:

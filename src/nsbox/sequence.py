@@ -68,7 +68,8 @@ def starting(
             yield from _become_privileged(spec)
         yield Step(Operation.SETSID)
     yield from _machine(spec, lineup, site)
-    yield from spec.security.first_process_steps()
+    changes_ids = command is not None and spec.options(command).changes_ids
+    yield from spec.security.first_process_steps(changes_ids=changes_ids)
     if command is not None:
         yield from _command(spec, command)
 
@@ -88,7 +89,8 @@ def joining(
     if lineup.changes_user:
         yield from _become(spec)
     yield Step(Operation.SETSID)
-    yield from spec.security.first_process_steps()
+    changes_ids = spec.options(command).changes_ids
+    yield from spec.security.first_process_steps(changes_ids=changes_ids)
     yield from _command(spec, command)
 
 
@@ -203,6 +205,8 @@ def _command(spec: "BoxSpec", options: Options) -> Iterator[Step]:
     yield Step(Operation.CHDIR, (options.cwd or "/",))
     yield from spec.security.command_steps()
     yield from options.identity_steps()
+    if options.changes_ids:
+        yield from spec.security.identity_steps()
     yield Step(Operation.SIGNALS)
     yield from options.descriptor_steps()
     yield from spec.security.filter_steps()

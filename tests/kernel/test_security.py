@@ -66,6 +66,15 @@ def test_a_user_has_none(root: None) -> None:
     assert int(found["CapEff"], 16) == int(found["CapPrm"], 16) == 0
 
 
+def test_a_user_needs_no_capability_of_the_boxs(root: None) -> None:
+    spec = BoxSpec(security=Security(capabilities=Capability(0)))
+    for user in (0, 1000):
+        found = status(spec, user=user, group=user, extra_groups=[7])
+        assert found["Uid"].split() == [str(user)] * 4
+        assert found["Groups"].split() == ["7"]
+        assert int(found["CapEff"], 16) == int(found["CapPrm"], 16) == 0
+
+
 def test_the_starters_groups_are_not_the_boxs(root: None) -> None:
     assert status()["Groups"].split() == []
 

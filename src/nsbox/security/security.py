@@ -15,6 +15,8 @@ from nsbox.security.landlock import Landlock
 from nsbox.security.rlimits import Limits, limit_steps, read_limits
 from nsbox.security.seccomp import Seccomp
 
+_TO_CHANGE_IDS = Capability.CAP_SETUID | Capability.CAP_SETGID
+
 WRITABLE = ("/dev", "/proc", "/tmp")
 """Where `Security.strict` lets a command write, as far as the file systems there do."""
 
@@ -98,12 +100,22 @@ class Security(Displayed):
         filtered = "no filter" if self.seccomp is None else "filtered"
         return f"capabilities: {kept}; system calls: {filtered}"
 
-    def first_process_steps(self) -> Iterator[Step]:
-        """Lower what holds for all of the box: no process in it gets these rights again."""
+    def first_process_steps(self, *, changes_ids: bool = False) -> Iterator[Step]:
+        """Lower what holds for all of the box: no process in it gets these rights again.
+
+        Where the command is to change its ids, it is left the rights to do that, and drops them
+        by `identity_steps`.
+        """
+        kept = self.capabilities | (_TO_CHANGE_IDS if changes_ids else Capability(0))
         yield Step(Operation.CAPBSET_DROP, (ALL_CAPABILITIES & ~self.capabilities,))
-        yield Step(Operation.CAPSET, (self.capabilities,))
+        yield Step(Operation.CAPSET, (kept,))
         if self.no_new_privs:
             yield Step(Operation.NO_NEW_PRIVS)
+
+    def identity_steps(self) -> Iterator[Step]:
+        """Lower the end of the rights that changing ids took."""
+        if self.capabilities & _TO_CHANGE_IDS != _TO_CHANGE_IDS:
+            yield Step(Operation.CAPSET, (self.capabilities,))
 
     def command_steps(self) -> Iterator[Step]:
         """Lower what a command does to itself, last before its exec."""
