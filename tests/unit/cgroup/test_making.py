@@ -138,19 +138,24 @@ V1 = Hierarchy(1, "/m", frozenset({"memory"}))
 V2 = Hierarchy(2, "/u", frozenset())
 
 
-def test_a_box_joins_a_live_group_and_removes_nothing():
+def test_a_box_joins_a_live_group_and_makes_nothing():
     groups = boxes.lower(Resources(), {V1: "/m/a", V2: "/u/a"})
-    assert groups.make == groups.folders == ()
+    assert not groups.made
+    assert groups.make == ()
+    assert dict(groups.directories) == {V1: "/m/a", V2: "/u/a"}
     assert groups.into == "/u/a"
     assert [str(step) for step in groups.join_v1] == ['write("/m/a/tasks", "0")']
-    assert [str(step) for step in groups.join_v2] == ['write("/u/a/cgroup.procs", "0")']
-    assert groups.join == groups.join_v2 + groups.join_v1
 
 
 def test_a_box_with_limits_has_a_group_of_its_own_below_a_live_one():
     groups = boxes.lower(Resources(memory_max=4096), {V1: "/m/a", V2: "/u/a"})
-    assert [Path(folder).parent for folder in groups.folders] == [Path("/m/a"), Path("/u/a")]
-    name = Path(groups.folders[0]).name
+    assert groups.made
+    folders = dict(groups.directories)
+    assert {hierarchy: Path(folder).parent for hierarchy, folder in folders.items()} == {
+        V1: Path("/m/a"),
+        V2: Path("/u/a"),
+    }
+    name = Path(folders[V1]).name
     assert name.startswith("nsbox-")
     assert name.endswith(boxes.NUMBER)
     assert [str(step) for step in groups.make] == [
