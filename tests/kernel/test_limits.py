@@ -22,7 +22,7 @@ def test_memory_is_limited() -> None:
     done = nsbox.run(
         ["sh", "-c", "head -c 200M /dev/zero | tail -c 199M"], spec, stderr=nsbox.DEVNULL
     )
-    assert done.returncode == 137
+    assert done.returncode in (137, -9)  # the hog, or the shell above it
     assert done.usage.memory_peak is not None
     assert done.usage.memory_peak <= 33 << 20
 
