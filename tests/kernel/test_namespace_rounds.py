@@ -102,8 +102,10 @@ def interrupted(function):
 def places():
     return [os.readlink(f"/proc/self/ns/{name}") for name in sorted(os.listdir("/proc/self/ns"))]
 def children():
-    gc.collect()
-    return open("/proc/self/task/%d/children" % os.getpid()).read()
+    listed = "/proc/self/task/%d/children" % os.getpid()
+    if open(listed).read():
+        gc.collect()
+    return open(listed).read()
 here, stopped = places(), 0
 """
 NAMESPACES = """
@@ -114,7 +116,7 @@ def use():
     if kind is not NamespaceType.USER:
         with made.entered():
             pass
-for number in range(600):
+for number in range(300):
     kind = kinds[number % 4]
     stopped += interrupted(use)
     assert (places(), children()) == (here, ""), (number, kind)
@@ -122,7 +124,7 @@ print(stopped)
 """
 RUNS = """
 nsbox.run(["true"])
-for number in range(150):
+for number in range(100):
     stopped += interrupted(lambda: nsbox.run(["sleep", "0.003"]))
     assert (places(), children()) == (here, ""), number
 print(stopped)
@@ -143,4 +145,4 @@ def test_what_a_handler_raises_at_any_moment_leaves_no_process_and_no_thread_els
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert int(done.stdout) > 50
+    assert int(done.stdout) > 30
