@@ -87,7 +87,9 @@ class Process:
         }
         self._groups = command.groups
         self._works = command.works
-        self._waiting = threading.Lock()
+        # The thread that holds it may take it again: an exception that a signal handler raises just
+        # after the first time would else leave it to nobody.
+        self._waiting = threading.RLock()
         self._exchange: pipes.Exchange | None = None
         self._launched: _native.Launched | None = None
         self._starter = os.getpid()
@@ -259,7 +261,14 @@ class Process:
         launched = self._launched
         if launched is None:
             return True
-        ended = launched.wait_end(timeout)
+        try:
+            ended = launched.wait_end(timeout)
+        except OSError:
+            if self._launched is None:  # a signal handler has waited for it meanwhile
+                return True
+            raise
+        if self._launched is None:
+            return True
         if ended is None:
             return False
         outcome = launched.outcome
