@@ -60,6 +60,7 @@ def starting(
     """
     lowered = lower.lower(spec, invocation.options, _within(cgroup))
     lowered.check_sources(spec.hostname)
+    lowered.check_rights()
     return _command(spec, lowered, invocation, number)
 
 
@@ -69,6 +70,7 @@ def staying(spec: "BoxSpec", number: int, cgroup: "Cgroup | None") -> Command:
         raise ValueError("init: a box that stays is kept by its first process, so it must be True")
     lowered = lower.lower(spec, None, _within(cgroup))
     lowered.check_sources(spec.hostname)
+    lowered.check_rights()
     return _command(spec, lowered, None, number)
 
 

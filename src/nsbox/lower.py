@@ -45,6 +45,7 @@ class Lowered:
     works: tuple[str, ...]
     end_signal: int
     joins: bool
+    refusal: UnsupportedError | None = None
 
     def plan_of(self, number: int) -> Encoded:
         """Return the plan for the box of this number."""
@@ -75,6 +76,11 @@ class Lowered:
             except OSError as error:
                 assert error.errno is not None
                 raise self.failure(index, error.errno, (), box) from None
+
+    def check_rights(self) -> None:
+        """Raise `UnsupportedError` where the caller may not make the groups of the plan."""
+        if self.refusal is not None:
+            raise self.refusal
 
     def failure(
         self, index: int, errno: int, args: Sequence[StrOrBytesPath], box: str | None
@@ -112,7 +118,10 @@ def lower(spec: "BoxSpec", options: Options | None = Options(), within: Within =
     state = rootfs.state(spec.rootfs)
     if state is None:
         return _lower(spec, Caller.current(), options, within, None)
-    return _kept(spec, Caller.current(), options, within, state)
+    lowered = _kept(spec, Caller.current(), options, within, state)
+    if lowered.refusal is not None:  # the caller may have got the right to it since
+        return _lower(spec, Caller.current(), options, within, state)
+    return lowered
 
 
 def lower_joining(spec: "BoxSpec", options: Options, within: Within) -> Lowered:
@@ -139,7 +148,7 @@ def _lower(
     within: Within,
     state: Hashable,  # noqa: ARG001 - the lowering is kept as long as it is the same
 ) -> Lowered:
-    groups = _groups(spec, within, stays=command is None)
+    groups, refusal = _groups(spec, within, stays=command is None)
     site = Site.of(
         caller,
         changes_user=line_up(spec.choices, spec.id_map, caller).changes_user,
@@ -155,7 +164,7 @@ def _lower(
     )
     joins = any(step.operation in (Operation.SETNS, Operation.MAP_IDS) for step in steps)
     works = rootfs.work_folders(spec.rootfs, site)
-    return Lowered(steps, encode(steps), sources, groups, works, _end_signal(spec), joins)
+    return Lowered(steps, encode(steps), sources, groups, works, _end_signal(spec), joins, refusal)
 
 
 @functools.lru_cache(maxsize=64)
@@ -169,15 +178,22 @@ def _kept_joining(spec: "BoxSpec", caller: Caller, command: Options, within: Wit
 _kept = functools.lru_cache(maxsize=64)(_lower)
 
 
-def _groups(spec: "BoxSpec", within: Within, *, stays: bool) -> cgroups.Groups:
-    """Lower the groups; a box that stays is to be stopped and watched, where its caller may."""
+def _groups(
+    spec: "BoxSpec", within: Within, *, stays: bool
+) -> tuple[cgroups.Groups, UnsupportedError | None]:
+    """Lower the groups, and say what keeps the caller from making them: a plan needs no right.
+
+    A box that stays is to be stopped and watched, where its caller may.
+    """
     live = None if within is None else dict(within)
     try:
-        return cgroups.lower(spec.resources, live, controlled=stays)
-    except UnsupportedError:
-        if spec.resources != Resources() or within is not None:
+        return cgroups.lower(spec.resources, live, controlled=stays), None
+    except UnsupportedError as error:
+        if within is not None:
             raise
-        return cgroups.Groups()
+        if spec.resources == Resources():
+            return cgroups.Groups(), None
+        return cgroups.lower(spec.resources, controlled=stays, checked=False), error
 
 
 def _end_signal(spec: "BoxSpec") -> int:

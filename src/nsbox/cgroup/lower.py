@@ -41,6 +41,7 @@ def lower(
     within: Mapping[Hierarchy, str] | None = None,
     *,
     controlled: bool = False,
+    checked: bool = True,
 ) -> Groups:
     """Lower limits for the calling process. Looks at its hierarchies, changes nothing.
 
@@ -48,7 +49,8 @@ def lower(
     a group below it. With `controlled` the box has a group also in the hierarchy that stops and
     ends tasks, where that is another.
 
-    Raises `UnsupportedError` for a limit whose subsystem is in no hierarchy here.
+    Raises `UnsupportedError` for a limit whose subsystem is in no hierarchy here and, if `checked`,
+    where the caller may not make the groups.
     """
     wish = resources.resolved()
     if within is not None and not wish.given:
@@ -58,7 +60,9 @@ def lower(
     from nsbox.cgroup import making  # noqa: PLC0415 - only limits need the controllers
 
     if within is None:
-        chosen = making.own_places((), wish, own_groups(), controlled=controlled)
+        own = own_groups()
+        places = making.own_places if checked else making.unchecked_places
+        chosen = places((), wish, own, controlled=controlled)
     else:  # the box is in the whole of the group that it is below
         wanted = making.homes((), wish, within)
         wanted = {hierarchy: wanted.get(hierarchy, frozenset()) for hierarchy in within}

@@ -111,6 +111,18 @@ def own_places(
     return chosen
 
 
+def unchecked_places(
+    subsystems: Iterable[str] | None,
+    wish: Resources,
+    own: Mapping[Hierarchy, str],
+    *,
+    controlled: bool,  # noqa: ARG001 - as for `own_places`; what is for control asks for rights
+) -> tuple[Place, ...]:
+    """Return where a group with these limits would be, whatever the caller's rights."""
+    wanted = homes(subsystems, wish, own)
+    return tuple(Place(hierarchy, own[hierarchy], names) for hierarchy, names in wanted.items())
+
+
 def steps(chosen: Iterable[Place], name: str, wish: Resources) -> Iterator[Step]:
     """Lower to the steps that make a group, with its limits, in all its places.
 
