@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 import nsbox
-from nsbox import Box, BoxSpec, Choice, IDMap, NamespaceType, Resources
+from nsbox import Box, BoxSpec, Choice, IDMap, Mount, NamespaceType, Resources, RootFS
 
 OWN_USER = nsbox.ISOLATED | {NamespaceType.USER: Choice.NEW}
 HOST_PIDS = nsbox.ISOLATED | {NamespaceType.PID: Choice.HOST}
@@ -81,6 +81,26 @@ def test_a_second_command_has_the_rights_of_one_in_a_box_of_its_own(box: Box) ->
             assert second[field] == expected[field], field
     assert second["NoNewPrivs"].strip() == "1"
     assert int(second["CapInh"], 16) == int(second["CapAmb"], 16) == 0
+
+
+@pytest.mark.parametrize(
+    "mounts",
+    [
+        (),
+        (Mount.file("/file", "content"),),
+        (Mount.tmpfs("/memory"), Mount.file("/memory/file", "content")),
+        (Mount.bind("/usr", "/other"),),
+    ],
+    ids=["none", "file", "tmpfs", "bind"],
+)
+def test_a_second_command_has_the_same_root(mounts: tuple[Mount, ...]) -> None:
+    spec = BoxSpec(rootfs=RootFS.system().with_mounts(*mounts))
+    script = "ls /; cat /proc/self/mountinfo | cut -d' ' -f 4-6"
+    first = nsbox.run(["sh", "-c", script], spec, capture_output=True, text=True)
+    with spec.start() as box:
+        assert out(box, script) == first.stdout
+        assert box.root.stat().st_ino == int(out(box, "stat -c %i /"))
+        assert {path.name for path in box.root.iterdir()} == set(out(box, "ls -A /").split())
 
 
 @needs_cgroups

@@ -18,6 +18,7 @@
 
 enum {
     END_BOX = 64, /* SIGRTMAX: the owner's word, where SIGKILL would leave descendants */
+    PATIENCE = 2000, /* about as many milliseconds, for those that were killed to be gone */
     STOP_COMMAND = 32 /* SIGSTOP for the command; a number that libc keeps from programs */
 };
 
@@ -45,6 +46,14 @@ void begin_to_supervise(struct page *page)
         SYS(__NR_fcntl, page->proc, F_SETFD, FD_CLOEXEC);
 }
 
+static void wait_for_a_child(void)
+{
+    struct timespec moment = {.tv_nsec = 1000 * 1000};
+    uint64_t ended = 1ULL << (SIGCHLD - 1);
+    if (SYS(__NR_wait4, -1, 0, __WALL | WNOHANG, 0) <= 0)
+        SYS(__NR_rt_sigtimedwait, &ended, 0, &moment, KERNEL_SIGSET_SIZE);
+}
+
 static void end_all_others(int proc)
 {
     if (is_first()) { /* only here does -1 mean no more than the box */
@@ -53,8 +62,10 @@ static void end_all_others(int proc)
             ;
         return;
     }
-    while (kill_descendants(proc) > 0) /* whose orphans may become ours */
-        SYS(__NR_wait4, -1, 0, __WALL, 0);
+    /* Orphans of theirs may become ours. A process that somebody in the box traces is not ours to
+     * wait for until its tracer has: what is dead is left to it, see ptrace(2). */
+    for (int i = 0; i < PATIENCE && kill_descendants(proc) > 0; i++)
+        wait_for_a_child();
     while (SYS(__NR_wait4, -1, 0, __WALL | WNOHANG, 0) > 0)
         ;
 }
