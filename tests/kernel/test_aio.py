@@ -124,11 +124,14 @@ def test_cancelling_a_wait_leaves_the_command_alone() -> None:
 
 def test_a_task_group_that_fails_ends_all() -> None:
     async def main() -> None:
-        with pytest.raises(ExceptionGroup):
-            async with asyncio.TaskGroup() as group:
+        async def group() -> None:
+            async with asyncio.TaskGroup() as tasks:
                 for _ in range(10):
-                    group.create_task(aio.run(SLEEP))
-                group.create_task(aio.run(["false"], check=True))
+                    tasks.create_task(aio.run(SLEEP))
+                tasks.create_task(aio.run(["false"], check=True))
+
+        with pytest.raises(ExceptionGroup):
+            await group()
         assert children() == []
 
     go(main())
