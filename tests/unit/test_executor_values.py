@@ -99,7 +99,7 @@ class Hostile:
     "value",
     [Hostile(), [Hostile()], print, Settings, io.StringIO, ValueError(Hostile()), SystemExit(1),
      range(3), bytearray, KeyboardInterrupt],
-    ids=str,
+    ids=lambda value: getattr(value, "__name__", type(value).__name__),
 )  # fmt: skip
 def test_what_is_not_plain_is_refused(value):
     with pytest.raises(pickle.UnpicklingError, match="no plain value"):

@@ -54,11 +54,14 @@ class BoxGroups:
 
     def thaw(self) -> None:
         """Let all in them go on if they are the box's own: a frozen task could not end."""
-        if self.of_box:
+        if not self.of_box:
+            return
+        with contextlib.suppress(
+            OSError, UnsupportedError, ImportError
+        ):  # at the interpreter's end
             from nsbox.cgroup import stopping  # noqa: PLC0415 - most boxes end by themselves
 
-            with contextlib.suppress(OSError, UnsupportedError):
-                stopping.thaw(self.directories)
+            stopping.thaw(self.directories)
 
     def remove(self) -> None:
         """Remove them if they are the box's own; all tasks have ended."""
