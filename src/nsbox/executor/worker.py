@@ -25,6 +25,15 @@ PATIENCE = 10.0
 """How long (seconds) a worker may take to end a call's process, and what that has left."""
 
 _SOURCE = resources.files("nsbox.executor").joinpath("inside.py")
+_BEGIN = """\
+import os, sys
+fd, text = int(sys.argv[1]), b""
+size = int.from_bytes(os.read(fd, 4), "big")
+while len(text) < size:
+    text += os.read(fd, size - len(text)) or sys.exit(1)
+exec(compile(text, "nsbox/executor/inside.py", "exec"))
+"""
+"""What the interpreter is started with: it takes the rest from its socket."""
 
 
 class Outcome(NamedTuple):
@@ -57,7 +66,9 @@ class Worker:
             raise
         finally:
             theirs.close()
-        with contextlib.suppress(_Lost):  # it has ended already, which `_ready` finds out
+        with contextlib.suppress(_Lost, OSError):  # it has ended already: `_ready` finds out
+            source = _SOURCE.read_bytes()
+            self._control.sendall(len(source).to_bytes(4, "big") + source)
             _send(self._control, settings.first_message(), b"", None)
 
     @property
@@ -178,7 +189,7 @@ class Worker:
 def _start(settings: Settings, theirs: socket.socket) -> Process:
     # Nothing is imported from where the box can be written to: no folder of its own (-P), none of
     # a user's (-s), no bytecode (-B).
-    command = [settings.interpreter, "-P", "-s", "-B", "-c", _SOURCE.read_text(encoding="utf-8")]
+    command = [settings.interpreter, "-P", "-s", "-B", "-c", _BEGIN]
     try:
         return popen(
             [*command, str(theirs.fileno())],
