@@ -249,6 +249,8 @@ def test_a_box_ends_when_its_owner_is_killed(sig: signal.Signals) -> None:
     while any(_runs(pid) for pid in pids) and time.monotonic() < deadline:
         time.sleep(0.01)
     assert not any(_runs(pid) for pid in pids)
+    nsbox.reap()  # the dead owner's groups
+    assert not list(Path("/sys/fs/cgroup").glob(f"**/nsbox-{owner.pid}-*"))
 
 
 def _runs(pid: str) -> bool:
