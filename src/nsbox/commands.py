@@ -18,7 +18,7 @@ from nsbox.fields import frozen_map, is_kernel_text
 from nsbox.link import Port, connected, unlinked
 from nsbox.lower import Lowered
 from nsbox.namespace.joining import opened
-from nsbox.options import Options
+from nsbox.options import NO_OPTIONS, Options
 from nsbox.pipes import StrOrBytesPath
 from nsbox.plan import Slot
 from nsbox.process import Command
@@ -48,7 +48,7 @@ class Invocation:
 
     args: Args
     env: Mapping[str, str] | None = None
-    options: Options = attrs.field(default=Options())
+    options: Options = NO_OPTIONS
 
 
 def starting(
@@ -119,10 +119,9 @@ def _command(
     spec: "BoxSpec", lowered: Lowered, invocation: Invocation | None, number: int
 ) -> Command:
     listed: tuple[StrOrBytesPath, ...] = ()
-    env, options = None, Options()
+    env, options = None, NO_OPTIONS
     if invocation is not None:
-        listed, env = arguments(invocation.args), invocation.env
-        options = invocation.options
+        listed, env, options = arguments(invocation.args), invocation.env, invocation.options
     if env is not None:
         check_environment("env", env)
     return Command(
@@ -152,8 +151,8 @@ _kept_environment = functools.lru_cache(maxsize=64)(_environment)
 
 
 def _argv(args: Sequence[StrOrBytesPath]) -> tuple[bytes, ...]:
-    argv = tuple(os.fsencode(argument) for argument in args)
-    if any(b"\0" in argument for argument in argv):
+    argv = tuple(map(os.fsencode, args))
+    if b"\0" in b"".join(argv):
         raise ValueError("args: embedded null byte")
     return argv
 

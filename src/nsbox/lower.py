@@ -49,6 +49,8 @@ class Lowered:
 
     def plan_of(self, number: int) -> Encoded:
         """Return the plan for the box of this number."""
+        if not self.groups.made and not self.works:
+            return self.encoded
         made = [folder for _, folder in self.groups.directories] if self.groups.made else []
         data = self.encoded.data
         # Whole names only: a file of the caller's may have the placeholder in it.
@@ -58,7 +60,7 @@ class Lowered:
 
     def works_of(self, number: int) -> tuple[str, ...]:
         """Return the work folders of the overlays of the box of this number."""
-        return tuple(_numbered(folder, number) for folder in self.works)
+        return self.works and tuple(_numbered(folder, number) for folder in self.works)
 
     def directories(self, number: int) -> dict[Hierarchy, str]:
         """Return the folders of the groups that the box of this number is in."""
@@ -133,12 +135,14 @@ def lower_joining(spec: "BoxSpec", options: Options, within: Within) -> Lowered:
 
 def _without_handles(spec: "BoxSpec") -> "BoxSpec":
     """Put names for the namespaces to be joined: what is kept here must keep no handle alive."""
+    if Namespace not in map(type, spec.namespaces.values()):
+        return spec
     named = {
         kind: f"nsfs/{chosen}"
         for kind, chosen in spec.namespaces.items()
         if isinstance(chosen, Namespace)
     }
-    return attrs.evolve(spec, namespaces=spec.namespaces | named) if named else spec
+    return attrs.evolve(spec, namespaces=spec.namespaces | named)
 
 
 def _lower(

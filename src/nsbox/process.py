@@ -14,7 +14,7 @@ from typing import Any, Literal
 import attrs
 
 from nsbox import _native, pipes
-from nsbox._native import Encoded, Outcome
+from nsbox._native import Encoded
 from nsbox.cgroup.account import BoxGroups
 from nsbox.errors import StepError
 from nsbox.link import Port
@@ -110,7 +110,7 @@ class Process:
         tell_of_exec: bool,
     ) -> None:
         with (
-            pipes.opened(*streams) as ends,
+            pipes.Ends(*streams) as ends,
             command.namespaces(self.port) as namespaces,
             Channel(wanted=command.terminal) as channel,
         ):
@@ -183,6 +183,9 @@ class Process:
     def communicate(self, input: Any = None, timeout: float | None = None) -> tuple[Any, Any]:  # noqa: A002
         """Send `input`, read both pipes to their end and wait, as `subprocess.Popen` does."""
         deadline = _deadline(timeout)
+        if self._exchange is None and self.stdin is self.stdout is self.stderr is None:
+            self.wait(timeout)
+            return None, None
         if self._exchange is None:
             outputs = [stream for stream in (self.stdout, self.stderr) if stream is not None]
             self._exchange = pipes.Exchange(self.stdin, outputs, input)
@@ -276,11 +279,14 @@ class Process:
         self._launched = None
         self._remove_works()
         self._disconnect()
-        self.returncode, user, system = ended
         wall = time.monotonic() - self._started
-        self.usage = Usage(wall, user, system, None)
+        self.returncode, user, system = ended
+        peak = None
         if outcome.finished:
-            self._report(outcome, wall)
+            self.returncode = os.waitstatus_to_exitcode(outcome.status)
+            user, system = outcome.user_seconds, outcome.system_seconds
+            peak = outcome.memory_peak
+        self.usage = Usage(wall, user, system, peak)
         if self._groups:
             self._account(self._groups)
         if outcome.error:
@@ -324,10 +330,6 @@ class Process:
     def _remove_works(self) -> None:
         for folder in self._works:
             remove_work(folder)
-
-    def _report(self, outcome: Outcome, wall: float) -> None:
-        self.returncode = os.waitstatus_to_exitcode(outcome.status)
-        self.usage = Usage(wall, outcome.user_seconds, outcome.system_seconds, outcome.memory_peak)
 
 
 def _deadline(timeout: float | None) -> float | None:

@@ -54,7 +54,7 @@ def state(rootfs: RootFS) -> Hashable | None:
     if isinstance(rootfs, DirectoryRoot) and rootfs.readonly:
         return None
     if isinstance(rootfs, SystemRoot):
-        changed = tuple(os.stat(folder).st_mtime_ns for folder in ("/", "/etc"))
+        changed = os.stat("/").st_mtime_ns, os.stat("/etc").st_mtime_ns
         return (changed, import_state() if rootfs.python else None)
     return ()
 
