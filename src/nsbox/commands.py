@@ -58,20 +58,34 @@ def starting(
 
     The box is in the group `cgroup`, if one is given, or below it in one of its own.
     """
-    lowered = lower.lower(spec, invocation.options, _within(cgroup))
-    lowered.check_sources(spec.hostname)
-    lowered.check_rights()
-    return _command(spec, lowered, invocation, number)
+    return _boxed(spec, invocation, number, _within(cgroup))
 
 
 def staying(spec: "BoxSpec", number: int, cgroup: "Cgroup | None") -> Command:
     """Make a box's first process, which stays without a command; `cgroup` is as for `starting`."""
     if not spec.init:
         raise ValueError("init: a box that stays is kept by its first process, so it must be True")
-    lowered = lower.lower(spec, None, _within(cgroup))
+    return _boxed(spec, None, number, _within(cgroup))
+
+
+def _boxed(
+    spec: "BoxSpec", invocation: Invocation | None, number: int, within: lower.Within
+) -> Command:
+    options = None if invocation is None else invocation.options
+    lowered = lower.recall(spec, options, within)
+    if lowered is not None:
+        anew = functools.partial(_boxed_anew, spec, invocation, number, within)
+        return _command(spec, lowered, invocation, number, anew)
+    return _boxed_anew(spec, invocation, number, within)
+
+
+def _boxed_anew(
+    spec: "BoxSpec", invocation: Invocation | None, number: int, within: lower.Within
+) -> Command:
+    lowered = lower.lower(spec, None if invocation is None else invocation.options, within)
     lowered.check_sources(spec.hostname)
     lowered.check_rights()
-    return _command(spec, lowered, None, number)
+    return _command(spec, lowered, invocation, number)
 
 
 def joining(
@@ -116,7 +130,11 @@ def check_environment(field: str, value: Mapping[Any, Any]) -> None:
 
 
 def _command(
-    spec: "BoxSpec", lowered: Lowered, invocation: Invocation | None, number: int
+    spec: "BoxSpec",
+    lowered: Lowered,
+    invocation: Invocation | None,
+    number: int,
+    anew: Callable[[], Command] | None = None,
 ) -> Command:
     listed: tuple[StrOrBytesPath, ...] = ()
     env, options = None, NO_OPTIONS
@@ -140,6 +158,7 @@ def _command(
         _namespaces(spec, lowered),
         options.passed(),
         bool(options.terminal),
+        anew,
     )
 
 

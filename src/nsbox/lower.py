@@ -3,7 +3,8 @@
 import functools
 import os
 import signal
-from collections.abc import Hashable, Sequence
+import threading
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import attrs
@@ -30,15 +31,23 @@ if TYPE_CHECKING:
     from nsbox.spec import BoxSpec
 
 
+_KEPT = 64
+"""How many specs the process remembers the steps of."""
+
 Within = tuple[tuple[Hierarchy, str], ...] | None
 """The folders of a live group, by hierarchy."""
 
 
 @attrs.frozen(eq=False)
 class Lowered:
-    """The steps of a spec, encoded once and used for every box that is started from it."""
+    """The steps of a spec, encoded once and used for every box that is started from it.
+
+    By its `checks`, done before the steps, whoever starts the next box finds out whether they still
+    hold; without any, that is to be looked up first.
+    """
 
     steps: tuple[Step, ...]
+    checks: tuple[Step, ...]
     encoded: Encoded
     sources: tuple[tuple[int, str], ...]
     groups: cgroups.Groups
@@ -77,7 +86,7 @@ class Lowered:
                 os.stat(path)
             except OSError as error:
                 assert error.errno is not None
-                raise self.failure(index, error.errno, (), box) from None
+                raise self.failure(len(self.checks) + index, error.errno, (), box) from None
 
     def check_rights(self) -> None:
         """Raise `UnsupportedError` where the caller may not make the groups of the plan."""
@@ -87,8 +96,9 @@ class Lowered:
     def failure(
         self, index: int, errno: int, args: Sequence[StrOrBytesPath], box: str | None
     ) -> StepError:
-        """Make the error for the step that failed."""
-        step = self.steps[min(max(index, 0), len(self.steps) - 1)]
+        """Make the error for the step that failed, by its place among those that are encoded."""
+        index = min(max(index - len(self.checks), 0), len(self.steps) - 1)
+        step = self.steps[index]
         if step.operation is Operation.EXECVE:
             step = sequence.execve(args)
         return StepError.of(step, errno, index, box=box, hint=hints.hint(step, errno))
@@ -116,14 +126,38 @@ def lower(spec: "BoxSpec", options: Options | None = Options(), within: Within =
     Without `options` the first process stays, and has no command. `within` are the folders of a
     live group for the box to be in.
     """
-    spec = _without_handles(unlinked(spec))
+    given, spec = spec, _without_handles(unlinked(spec))
     state = rootfs.state(spec.rootfs)
     if state is None:
         return _lower(spec, Caller.current(), options, within, None)
     lowered = _kept(spec, Caller.current(), options, within, state)
     if lowered.refusal is not None:  # the caller may have got the right to it since
         return _lower(spec, Caller.current(), options, within, state)
+    if spec is given and lowered.checks:
+        _remember((spec, options, within, os.getpid()), lowered)
     return lowered
+
+
+def recall(spec: "BoxSpec", options: Options | None, within: Within) -> Lowered | None:
+    """Return what the last box of this spec was started by, and the next one can be: if it holds.
+
+    Nothing is looked at here, and so the GIL not given up. With busy threads each time costs
+    milliseconds.
+    """
+    return _recent.get((spec, options, within, os.getpid()))
+
+
+_Key = tuple["BoxSpec", Options | None, Within, int]
+_recent: dict[_Key, Lowered] = {}
+_remembering = threading.Lock()
+
+
+def _remember(key: _Key, lowered: Lowered) -> None:
+    with _remembering:
+        _recent.pop(key, None)
+        while len(_recent) >= _KEPT:
+            del _recent[next(iter(_recent))]
+        _recent[key] = lowered
 
 
 def lower_joining(spec: "BoxSpec", options: Options, within: Within) -> Lowered:
@@ -150,7 +184,7 @@ def _lower(
     caller: Caller,
     command: Options | None,
     within: Within,
-    state: Hashable,  # noqa: ARG001 - the lowering is kept as long as it is the same
+    state: rootfs.State | None,
 ) -> Lowered:
     groups, refusal = _groups(spec, within, stays=command is None)
     site = Site.of(
@@ -168,18 +202,34 @@ def _lower(
     )
     joins = any(step.operation in (Operation.SETNS, Operation.MAP_IDS) for step in steps)
     works = rootfs.work_folders(spec.rootfs, site)
-    return Lowered(steps, encode(steps), sources, groups, works, _end_signal(spec), joins, refusal)
+    checks = tuple(_checks(spec, caller, state))
+    encoded = encode((*checks, *steps))._replace(checks=len(checks))
+    return Lowered(
+        steps, checks, encoded, sources, groups, works, _end_signal(spec), joins, refusal
+    )
 
 
-@functools.lru_cache(maxsize=64)
+def _checks(spec: "BoxSpec", caller: Caller, state: rootfs.State | None) -> Iterator[Step]:
+    """Check what the steps were made from, where that can be done without Python."""
+    sources = spec.rootfs.sources
+    if state is None or state.interpreter is not None or not all(map(os.path.isabs, sources)):
+        return
+    yield Step(Operation.SAME_CALLER, (caller.uid, caller.gid, caller.capabilities))
+    for folder, changed in state.folders:
+        yield Step(Operation.UNCHANGED, (folder, changed))
+    for source in sources:
+        yield Step(Operation.UNCHANGED, (source, -1))
+
+
+@functools.lru_cache(maxsize=_KEPT)
 def _kept_joining(spec: "BoxSpec", caller: Caller, command: Options, within: Within) -> Lowered:
     groups = cgroups.join(dict(within or ()))
     steps = tuple(sequence.joining(spec, caller, groups, command))
     # Its first process is not process 1: killed, it would leave the command to the box.
-    return Lowered(steps, encode(steps), (), groups, (), signal.SIGRTMAX, joins=True)
+    return Lowered(steps, (), encode(steps), (), groups, (), signal.SIGRTMAX, joins=True)
 
 
-_kept = functools.lru_cache(maxsize=64)(_lower)
+_kept = functools.lru_cache(maxsize=_KEPT)(_lower)
 
 
 def _groups(

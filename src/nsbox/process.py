@@ -39,6 +39,8 @@ class Command:
     - `connect` makes its place on a network, if it is to have one; given up as it ends.
     - `namespaces` opens those that it joins, as descriptors by slot; one may be of that place.
     - `passed` are descriptors for the command, by slot; `terminal` asks for one of the box's own.
+    - `anew` makes the same command by another plan, where this one is a kept one that may not hold
+      any longer: its checks tell.
     """
 
     args: Any
@@ -54,6 +56,7 @@ class Command:
     namespaces: Callable[[Port | None], AbstractContextManager[Mapping[int, int]]]
     passed: Mapping[int, int]
     terminal: bool
+    anew: "Callable[[], Command] | None" = None
 
 
 class Process:
@@ -79,14 +82,6 @@ class Process:
         self.args = command.args
         self.returncode: int | None = None
         self.usage: Usage | None = None
-        self._failure = command.failure
-        self._end_signal = command.end_signal
-        self._never_caught: dict[int, int] = {
-            signal.SIGKILL: command.end_signal,
-            signal.SIGSTOP: command.stop_signal,
-        }
-        self._groups = command.groups
-        self._works = command.works
         # The thread that holds it may take it again: an exception that a signal handler raises just
         # after the first time would else leave it to nobody.
         self._waiting = threading.RLock()
@@ -95,8 +90,11 @@ class Process:
         self._starter = os.getpid()
         self.terminal: Terminal | None = None
         self.port = command.connect()
+        streams = stdin, stdout, stderr
         try:
-            self._start(command, (stdin, stdout, stderr), text, tell_of_exec=tell_of_exec)
+            while not self._start(command, streams, text, tell_of_exec=tell_of_exec):
+                assert command.anew is not None
+                command = command.anew()
         except BaseException:
             self._disconnect()
             raise
@@ -108,7 +106,16 @@ class Process:
         text: pipes.Text | None,
         *,
         tell_of_exec: bool,
-    ) -> None:
+    ) -> bool:
+        """Launch it; False where its plan does not hold any longer, and nothing was done."""
+        self._failure = command.failure
+        self._end_signal = command.end_signal
+        self._never_caught: dict[int, int] = {
+            signal.SIGKILL: command.end_signal,
+            signal.SIGSTOP: command.stop_signal,
+        }
+        self._groups = command.groups
+        self._works = command.works
         with (
             pipes.Ends(*streams) as ends,
             command.namespaces(self.port) as namespaces,
@@ -125,15 +132,24 @@ class Process:
                     ),
                     tell_of_exec=tell_of_exec,
                     end_signal=self._end_signal,
+                    checked=command.anew is not None,
                 )
             except BaseException:
                 if self._groups:
                     self._groups.remove()
                 raise
+            if command.anew is not None and self._is_outdated(command.plan):
+                self._launched = None
+                return False
             self.pid = self._launched.pid
             self._begin(tell_of_exec)
             self.terminal = channel.receive()
             self.stdin, self.stdout, self.stderr = ends.take(text)
+            return True
+
+    def _is_outdated(self, plan: Encoded) -> bool:
+        assert self._launched is not None
+        return self._launched.pidfd < 0 and self._launched.outcome.step < plan.checks
 
     def _begin(self, tell_of_exec: bool) -> None:
         """Make sure of the start, as far as it can be known yet; whatever failed leaves nothing."""
@@ -275,7 +291,6 @@ class Process:
         if ended is None:
             return False
         outcome = launched.outcome
-        launched.close()
         self._launched = None
         self._remove_works()
         self._disconnect()

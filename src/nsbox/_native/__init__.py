@@ -17,11 +17,12 @@ SLOTS = 64
 
 
 class Encoded(NamedTuple):
-    """A plan in the form that C reads."""
+    """A plan in the form that C reads; the first steps are `checks`, whether it still holds."""
 
     steps: bytes
     data: bytes
     step_count: int
+    checks: int = 0
 
 
 class Outcome(NamedTuple):
@@ -56,7 +57,8 @@ class Launched:
     def outcome(self) -> Outcome:
         """What the box has reported so far."""
         # What is shared begins with it (page.h); a call to ask for it would give up the GIL.
-        told = ffi.cast("struct nsbox_outcome *", self._request.memory)
+        shared = self._request.memory
+        told = ffi.cast("struct nsbox_outcome *", shared) if shared else self._request.outcome
         return Outcome(
             told.step,
             told.error,
@@ -84,10 +86,6 @@ class Launched:
         descriptor, self._request.descriptor = self._request.descriptor, -1
         return int(descriptor)
 
-    def close(self) -> None:
-        """Close what is open of a process that was waited for."""
-        lib.nsbox_close(self._request)
-
     def end(self) -> None:
         """Have the process end, unless it was waited for, and wait until it has."""
         lib.nsbox_end(self._request)
@@ -99,7 +97,7 @@ class Launched:
     def wait_end(self, timeout: float | None) -> tuple[int, float, float] | None:
         """Wait for the first process's end, reap it, return its exit code, user and system time.
 
-        None when ``timeout`` (seconds) is over first.
+        All that the launch held is let go then. None when ``timeout`` (seconds) is over first.
         """
         milliseconds = (
             -1 if timeout is None else max(0, min(int(timeout * 1000 + 0.999), 2**31 - 1))
@@ -109,6 +107,7 @@ class Launched:
             return None
         _answer(result)
         ended = self._request
+        ffi.gc(ended, None)  # nothing is left to be released, and to do so would give up the GIL
         return ended.status, ended.user_us / 1e6, ended.system_us / 1e6
 
 
@@ -120,8 +119,9 @@ def launch(
     *,
     tell_of_exec: bool,
     end_signal: int = signal.SIGKILL,
+    checked: bool = True,
 ) -> Launched:
-    """Carry out a plan: one call, without the GIL.
+    """Carry out a plan: one call, without the GIL; its checks are left out if not `checked`.
 
     `descriptors` become 0, 1, 2 ... of the box's first process; the C fills in its own among them.
     Raises `OSError` where the launch itself could not be prepared (memory, descriptors); a step
@@ -133,6 +133,7 @@ def launch(
     request = ffi.gc(ffi.new("struct nsbox_launch *"), lib.nsbox_release)
     request.steps = ffi.cast("struct nsbox_step *", steps)
     request.step_count = plan.step_count
+    request.first_step = 0 if checked else plan.checks
     data = request.data = ffi.from_buffer(plan.data)
     request.data_size = len(plan.data)
     kept = request.strings = ffi.from_buffer(strings)

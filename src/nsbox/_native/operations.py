@@ -21,6 +21,10 @@ _OPERAND = re.compile(r"\{(\w+):(slot|into|text|data|number|shown)\}")
 class Operation(enum.Enum):
     """One kind of step: a system call, its operands and its manual page."""
 
+    # Whether a plan that was kept still holds: asked by the caller, and no part of the plan.
+    SAME_CALLER = "capget() -> {uid:number}, {gid:number}, {capabilities:number}", "capget(2)"
+    UNCHANGED = "statx({path:text}) -> {mtime:number}", "statx(2)"
+
     # Before the clone: done by the caller itself.
     MKDIR = "mkdir({path:text}, {mode:number})", "mkdir(2)"
 

@@ -25,6 +25,7 @@ struct nsbox_outcome {
 struct nsbox_launch {
     const struct nsbox_step *steps;
     uint32_t step_count;
+    uint32_t first_step; /* the one to begin with */
     const char *data; /* the text and data of the steps */
     uint32_t data_size;
     const char *strings; /* argv, then envp, each string NUL-terminated */
@@ -40,12 +41,13 @@ struct nsbox_launch {
     int32_t waited, status;      /* 1 once the first process's end is known; its exit code */
     int64_t user_us, system_us;  /* its CPU time then */
     void *memory; /* what is shared, and begins with a struct nsbox_outcome; or NULL */
+    struct nsbox_outcome outcome; /* once it has ended: what was told there */
 };
 
 /* Each gives 0, or -errno where it could not do its own part; a step that failed is in the outcome. */
 int nsbox_launch(struct nsbox_launch *launch, int tell_of_exec);
 int nsbox_wait_exec(int pidfd, int started);
-int nsbox_wait_end(struct nsbox_launch *launch, int64_t timeout_ms);
+int nsbox_wait_end(struct nsbox_launch *launch, int64_t timeout_ms); /* and let go of all of it */
 
 /* Each in one call, so that nothing that the caller's signal handlers do comes in between. */
 void nsbox_close_started(struct nsbox_launch *launch);

@@ -66,6 +66,11 @@ static long do_step(struct run *run, const struct nsbox_step *step)
     case OP_VFORK:
         return 0; /* these begin another process: run_steps stops before them */
 
+    case OP_SAME_CALLER:
+        return same_caller(NUMBER(0), NUMBER(1), (uint64_t)NUMBER(2));
+    case OP_UNCHANGED:
+        return unchanged(TEXT(0), NUMBER(1));
+
     case OP_OPEN_FOLDER:
         return KEEP(0, SYS(__NR_openat, AT_FDCWD, TEXT(1), O_PATH | O_DIRECTORY | O_CLOEXEC, 0));
     case OP_MKDIR:

@@ -3,6 +3,8 @@
 import os
 from collections.abc import Hashable, Iterator
 
+import attrs
+
 from nsbox._native.operations import Operation
 from nsbox.constants import AtFlag, Propagation, UnmountFlag
 from nsbox.plan import Slot, Step
@@ -46,17 +48,30 @@ def steps(rootfs: RootFS, site: Site) -> Iterator[Step]:
         yield from _enter(site, staged=staged)
 
 
-def state(rootfs: RootFS) -> Hashable | None:
-    """Return what the steps depend on beside the root itself; while it is equal, they hold.
+@attrs.frozen(cache_hash=True)
+class State:
+    """What the steps of a root depend on beside the root itself; while it is equal, they hold.
 
-    None where they show a folder's entries, and so must be found out each time.
+    `folders` are those of the host that were looked into, with the time of their last change in
+    nanoseconds; `interpreter` is what is shown of the running one.
     """
+
+    folders: tuple[tuple[str, int], ...] = ()
+    interpreter: Hashable | None = None
+
+
+def state(rootfs: RootFS) -> State | None:
+    """Return what there is to tell; None where the steps must be found out each time."""
     if isinstance(rootfs, DirectoryRoot) and rootfs.readonly:
         return None
-    if isinstance(rootfs, SystemRoot):
-        changed = os.stat("/").st_mtime_ns, os.stat("/etc").st_mtime_ns
-        return (changed, import_state() if rootfs.python else None)
-    return ()
+    if not isinstance(rootfs, SystemRoot):
+        return State()
+    changed = tuple(
+        (folder, os.stat(folder).st_mtime_ns)
+        for folder in ("/", "/etc", "/etc/ssl")
+        if os.path.isdir(folder)
+    )
+    return State(changed, import_state() if rootfs.python else None)
 
 
 def work_folders(rootfs: RootFS, site: Site) -> tuple[str, ...]:
