@@ -72,17 +72,20 @@ def _boxed(
     spec: "BoxSpec", invocation: Invocation | None, number: int, within: lower.Within
 ) -> Command:
     options = None if invocation is None else invocation.options
-    lowered = lower.recall(spec, options, within)
-    if lowered is not None:
-        anew = functools.partial(_boxed_anew, spec, invocation, number, within)
-        return _command(spec, lowered, invocation, number, anew)
-    return _boxed_anew(spec, invocation, number, within)
+    kept = lower.recall(spec, options, within)
+
+    def anew() -> Command:
+        if kept is not None:
+            kept.outdated()
+        lowered = lower.lower(spec, options, within)
+        return _checked(spec, lowered, invocation, number)
+
+    return anew() if kept is None else _command(spec, kept.quickest, invocation, number, anew)
 
 
-def _boxed_anew(
-    spec: "BoxSpec", invocation: Invocation | None, number: int, within: lower.Within
+def _checked(
+    spec: "BoxSpec", lowered: Lowered, invocation: Invocation | None, number: int
 ) -> Command:
-    lowered = lower.lower(spec, None if invocation is None else invocation.options, within)
     lowered.check_sources(spec.hostname)
     lowered.check_rights()
     return _command(spec, lowered, invocation, number)
@@ -177,6 +180,9 @@ def _argv(args: Sequence[StrOrBytesPath]) -> tuple[bytes, ...]:
 
 
 def _namespaces(spec: "BoxSpec", lowered: Lowered) -> Namespaces:
+    if lowered.held is not None:
+        given: dict[int, int] = {Slot.NS_MNT: lowered.held.namespace}
+        return lambda _: contextlib.nullcontext(given)
     if not lowered.joins:
         return _none
     return functools.partial(_opened, spec)

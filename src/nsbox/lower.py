@@ -3,7 +3,6 @@
 import functools
 import os
 import signal
-import threading
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
@@ -16,16 +15,20 @@ from nsbox.caller import Caller
 from nsbox.cgroup import Resources
 from nsbox.cgroup import lower as cgroups
 from nsbox.cgroup.hierarchy import Hierarchy
+from nsbox.constants import Capability
 from nsbox.errors import StepError, UnsupportedError
 from nsbox.link import unlinked
 from nsbox.namespace import Choice, Namespace, NamespaceType
-from nsbox.namespace.joining import line_up
+from nsbox.namespace.joining import Lineup, line_up
 from nsbox.options import Options
 from nsbox.pipes import StrOrBytesPath
 from nsbox.plan import Plan, Step, encode
 from nsbox.rootfs import lower as rootfs
 from nsbox.rootfs.overlay import work_mark
 from nsbox.rootfs.site import Site
+from nsbox.rootfs.template import has_template
+from nsbox.rootfs.template import make as make_template
+from nsbox.template import Held, Template
 
 if TYPE_CHECKING:
     from nsbox.spec import BoxSpec
@@ -55,6 +58,24 @@ class Lowered:
     end_signal: int
     joins: bool
     refusal: UnsupportedError | None = None
+    template: Template | None = None
+    held: Held | None = None
+
+    def by_copy(self, steps: tuple[Step, ...], held: Held) -> "Lowered":
+        """Return the same by other steps, which begin with a copy of what is held."""
+        checks = (*self.checks, Step(Operation.SAME_MOUNTS, (held.mountinfo, held.made_from)))
+        encoded = _encode(checks, steps)
+        return attrs.evolve(self, steps=steps, checks=checks, encoded=encoded, held=held)
+
+    @property
+    def quickest(self) -> "Lowered":
+        """What the next box is to be started by: with a copy of its root, where there is one."""
+        return (self.template.copy() if self.template else None) or self
+
+    def outdated(self) -> None:
+        """Take notice that a check has failed."""
+        if self.template is not None:
+            self.template.let_go()
 
     def plan_of(self, number: int) -> Encoded:
         """Return the plan for the box of this number."""
@@ -149,15 +170,21 @@ def recall(spec: "BoxSpec", options: Options | None, within: Within) -> Lowered 
 
 _Key = tuple["BoxSpec", Options | None, Within, int]
 _recent: dict[_Key, Lowered] = {}
-_remembering = threading.Lock()
 
 
 def _remember(key: _Key, lowered: Lowered) -> None:
-    with _remembering:
-        _recent.pop(key, None)
-        while len(_recent) >= _KEPT:
-            del _recent[next(iter(_recent))]
-        _recent[key] = lowered
+    """Keep it as the latest. Without a lock: a fork might find it locked, a signal handler too."""
+    _recent.pop(key, None)
+    _recent[key] = lowered
+    for oldest in list(_recent)[:-_KEPT]:
+        _recent.pop(oldest, None)
+
+
+def forget() -> None:
+    """Let go of all that is kept for the next boxes, descriptors of templates among it."""
+    _recent.clear()
+    _kept.cache_clear()
+    _kept_joining.cache_clear()
 
 
 def lower_joining(spec: "BoxSpec", options: Options, within: Within) -> Lowered:
@@ -187,9 +214,10 @@ def _lower(
     state: rootfs.State | None,
 ) -> Lowered:
     groups, refusal = _groups(spec, within, stays=command is None)
+    lineup = line_up(spec.choices, spec.id_map, caller)
     site = Site.of(
         caller,
-        changes_user=line_up(spec.choices, spec.id_map, caller).changes_user,
+        changes_user=lineup.changes_user,
         work=work_mark() + cgroups.NUMBER,
         kept=spec.security.capabilities,
     )
@@ -203,9 +231,37 @@ def _lower(
     joins = any(step.operation in (Operation.SETNS, Operation.MAP_IDS) for step in steps)
     works = rootfs.work_folders(spec.rootfs, site)
     checks = tuple(_checks(spec, caller, state))
-    encoded = encode((*checks, *steps))._replace(checks=len(checks))
-    return Lowered(
+    encoded = _encode(checks, steps)
+    lowered = Lowered(
         steps, checks, encoded, sources, groups, works, _end_signal(spec), joins, refusal
+    )
+    if not (checks and _copies(spec, caller, lineup) and has_template(spec.rootfs, site)):
+        return lowered
+
+    def copying(held: Held) -> Lowered:
+        in_copy = attrs.evolve(site, copied=True)
+        steps = tuple(sequence.starting(spec, caller, groups, command, in_copy))
+        return lowered.by_copy(steps, held)
+
+    template = Template(lambda: make_template(spec.rootfs, site), copying)
+    return attrs.evolve(lowered, template=template)
+
+
+def _encode(checks: Sequence[Step], steps: Sequence[Step]) -> Encoded:
+    return encode((*checks, *steps))._replace(checks=len(checks))
+
+
+def _copies(spec: "BoxSpec", caller: Caller, lineup: Lineup) -> bool:
+    """Whether a box may begin with a copy of a template: who could change the one could the other.
+
+    What is mounted is common to both; to make it writable takes CAP_SYS_ADMIN.
+    """
+    rights = Capability.CAP_SYS_ADMIN | Capability.CAP_SYS_CHROOT
+    return (
+        NamespaceType.MNT in lineup.new
+        and not lineup.joined
+        and caller.capabilities & rights == rights
+        and not spec.security.capabilities & Capability.CAP_SYS_ADMIN
     )
 
 

@@ -37,6 +37,7 @@ long write_file(struct page *page, const char *path, const char *bytes, int64_t 
 
 long same_caller(int64_t uid, int64_t gid, uint64_t capabilities);
 long unchanged(const char *path, int64_t mtime);
+long same_mounts(int mountinfo, int64_t inode);
 
 long drop_from_bounding_set(uint64_t dropped);
 long effective_capabilities(uint64_t *effective);
