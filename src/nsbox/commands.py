@@ -16,7 +16,7 @@ from nsbox.caller import Caller
 from nsbox.cgroup.account import BoxGroups
 from nsbox.fields import frozen_map, is_kernel_text
 from nsbox.link import Port, connected, unlinked
-from nsbox.lower import Lowered
+from nsbox.lowered import Lowered
 from nsbox.namespace.joining import opened
 from nsbox.options import NO_OPTIONS, Options
 from nsbox.pipes import StrOrBytesPath
@@ -80,7 +80,7 @@ def _boxed(
         lowered = lower.lower(spec, options, within)
         return _checked(spec, lowered, invocation, number)
 
-    return anew() if kept is None else _command(spec, kept.quickest, invocation, number, anew)
+    return anew() if kept is None else _command(spec, kept.quickest, invocation, number, anew=anew)
 
 
 def _checked(
@@ -96,14 +96,19 @@ def joining(
 ) -> Command:
     """Make a command in a box that is there, in its groups; `first_process` is a pidfd."""
     within = () if groups is None else tuple(groups.directories.items())
-    lowered = lower.lower_joining(spec, invocation.options, within)
     given: dict[int, int] = {Slot.BOX: first_process}
-    command = _command(spec, lowered, invocation, 0)
-    if groups is not None and command.groups is not None:
-        command.groups.of_box = groups.of_box
-    return attrs.evolve(
-        command, connect=lambda: None, namespaces=lambda _: contextlib.nullcontext(given)
-    )
+    kept = lower.recall(spec, invocation.options, within, joining=True)
+
+    def command(lowered: Lowered, anew: Callable[[], Command] | None = None) -> Command:
+        made = _command(spec, lowered, invocation, 0, anew=anew, joined=given)
+        if groups is not None and made.groups is not None:
+            made.groups.of_box = groups.of_box
+        return made
+
+    def anew() -> Command:
+        return command(lower.lower_joining(spec, invocation.options, within))
+
+    return anew() if kept is None else command(kept, anew)
 
 
 def _within(cgroup: "Cgroup | None") -> lower.Within:
@@ -137,7 +142,9 @@ def _command(
     lowered: Lowered,
     invocation: Invocation | None,
     number: int,
+    *,
     anew: Callable[[], Command] | None = None,
+    joined: Mapping[int, int] | None = None,
 ) -> Command:
     listed: tuple[StrOrBytesPath, ...] = ()
     env, options = None, NO_OPTIONS
@@ -157,8 +164,8 @@ def _command(
         if lowered.groups.directories
         else None,
         lowered.works_of(number),
-        functools.partial(connected, spec),
-        _namespaces(spec, lowered),
+        functools.partial(connected, spec) if joined is None else _unconnected,
+        _namespaces(spec, lowered) if joined is None else functools.partial(_given, joined),
         options.passed(),
         bool(options.terminal),
         anew,
@@ -181,8 +188,7 @@ def _argv(args: Sequence[StrOrBytesPath]) -> tuple[bytes, ...]:
 
 def _namespaces(spec: "BoxSpec", lowered: Lowered) -> Namespaces:
     if lowered.held is not None:
-        given: dict[int, int] = {Slot.NS_MNT: lowered.held.namespace}
-        return lambda _: contextlib.nullcontext(given)
+        return functools.partial(_given, {Slot.NS_MNT: lowered.held.namespace})
     if not lowered.joins:
         return _none
     return functools.partial(_opened, spec)
@@ -200,5 +206,12 @@ def _opened(spec: "BoxSpec", port: Port | None) -> Iterator[Mapping[int, int]]:
         yield {**joined, **maps}
 
 
-def _none(_: Port | None) -> AbstractContextManager[Mapping[int, int]]:
-    return contextlib.nullcontext({})
+def _given(by_slot: Mapping[int, int], _: Port | None) -> AbstractContextManager[Mapping[int, int]]:
+    return contextlib.nullcontext(by_slot)
+
+
+_none = functools.partial(_given, {})
+
+
+def _unconnected() -> None:
+    """Give no place on a network: the box has one, or none."""

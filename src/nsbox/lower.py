@@ -1,4 +1,4 @@
-"""A `BoxSpec` lowered: its steps, encoded, and kept for the next box of the same spec."""
+"""How a `BoxSpec` becomes steps, which are kept for the next box of the same spec."""
 
 import functools
 import os
@@ -8,21 +8,21 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from nsbox import hints, sequence
-from nsbox._native import Encoded
+from nsbox import sequence
 from nsbox._native.operations import Operation
 from nsbox.caller import Caller
 from nsbox.cgroup import Resources
 from nsbox.cgroup import lower as cgroups
 from nsbox.cgroup.hierarchy import Hierarchy
 from nsbox.constants import Capability
-from nsbox.errors import StepError, UnsupportedError
+from nsbox.errors import UnsupportedError
 from nsbox.link import unlinked
+from nsbox.lowered import Lowered
 from nsbox.namespace import Choice, Namespace, NamespaceType
 from nsbox.namespace.joining import Lineup, line_up
 from nsbox.options import Options
 from nsbox.pipes import StrOrBytesPath
-from nsbox.plan import Plan, Step, encode
+from nsbox.plan import Plan, Step
 from nsbox.rootfs import lower as rootfs
 from nsbox.rootfs.overlay import work_mark
 from nsbox.rootfs.site import Site
@@ -39,98 +39,6 @@ _KEPT = 64
 
 Within = tuple[tuple[Hierarchy, str], ...] | None
 """The folders of a live group, by hierarchy."""
-
-
-@attrs.frozen(eq=False)
-class Lowered:
-    """The steps of a spec, encoded once and used for every box that is started from it.
-
-    By its `checks`, done before the steps, whoever starts the next box finds out whether they still
-    hold; without any, that is to be looked up first.
-    """
-
-    steps: tuple[Step, ...]
-    checks: tuple[Step, ...]
-    encoded: Encoded
-    sources: tuple[tuple[int, str], ...]
-    groups: cgroups.Groups
-    works: tuple[str, ...]
-    end_signal: int
-    joins: bool
-    refusal: UnsupportedError | None = None
-    template: Template | None = None
-    held: Held | None = None
-
-    def by_copy(self, steps: tuple[Step, ...], held: Held) -> "Lowered":
-        """Return the same by other steps, which begin with a copy of what is held."""
-        checks = (*self.checks, Step(Operation.SAME_MOUNTS, (held.mountinfo, held.made_from)))
-        encoded = _encode(checks, steps)
-        return attrs.evolve(self, steps=steps, checks=checks, encoded=encoded, held=held)
-
-    @property
-    def quickest(self) -> "Lowered":
-        """What the next box is to be started by: with a copy of its root, where there is one."""
-        return (self.template.copy() if self.template else None) or self
-
-    def outdated(self) -> None:
-        """Take notice that a check has failed."""
-        if self.template is not None:
-            self.template.let_go()
-
-    def plan_of(self, number: int) -> Encoded:
-        """Return the plan for the box of this number."""
-        if not self.groups.made and not self.works:
-            return self.encoded
-        made = [folder for _, folder in self.groups.directories] if self.groups.made else []
-        data = self.encoded.data
-        # Whole names only: a file of the caller's may have the placeholder in it.
-        for name in map(os.path.basename, (*made, *self.works)):
-            data = data.replace(_bytes(name), _bytes(_numbered(name, number)))
-        return self.encoded._replace(data=data)
-
-    def works_of(self, number: int) -> tuple[str, ...]:
-        """Return the work folders of the overlays of the box of this number."""
-        return self.works and tuple(_numbered(folder, number) for folder in self.works)
-
-    def directories(self, number: int) -> dict[Hierarchy, str]:
-        """Return the folders of the groups that the box of this number is in."""
-        if not self.groups.made:
-            return dict(self.groups.directories)
-        return {
-            hierarchy: _numbered(folder, number) for hierarchy, folder in self.groups.directories
-        }
-
-    def check_sources(self, box: str | None) -> None:
-        """Look for what the caller wants to be shown, before anything is made."""
-        for index, path in self.sources:
-            try:
-                os.stat(path)
-            except OSError as error:
-                assert error.errno is not None
-                raise self.failure(len(self.checks) + index, error.errno, (), box) from None
-
-    def check_rights(self) -> None:
-        """Raise `UnsupportedError` where the caller may not make the groups of the plan."""
-        if self.refusal is not None:
-            raise self.refusal
-
-    def failure(
-        self, index: int, errno: int, args: Sequence[StrOrBytesPath], box: str | None
-    ) -> StepError:
-        """Make the error for the step that failed, by its place among those that are encoded."""
-        index = min(max(index - len(self.checks), 0), len(self.steps) - 1)
-        step = self.steps[index]
-        if step.operation is Operation.EXECVE:
-            step = sequence.execve(args)
-        return StepError.of(step, errno, index, box=box, hint=hints.hint(step, errno))
-
-
-def _numbered(folder: str, number: int) -> str:
-    return folder.removesuffix(cgroups.NUMBER) + f"{number:0{len(cgroups.NUMBER)}}"
-
-
-def _bytes(folder: str) -> bytes:
-    return folder.encode(errors="surrogateescape")
 
 
 def plan(spec: "BoxSpec", args: Sequence[StrOrBytesPath]) -> Plan:
@@ -155,20 +63,22 @@ def lower(spec: "BoxSpec", options: Options | None = Options(), within: Within =
     if lowered.refusal is not None:  # the caller may have got the right to it since
         return _lower(spec, Caller.current(), options, within, state)
     if spec is given and lowered.checks:
-        _remember((spec, options, within, os.getpid()), lowered)
+        _remember((spec, options, within, os.getpid(), False), lowered)
     return lowered
 
 
-def recall(spec: "BoxSpec", options: Options | None, within: Within) -> Lowered | None:
+def recall(
+    spec: "BoxSpec", options: Options | None, within: Within, *, joining: bool = False
+) -> Lowered | None:
     """Return what the last box of this spec was started by, and the next one can be: if it holds.
 
-    Nothing is looked at here, and so the GIL not given up. With busy threads each time costs
-    milliseconds.
+    With `joining`, what the last command in such a box was started by. Nothing is looked at here,
+    and so the GIL not given up: with busy threads that costs milliseconds each time.
     """
-    return _recent.get((spec, options, within, os.getpid()))
+    return _recent.get((spec, options, within, os.getpid(), joining))
 
 
-_Key = tuple["BoxSpec", Options | None, Within, int]
+_Key = tuple["BoxSpec", Options | None, Within, int, bool]
 _recent: dict[_Key, Lowered] = {}
 
 
@@ -184,14 +94,22 @@ def forget() -> None:
     """Let go of all that is kept for the next boxes, descriptors of templates among it."""
     _recent.clear()
     _kept.cache_clear()
-    _kept_joining.cache_clear()
 
 
 def lower_joining(spec: "BoxSpec", options: Options, within: Within) -> Lowered:
     """Lower the start of a command in a box of this spec that is in these groups."""
     # By its first process it is found, whatever became of its link.
-    spec = _without_handles(attrs.evolve(spec, link=None))
-    return _kept_joining(spec, Caller.current(), options, within)
+    unlinked = spec if spec.link is None else attrs.evolve(spec, link=None)
+    named = _without_handles(unlinked)
+    caller = Caller.current()
+    groups = cgroups.join(dict(within or ()))
+    steps = tuple(sequence.joining(named, caller, groups, options))
+    checks = (_same(caller),)
+    # Its first process is not process 1: killed, it would leave the command to the box.
+    lowered = Lowered(steps, checks, (), groups, (), signal.SIGRTMAX, joins=True)
+    if named is spec:
+        _remember((spec, options, within, os.getpid(), True), lowered)
+    return lowered
 
 
 def _without_handles(spec: "BoxSpec") -> "BoxSpec":
@@ -231,10 +149,7 @@ def _lower(
     joins = any(step.operation in (Operation.SETNS, Operation.MAP_IDS) for step in steps)
     works = rootfs.work_folders(spec.rootfs, site)
     checks = tuple(_checks(spec, caller, state))
-    encoded = _encode(checks, steps)
-    lowered = Lowered(
-        steps, checks, encoded, sources, groups, works, _end_signal(spec), joins, refusal
-    )
+    lowered = Lowered(steps, checks, sources, groups, works, _end_signal(spec), joins, refusal)
     if not (checks and _copies(spec, caller, lineup) and has_template(spec.rootfs, site)):
         return lowered
 
@@ -245,10 +160,6 @@ def _lower(
 
     template = Template(lambda: make_template(spec.rootfs, site), copying)
     return attrs.evolve(lowered, template=template)
-
-
-def _encode(checks: Sequence[Step], steps: Sequence[Step]) -> Encoded:
-    return encode((*checks, *steps))._replace(checks=len(checks))
 
 
 def _copies(spec: "BoxSpec", caller: Caller, lineup: Lineup) -> bool:
@@ -265,24 +176,20 @@ def _copies(spec: "BoxSpec", caller: Caller, lineup: Lineup) -> bool:
     )
 
 
+def _same(caller: Caller) -> Step:
+    return Step(Operation.SAME_CALLER, (caller.uid, caller.gid, caller.capabilities))
+
+
 def _checks(spec: "BoxSpec", caller: Caller, state: rootfs.State | None) -> Iterator[Step]:
     """Check what the steps were made from, where that can be done without Python."""
     sources = spec.rootfs.sources
     if state is None or state.interpreter is not None or not all(map(os.path.isabs, sources)):
         return
-    yield Step(Operation.SAME_CALLER, (caller.uid, caller.gid, caller.capabilities))
+    yield _same(caller)
     for folder, changed in state.folders:
         yield Step(Operation.UNCHANGED, (folder, changed))
     for source in sources:
         yield Step(Operation.UNCHANGED, (source, -1))
-
-
-@functools.lru_cache(maxsize=_KEPT)
-def _kept_joining(spec: "BoxSpec", caller: Caller, command: Options, within: Within) -> Lowered:
-    groups = cgroups.join(dict(within or ()))
-    steps = tuple(sequence.joining(spec, caller, groups, command))
-    # Its first process is not process 1: killed, it would leave the command to the box.
-    return Lowered(steps, (), encode(steps), (), groups, (), signal.SIGRTMAX, joins=True)
 
 
 _kept = functools.lru_cache(maxsize=_KEPT)(_lower)

@@ -10,7 +10,7 @@ from nsbox.perform import perform
 from nsbox.plan import Step
 
 if TYPE_CHECKING:
-    from nsbox.lower import Lowered
+    from nsbox.lowered import Lowered
 
 _MOST_PATIENCE = 1000
 
