@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from nsbox.cgroup import DeviceRule, IOMax, RDMAMax, Resources
     from nsbox.cgroup.cgroup import Cgroup
     from nsbox.cgroup.hierarchy import Hierarchy, Subsystem, hierarchies, subsystems
+    from nsbox.cgroup.meter import Meter
     from nsbox.cgroup.reap import reap
     from nsbox.cgroup.stats import Stats
     from nsbox.errors import (
@@ -80,6 +81,7 @@ __all__ = [
     "IOMax",
     "ISOLATED",
     "Landlock",
+    "Meter",
     "Mount",
     "Namespace",
     "namespaces",
@@ -118,6 +120,7 @@ _HOMES = {
     "nsbox.cgroup": ("DeviceRule", "IOMax", "RDMAMax", "Resources"),
     "nsbox.cgroup.cgroup": ("Cgroup",),
     "nsbox.cgroup.hierarchy": ("Hierarchy", "Subsystem", "hierarchies", "subsystems"),
+    "nsbox.cgroup.meter": ("Meter",),
     "nsbox.cgroup.reap": ("reap",),
     "nsbox.cgroup.stats": ("Stats",),
     "nsbox.errors": (

@@ -5,6 +5,7 @@ does between clone and exec is in the C files beside this one, as steps of a pla
 """
 
 import functools
+import itertools
 import os
 import signal
 from collections.abc import Sequence
@@ -203,6 +204,67 @@ def make_beneath(
     target = ffi.NULL if link is None else link
     _answer(lib.nsbox_make_beneath(folder, name, target, mode, *owner), name)
 
+
+class Texts:
+    """Small files that are read together: one call, without the GIL. See openat(2), pread(2).
+
+    The first `kept` of them stay open from the first time on, and what was not there of them then
+    is not looked for again; the others are opened each time.
+    """
+
+    def __init__(self, paths: Sequence[bytes], kept: int = 0) -> None:
+        starts = itertools.accumulate((len(path) + 1 for path in paths[:-1]), initial=0)
+        self._paths = ffi.from_buffer(b"\0".join(paths) + b"\0")
+        self._path = ffi.new("uint32_t[]", list(starts) if paths else [])
+        self._descriptors = ffi.new("int32_t[]", [lib.NSBOX_NOT_OPENED] * len(paths))
+        self._lengths = _uncleared("int32_t[]", len(paths))
+        self._buffer = _uncleared("char[]", _ROOM + _USUAL * len(paths))
+        self._numbers = ffi.new("int64_t[]", 0)
+        self._request = ffi.new("struct nsbox_texts *")
+        request = self._request
+        request.count, request.kept, request.paths = len(paths), kept, self._paths
+        request.path, request.descriptors = self._path, self._descriptors
+        request.lengths = self._lengths
+
+    def expect(self, forms: Sequence[tuple[bytes, ...]], form_of: Sequence[int]) -> None:
+        """Have the numbers of files parsed, too, that have a form in `forms`; the others have -1.
+
+        A form is the keys of a flat keyed file; an empty key is that of a number alone. A file
+        whose keys are not these, in this order, has -1 as its first number.
+        """
+        keys = [b"".join(key + b"\0" for key in form) for form in forms]
+        starts = itertools.accumulate(map(len, keys), initial=0)
+        rows = [(start, len(form)) for start, form in zip(starts, forms, strict=False)]
+        size = sum(len(forms[form]) for form in form_of if form >= 0)
+        self._forms = ffi.new("struct nsbox_form[]", rows)
+        self._keys = ffi.from_buffer(b"".join(keys))
+        self._form = ffi.new("int32_t[]", form_of)
+        self._numbers = ffi.new("int64_t[]", size)
+        request = self._request
+        request.forms, request.keys, request.form = self._forms, self._keys, self._form
+        request.numbers = self._numbers
+
+    @property
+    def numbers(self) -> bytes:
+        """The numbers of all files that have a form, as 64-bit words."""
+        return bytes(ffi.buffer(self._numbers))
+
+    def read(self) -> tuple[bytes, list[int]]:
+        """Return all texts one behind the other, and the length of each, or its -errno."""
+        while lib.nsbox_read_texts(self._request, self._buffer, len(self._buffer)) < 0:
+            self._buffer = _uncleared("char[]", 2 * len(self._buffer))
+        lengths: list[int] = ffi.unpack(self._lengths, self._request.count)
+        return ffi.unpack(self._buffer, sum(n for n in lengths if n > 0)), lengths
+
+    def close(self) -> None:
+        """Close what is kept open."""
+        lib.nsbox_close_texts(self._request)
+
+
+_ROOM, _USUAL = 8192, 128
+"""Bytes: what a read is given at least, and more than most of these files hold."""
+
+_uncleared = ffi.new_allocator(should_clear_after_alloc=False)
 
 _EINTR, _ETIMEDOUT = 4, 110
 

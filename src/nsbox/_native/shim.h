@@ -69,3 +69,24 @@ int nsbox_ask(const char *call); /* what a system call answers to impossible arg
 int nsbox_open_beneath(int root, const char *path, int flags, int mode, int64_t uid, int64_t gid);
 int nsbox_make_beneath(int folder, const char *name, const char *link, int mode, int64_t uid,
                        int64_t gid); /* a folder, or what links to `link` */
+
+/* The keys of a flat keyed file; an empty one is that of a number alone. */
+struct nsbox_form {
+    uint32_t keys, count; /* where they begin, one after the other, each NUL-terminated */
+};
+
+/* Files that are read together; those below `kept` stay open from the first time on. */
+enum { NSBOX_NOT_OPENED = -2147483648 };
+struct nsbox_texts {
+    uint32_t count, kept;
+    const char *paths;    /* one after the other, each NUL-terminated */
+    const uint32_t *path; /* where each of them begins */
+    int32_t *descriptors; /* NSBOX_NOT_OPENED, or -ENOENT for what is not there */
+    int32_t *lengths;     /* of what was read, one text behind the other; or -errno */
+    const struct nsbox_form *forms;
+    const char *keys;
+    const int32_t *form; /* which one a file is of, or -1; or NULL */
+    int64_t *numbers;    /* of all files of a form; -1 at the first of one that is not so */
+};
+int nsbox_read_texts(struct nsbox_texts *texts, char *buffer, uint64_t size); /* or -ENOBUFS */
+void nsbox_close_texts(struct nsbox_texts *texts);

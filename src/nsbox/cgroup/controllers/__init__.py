@@ -1,8 +1,9 @@
 """One file per controller, named as the kernel names it: limits lowered, read back, and figures.
 
 Each has `NAMES` (its name on v1 and on v2), `FIELDS` (of `Resources`), `v1` and `v2` (fields to
-writes), `read_v1` and `read_v2` (files to fields), and those that count something `stats_v1` and
-`stats_v2`. All are pure: they are given a function that reads, and give what is to be written.
+writes), `read_v1` and `read_v2` (files to fields), and those that count something `COUNTED` (the
+files that it is read from, by version), `stats_v1` and `stats_v2`. All are pure: they are given a
+function that reads, and give what is to be written.
 """
 
 from types import ModuleType
@@ -24,7 +25,7 @@ from nsbox.cgroup.controllers import (
 from nsbox.cgroup.controllers._lowering import Read, Write
 from nsbox.cgroup.resources import Resources
 
-__all__ = ["CONTROLLERS", "Read", "Write", "figures", "lower", "needed", "read_back"]
+__all__ = ["CONTROLLERS", "Read", "Write", "counted", "figures", "lower", "needed", "read_back"]
 
 CONTROLLERS: tuple[ModuleType, ...] = (
     cpu,
@@ -64,6 +65,14 @@ def read_back(controller: ModuleType, version: int, read: Read) -> dict[str, Any
     """Read the fields of one controller; None for what the group has no file of."""
     found: dict[str, Any] = (controller.read_v1 if version == 1 else controller.read_v2)(read)
     return found
+
+
+def counted(controller: ModuleType, version: int) -> tuple[str, ...]:
+    """Return the files that the figures of one controller are read from, the decisive one first."""
+    files: tuple[str, ...] = controller.COUNTED[version]
+    if controller is not hugetlb:
+        return files
+    return tuple(f"hugetlb.{size}.{file}" for size in hugetlb.page_sizes() for file in files)
 
 
 def figures(controller: ModuleType, version: int, read: Read) -> Any:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import NamedTuple, TypeVar
 
+from nsbox.cgroup import formats
 from nsbox.errors import UnsupportedError
 
 Value = TypeVar("Value")
@@ -28,6 +29,23 @@ def told(read: Read, file: str, parse: Callable[[str], Value]) -> Value | None:
         return parse(text)
     except ValueError as error:
         raise ValueError(f"{file}: {error}") from None
+
+
+def flat(read: Read, file: str) -> dict[str, int] | None:
+    """Return the numbers of a flat keyed file by key, None where the group has no such file.
+
+    A reader that may have them parsed has a method for it, which gives None where it has not.
+    """
+    parsed: Callable[[str], dict[str, int] | None] | None = getattr(read, "flat", None)
+    found = None if parsed is None else parsed(file)
+    return told(read, file, formats.flat) if found is None else found
+
+
+def single(read: Read, file: str) -> int | None:
+    """Return the number that a file is, None where the group has no such file; as `flat` does."""
+    parsed: Callable[[str], int | None] | None = getattr(read, "single", None)
+    found = None if parsed is None else parsed(file)
+    return told(read, file, formats.single) if found is None else found
 
 
 def refuse(version: int, fields: dict[str, object], *, instead: str = "") -> None:

@@ -1,0 +1,114 @@
+"""A meter tells of many groups at once what reading each file anew does."""
+
+import os
+import pickle
+
+import pytest
+
+from nsbox import Meter, Resources
+from nsbox.cgroup import reading
+
+pytestmark = pytest.mark.cgroups
+
+
+def numbers(group):
+    """Every number of the group's flat keyed files and of those that are one, read plainly."""
+    found = {}
+    folders = reading.Folders.of(group.folders, group.subsystems)
+    for one in reading.counted(folders, reading.PARTS):
+        try:
+            with open(one.path) as file:
+                text = file.read()
+        except FileNotFoundError:
+            continue
+        for line in text.splitlines():
+            *key, value = line.split()
+            if value.isdigit():
+                found[one.version, one.file, *key] = int(value)
+    return found
+
+
+def test_it_tells_what_fresh_reading_does(lab, start):
+    groups = [lab.child(f"g{number}") for number in range(5)]
+    groups[0].attach(start("sleep 60").pid)
+    with Meter(groups) as meter:
+        for _ in range(3):
+            read = meter.read()
+            fresh = [group.stats() for group in groups]
+            assert [one.pids for one in read] == [one.pids for one in fresh]
+            assert [one.pids.current for one in read] == [1, 0, 0, 0, 0]
+            assert read == fresh
+        groups[4].remove()
+        assert "pids" not in meter.read()[4].parts
+        assert meter.read()[:4] == [group.stats() for group in groups[:4]]
+
+
+def test_it_tells_the_same_numbers_as_plain_reading_after_work_was_done(lab, start):
+    web = lab.child("web", Resources(memory_max="64M", pids_max=2))
+    process = start("head -c 8M /dev/zero | tail -c 7M; true & true & wait")
+    web.attach(process.pid)
+    with Meter([web]) as meter:
+        meter.read()
+        process.stdin.close()
+        process.wait(timeout=60)
+        (stats,) = meter.read()
+        plain = numbers(web)
+    assert stats.memory.peak in (plain.values() if stats.memory.peak else (None,))
+    assert (
+        stats.pids.max_hits
+        == plain[(1 if (1, "pids.current") in plain else 2), "pids.events", "max"]
+    )
+    told = {key[2]: n for key, n in plain.items() if key[1] == "memory.stat"}
+    short = {key.removeprefix("total_"): n for key, n in told.items() if key.startswith("total_")}
+    assert dict(stats.memory.stat) == (short or told)
+    usage = plain.get((1, "cpuacct.usage"))
+    assert stats.cpu.usage_usec == (
+        plain[2, "cpu.stat", "usage_usec"] if usage is None else usage // 1000
+    )
+    assert stats.cpu.usage_usec > 0
+
+
+def test_only_the_parts_that_are_wanted_are_read(lab):
+    with Meter([lab, lab], {"pids"}) as meter:
+        for _ in range(2):
+            first, second = meter.read()
+            assert set(first.parts) == {"pids"}
+            assert first == second
+            assert first.pids == lab.stats().pids
+    with pytest.raises(ValueError, match=r"parts: of cpu, memory.*not 'freezer'"):
+        Meter([lab], {"freezer"})
+
+
+def test_its_figures_are_values_before_and_after_they_are_looked_at(lab):
+    with Meter([lab]) as meter:
+        meter.read()
+        (before,) = meter.read()
+        copy = pickle.loads(pickle.dumps(meter.read()[0]))
+    (after,) = [before]
+    assert before.memory is after.memory  # decoded once
+    assert before == lab.stats() == copy
+    assert hash(before) == hash(lab.stats())
+    assert list(before.parts) == list(lab.stats().parts)
+    assert "nothing" not in before.parts
+
+
+def test_beyond_half_of_the_descriptors_files_are_opened_each_time(lab, monkeypatch):
+    groups = [lab.child(f"g{number}") for number in range(4)]
+    monkeypatch.setattr("resource.getrlimit", lambda _: (20, 20))
+    before = set(os.listdir("/proc/self/fd"))
+    with Meter(groups) as meter:
+        for _ in range(3):
+            assert meter.read() == [group.stats() for group in groups]
+        assert 0 < len(set(os.listdir("/proc/self/fd")) - before) <= 10
+    assert set(os.listdir("/proc/self/fd")) == before
+    meter.close()
+    with pytest.raises(ValueError, match="closed"):
+        meter.read()
+
+
+def test_a_forgotten_meter_is_told_of(lab):
+    meter = Meter([lab])
+    with pytest.raises(TypeError, match="live handle"):
+        pickle.dumps(meter)
+    with pytest.warns(ResourceWarning, match="Meter of 1 groups"):
+        del meter
