@@ -31,6 +31,10 @@ class Operation(enum.Enum):
 
     # Before the clone: done by the caller itself.
     MKDIR = "mkdir({path:text}, {mode:number})", "mkdir(2)"
+    BPF_DEVICES = (
+        "bpf(BPF_PROG_ATTACH, {path:text}, BPF_CGROUP_DEVICE, BPF_F_ALLOW_MULTI, {program:data})",
+        "bpf(2)",
+    )
 
     # Leaving the caller: run by a child that still shares the caller's memory.
     OPEN_FOLDER = "{dir:into} = open({path:text}, O_PATH|O_DIRECTORY)", "open(2)"

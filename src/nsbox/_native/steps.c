@@ -77,6 +77,8 @@ static long do_step(struct run *run, const struct nsbox_step *step)
         return KEEP(0, SYS(__NR_openat, AT_FDCWD, TEXT(1), O_PATH | O_DIRECTORY | O_CLOEXEC, 0));
     case OP_MKDIR:
         return SYS(__NR_mkdirat, AT_FDCWD, TEXT(0), NUMBER(1));
+    case OP_BPF_DEVICES:
+        return attach_devices(TEXT(0), TEXT(1), NUMBER(2));
     case OP_UNSHARE_FILES:
         return unshare_descriptors(page);
     case OP_DUP2:

@@ -39,6 +39,8 @@ long same_caller(int64_t uid, int64_t gid, uint64_t capabilities);
 long unchanged(const char *path, int64_t mtime);
 long same_mounts(int mountinfo, int64_t inode);
 
+long attach_devices(const char *folder, const char *program, int64_t size);
+
 long drop_from_bounding_set(uint64_t dropped);
 long effective_capabilities(uint64_t *effective);
 long set_capabilities(uint64_t kept);

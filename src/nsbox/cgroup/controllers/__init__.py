@@ -22,10 +22,21 @@ from nsbox.cgroup.controllers import (
     pids,
     rdma,
 )
-from nsbox.cgroup.controllers._lowering import Read, Write
+from nsbox.cgroup.controllers._lowering import Attach, Change, Read, Write
 from nsbox.cgroup.resources import Resources
 
-__all__ = ["CONTROLLERS", "Read", "Write", "counted", "figures", "lower", "needed", "read_back"]
+__all__ = [
+    "CONTROLLERS",
+    "Attach",
+    "Change",
+    "Read",
+    "Write",
+    "counted",
+    "figures",
+    "lower",
+    "needed",
+    "read_back",
+]
 
 CONTROLLERS: tuple[ModuleType, ...] = (
     cpu,
@@ -51,13 +62,13 @@ def needed(wish: Resources) -> tuple[ModuleType, ...]:
 
 def lower(
     controller: ModuleType, version: int, wish: Resources, present: Resources = Resources()
-) -> list[Write]:
-    """Lower the fields of one controller to writes, in order.
+) -> list[Change]:
+    """Lower the fields of one controller to writes, in order; devices on v2 to a program.
 
     `present` is what the group has: it decides the order in which some limits change. Raises
     `UnsupportedError`, naming the field, for what the version cannot do.
     """
-    lowered: list[Write] = (controller.v1 if version == 1 else controller.v2)(wish, present)
+    lowered: list[Change] = (controller.v1 if version == 1 else controller.v2)(wish, present)
     return lowered
 
 

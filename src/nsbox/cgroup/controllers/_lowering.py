@@ -3,8 +3,10 @@
 from collections.abc import Callable
 from typing import NamedTuple, TypeVar
 
+from nsbox._native.operations import Operation
 from nsbox.cgroup import formats
 from nsbox.errors import UnsupportedError
+from nsbox.plan import Step
 
 Value = TypeVar("Value")
 
@@ -18,6 +20,29 @@ class Write(NamedTuple):
     file: str
     value: str
     field: str
+
+    def step(self, folder: str) -> Step:
+        """Return the step that does it in a group's folder."""
+        return Step(Operation.WRITE, (f"{folder}/{self.file}", self.value.encode()))
+
+
+class Attach(NamedTuple):
+    """An eBPF program for the devices of a group of v2, in place of one from before."""
+
+    program: bytes
+    field: str
+
+    @property
+    def file(self) -> str:
+        """None: it is the folder itself that a program is attached to."""
+        return ""
+
+    def step(self, folder: str) -> Step:
+        """Return the step that does it in a group's folder."""
+        return Step(Operation.BPF_DEVICES, (folder, self.program))
+
+
+Change = Write | Attach
 
 
 def told(read: Read, file: str, parse: Callable[[str], Value]) -> Value | None:
