@@ -1,5 +1,6 @@
 """Devices on cgroup v2: a program that lets through what the rules allow, and refuses the rest."""
 
+import os
 import subprocess
 
 import pytest
@@ -110,3 +111,14 @@ def test_a_caller_who_may_load_no_program_is_told_so_before_anything_is_made(gro
         with pytest.raises(UnsupportedError, match=r"devices: .*CAP_BPF"):
             refused()
     assert group.children == ()
+
+
+def test_an_ordinary_user_is_told_what_it_takes():
+    if os.geteuid() == 0:
+        pytest.skip("needs an ordinary user with a subtree of cgroup v2 of its own")
+    try:
+        made = Cgroup.create(NAME, subsystems={"unified"})
+    except NsboxError as error:
+        pytest.skip(f"needs cgroup v2 to write to: {error}")
+    with made, pytest.raises(UnsupportedError, match=r"devices: .*CAP_BPF"):
+        made.set(Resources(devices=["c 1:3 rwm"]))
