@@ -82,7 +82,8 @@ def look(stats: Stats) -> Stats:
 def files_of(group: Cgroup, parts: Sequence[str]) -> list[str]:
     """List what the figures of a group are read from here, as far as it is there."""
     folders = reading.Folders.of(group.folders, group.subsystems)
-    return [path for _, _, _, path in reading.counted(folders, parts) if os.path.exists(path)]
+    paths = reading.paths(folders, reading.counted(folders, tuple(parts)))
+    return [path for path in paths if os.path.exists(path)]
 
 
 def read_anew(paths: list[str]) -> list[str]:

@@ -209,13 +209,11 @@ class Texts:
     """Small files that are read together: one call, without the GIL. See openat(2), pread(2).
 
     The first `kept` of them stay open from the first time on, and what was not there of them then
-    is not looked for again; the others are opened each time.
+    is not looked for again; the others are opened each time. Not for two threads at once.
     """
 
-    def __init__(self, paths: Sequence[bytes], kept: int = 0) -> None:
-        starts = itertools.accumulate((len(path) + 1 for path in paths[:-1]), initial=0)
-        self._paths = ffi.from_buffer(b"\0".join(paths) + b"\0")
-        self._path = ffi.new("uint32_t[]", list(starts) if paths else [])
+    def __init__(self, paths: Sequence[str], kept: int = 0) -> None:
+        self._paths = ffi.from_buffer(b"".join((os.fsencode("\0".join(paths)), b"\0")))
         self._descriptors = ffi.new("int32_t[]", [lib.NSBOX_NOT_OPENED] * len(paths))
         self._lengths = _uncleared("int32_t[]", len(paths))
         self._buffer = _uncleared("char[]", _ROOM + _USUAL * len(paths))
@@ -223,8 +221,7 @@ class Texts:
         self._request = ffi.new("struct nsbox_texts *")
         request = self._request
         request.count, request.kept, request.paths = len(paths), kept, self._paths
-        request.path, request.descriptors = self._path, self._descriptors
-        request.lengths = self._lengths
+        request.descriptors, request.lengths = self._descriptors, self._lengths
 
     def expect(self, forms: Sequence[tuple[bytes, ...]], form_of: Sequence[int]) -> None:
         """Have the numbers of files parsed, too, that have a form in `forms`; the others have -1.
@@ -244,17 +241,16 @@ class Texts:
         request.forms, request.keys, request.form = self._forms, self._keys, self._form
         request.numbers = self._numbers
 
-    @property
-    def numbers(self) -> bytes:
-        """The numbers of all files that have a form, as 64-bit words."""
-        return bytes(ffi.buffer(self._numbers))
+    def read(self) -> tuple[bytes, list[int], bytes]:
+        """Read all: the texts one behind the other, the length of each or its -errno, the numbers.
 
-    def read(self) -> tuple[bytes, list[int]]:
-        """Return all texts one behind the other, and the length of each, or its -errno."""
+        The numbers are those of the files that have a form, as 64-bit words.
+        """
         while lib.nsbox_read_texts(self._request, self._buffer, len(self._buffer)) < 0:
             self._buffer = _uncleared("char[]", 2 * len(self._buffer))
         lengths: list[int] = ffi.unpack(self._lengths, self._request.count)
-        return ffi.unpack(self._buffer, sum(n for n in lengths if n > 0)), lengths
+        data = ffi.unpack(self._buffer, sum(length for length in lengths if length > 0))
+        return data, lengths, bytes(ffi.buffer(self._numbers))
 
     def close(self) -> None:
         """Close what is kept open."""

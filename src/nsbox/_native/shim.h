@@ -80,7 +80,6 @@ enum { NSBOX_NOT_OPENED = -2147483648 };
 struct nsbox_texts {
     uint32_t count, kept;
     const char *paths;    /* one after the other, each NUL-terminated */
-    const uint32_t *path; /* where each of them begins */
     int32_t *descriptors; /* NSBOX_NOT_OPENED, or -ENOENT for what is not there */
     int32_t *lengths;     /* of what was read, one text behind the other; or -errno */
     const struct nsbox_form *forms;

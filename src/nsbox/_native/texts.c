@@ -85,9 +85,10 @@ int nsbox_read_texts(struct nsbox_texts *texts, char *buffer, uint64_t size)
 {
     uint64_t used = 0;
     int64_t *numbers = texts->numbers;
-    for (uint32_t i = 0; i < texts->count; i++) {
+    const char *path = texts->paths;
+    for (uint32_t i = 0; i < texts->count; i++, path += strlen(path) + 1) {
         int kept = i < texts->kept;
-        long fd = open_text(&texts->descriptors[i], texts->paths + texts->path[i], kept);
+        long fd = open_text(&texts->descriptors[i], path, kept);
         long length = fd < 0 ? fd : read_whole((int)fd, buffer + used, size - used);
         if (fd >= 0 && !kept)
             SYS(__NR_close, fd);

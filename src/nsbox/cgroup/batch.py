@@ -1,14 +1,16 @@
 """The figures of many groups, read in one call to C, and decoded when they are looked at."""
 
 import contextlib
+import functools
 import itertools
 import os
-from collections.abc import Container, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from nsbox import _native
 from nsbox.cgroup import files, formats, reading
-from nsbox.cgroup.reading import Folders, Readers
+from nsbox.cgroup.reading import Counted, Folders, Readers
 from nsbox.cgroup.stats import Stats
 from nsbox.frozen import FrozenMap
 from nsbox.procfs import decode
@@ -27,43 +29,39 @@ class Batch:
     def __init__(
         self,
         groups: Sequence[Folders],
-        parts: Container[str] = reading.PARTS,
+        parts: tuple[str, ...] = reading.PARTS,
         kept: int = 0,
     ) -> None:
         self._layouts: list[Layout] = []
         self._paths: list[str] = []
-        known: dict[Kind, Layout] = {}
         for group in groups:
             counted = reading.counted(group, parts)
-            kind = Kind(
-                tuple((one.version, one.file) for one in counted),
-                tuple(dict.fromkeys(one.part for one in counted)),
-                group.subsystems,
-            )
-            self._layouts.append(known.setdefault(kind, Layout(kind)))
-            self._paths += [one.path for one in counted]
-        self._texts = _native.Texts([os.fsencode(path) for path in self._paths], kept)
+            self._layouts.append(_layout(counted, group.subsystems))
+            self._paths += reading.paths(group, counted)
+        self._texts = _native.Texts(self._paths, kept)
         self._learns = kept > 0
+        self._lock = threading.Lock()  # C reads without the GIL, into memory that there is once
 
     def read(self) -> list["Texts"]:
         """Read all. Raises `OSError` where a file cannot be read, but not for one that is gone."""
-        data, lengths = self._texts.read()
-        self._check(lengths)
-        numbers = self._texts.numbers
-        found = list(self._cut(data, lengths, numbers))
-        if self._learns:
-            self._learns = False
-            self._learn(found)
-        return found
+        with self._lock:
+            data, lengths, numbers = self._texts.read()
+            self._check(lengths)
+            found = list(self._cut(data, lengths, numbers))
+            if self._learns:
+                self._learns = False
+                self._learn(found)
+            return found
 
     def close(self) -> None:
         """Close what is kept open."""
-        self._texts.close()
+        with self._lock:
+            self._texts.close()
 
     def _cut(self, data: bytes, lengths: list[int], numbers: bytes) -> Iterator["Texts"]:
         file = place = number = 0
         for layout in self._layouts:
-            own = lengths[file : file + len(layout.kind.names)]
+            own = lengths[file : file + len(layout.names)]
             size = sum(length for length in own if length > 0)
             words = numbers[_WORD * number : _WORD * (number + layout.words)]
             yield Texts(layout, data[place : place + size], own, words)
@@ -75,14 +73,14 @@ class Batch:
         """Have the numbers parsed by the keys that were found, from the next reading on."""
         forms: dict[Name, tuple[str, ...]] = {}
         for texts in found:
-            for place, name in enumerate(texts.layout.kind.names):
+            for place, name in enumerate(texts.layout.names):
                 if name not in forms and (keys := _keys(texts.text(place))):
                     forms[name] = keys
         places = {name: place for place, name in enumerate(forms)}
-        form_of = [places.get(name, -1) for layout in self._layouts for name in layout.kind.names]
+        form_of = [places.get(name, -1) for layout in self._layouts for name in layout.names]
         encoded = [tuple(map(os.fsencode, keys)) for keys in forms.values()]
         self._texts.expect(encoded, form_of)
-        new = {layout: Layout(layout.kind, forms) for layout in self._layouts}
+        new = {layout: layout.expecting(forms) for layout in self._layouts}
         self._layouts = [new[layout] for layout in self._layouts]
 
     def _check(self, lengths: list[int]) -> None:
@@ -91,34 +89,42 @@ class Batch:
                 raise OSError(-told, os.strerror(-told), self._paths[lengths.index(told)])
 
 
-class Kind(NamedTuple):
-    """Which files of a group are read, in which order, and the parts of `Stats` they make."""
-
-    names: tuple[Name, ...]
-    parts: tuple[str, ...]
-    subsystems: frozenset[str]
-
-
 class Layout:
-    """Where the files of a group are to be found: the same for all groups of a kind.
+    """Which files of a group are read, and where they are found: the same for all of a kind.
 
-    By version and file: `places` in the order of reading; and, of what C parses, `keys`: where the
-    numbers begin among those of the group, and what they are the numbers of.
+    - `names`, in the order of reading, and `parts`, those of `Stats` that they make.
+    - `places` in that order, by version and file; and, of what C parses, `keys`: where the numbers
+      begin among those of the group, and what they are the numbers of.
     """
 
-    __slots__ = ("keys", "kind", "places", "words")
+    __slots__ = ("_counted", "keys", "names", "parts", "places", "subsystems", "words")
 
-    def __init__(self, kind: Kind, forms: Mapping[Name, tuple[str, ...]] = FrozenMap()) -> None:
-        self.kind = kind
+    def __init__(
+        self,
+        counted: tuple[Counted, ...],
+        subsystems: frozenset[str],
+        forms: Mapping[Name, tuple[str, ...]] = FrozenMap(),
+    ) -> None:
+        self._counted = counted
+        self.subsystems = subsystems
+        self.names = tuple((one.version, one.file) for one in counted)
+        self.parts = tuple(dict.fromkeys(one.part for one in counted))
         self.places: dict[int, dict[str, int]] = {1: {}, 2: {}}
         self.keys: dict[int, dict[str, tuple[int, tuple[str, ...]]]] = {1: {}, 2: {}}
         self.words = 0
-        for place, (version, file) in enumerate(kind.names):
+        for place, (version, file) in enumerate(self.names):
             self.places[version][file] = place
             if (version, file) in forms:
                 keys = forms[version, file]
                 self.keys[version][file] = self.words, keys
                 self.words += len(keys)
+
+    def expecting(self, forms: Mapping[Name, tuple[str, ...]]) -> "Layout":
+        """Return the same with the keys of files that C parses."""
+        return Layout(self._counted, self.subsystems, forms)
+
+
+_layout = functools.lru_cache(maxsize=64)(Layout)
 
 
 class Texts:
@@ -143,13 +149,13 @@ class Texts:
 
     def parts(self) -> dict[str, Any]:
         """Decode the parts of `Stats` that are told."""
-        return reading.parts(self.readers(), self.layout.kind.parts)
+        return reading.parts(self.readers(), self.layout.parts)
 
     def readers(self) -> Readers:
         """Return readers of what was read."""
         numbers: list[int] = memoryview(self._numbers).cast("q").tolist()
         one, two = Reader(self, 1, numbers), Reader(self, 2, numbers)
-        return Readers(one, two, self.layout.kind.subsystems)
+        return Readers(one, two, self.layout.subsystems)
 
     def text(self, place: int) -> str | None:
         """Return the text of a file, None where it was not there."""
@@ -224,7 +230,7 @@ class Undecoded(FrozenMap[str, Any]):
 
     def __getitem__(self, key: str) -> Any:
         texts = self._texts
-        if key not in self._decoded and texts is not None and key in texts.layout.kind.parts:
+        if key not in self._decoded and texts is not None and key in texts.layout.parts:
             part = reading.part(texts.readers(), key)
             if part is not None:
                 self._decoded[key] = part

@@ -1,6 +1,7 @@
 """The figures and limits of a group, read from whichever hierarchies it is in."""
 
-from collections.abc import Container, Iterable, Mapping
+import functools
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 import attrs
@@ -74,40 +75,48 @@ class Readers:
 
 
 class Counted(NamedTuple):
-    """A file with figures: what part of `Stats` they are, the file's version, name and path."""
+    """A file with figures: what part of `Stats` they are, the file's version and name."""
 
     part: str
     version: int
     file: str
-    path: str
 
 
-def counted(of: Folders, wanted: Container[str]) -> list[Counted]:
+def counted(of: Folders, wanted: tuple[str, ...]) -> tuple[Counted, ...]:
     """Return the files with the figures of a group, as far as they are of the parts wanted."""
-    found = []
+    return _counted(tuple(of.v1), of.v2 is not None, of.subsystems, wanted)
+
+
+def paths(of: Folders, files: Iterable[Counted]) -> list[str]:
+    """Return the paths of such files."""
+    found = (of.path_v1(one.file) if one.version == 1 else of.path_v2(one.file) for one in files)
+    return [path for path in found if path is not None]
+
+
+@functools.lru_cache(maxsize=64)  # it is the same for all groups of a kind
+def _counted(
+    v1: tuple[str, ...], v2: bool, subsystems: frozenset[str], wanted: tuple[str, ...]
+) -> tuple[Counted, ...]:
+    of = Folders(dict.fromkeys(v1, ""), "" if v2 else None, subsystems)
+    found: list[Counted] = []
     for part in PARTS:
-        if part in wanted:
-            found += _pressures(of) if part == PRESSURE else _counted(of, part)
-    return found
+        if part == PRESSURE and part in wanted:
+            found += [Counted(part, 2, file) for file in pressure.FILES if v2]
+        elif part in wanted:
+            found += _of_controller(of, part)
+    return tuple(found)
 
 
-def _pressures(of: Folders) -> list[Counted]:
-    paths = ((file, of.path_v2(file)) for file in pressure.FILES)
-    return [Counted(PRESSURE, 2, file, path) for file, path in paths if path]
-
-
-def _counted(of: Folders, part: str) -> list[Counted]:
+def _of_controller(of: Folders, part: str) -> list[Counted]:
     """List the files of v1 and, if the decisive one is not among them, of v2."""
     found: list[Counted] = []
     readers = of.readers()
     for version, path_of in ((1, of.path_v1), (2, of.path_v2)):
         if readers.has(COUNTING[part].NAMES[version], version):
             files = controllers.counted(COUNTING[part], version)
-            paths = [
-                Counted(part, version, file, path) for file in files if (path := path_of(file))
-            ]
-            found += paths
-            if paths and paths[0].file == files[0]:
+            there = [Counted(part, version, file) for file in files if path_of(file) is not None]
+            found += there
+            if there and there[0].file == files[0]:
                 break
     return found
 

@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import threading
 import time
 
 import pytest
@@ -16,9 +17,10 @@ def numbers(group):
     """Every number of the group's flat keyed files and of those that are one, read plainly."""
     found = {}
     folders = reading.Folders.of(group.folders, group.subsystems)
-    for one in reading.counted(folders, reading.PARTS):
+    counted = reading.counted(folders, reading.PARTS)
+    for one, path in zip(counted, reading.paths(folders, counted), strict=True):
         try:
-            with open(one.path) as file:
+            with open(path) as file:
                 text = file.read()
         except FileNotFoundError:
             continue
@@ -124,6 +126,22 @@ def test_beyond_half_of_the_descriptors_files_are_opened_each_time(lab, monkeypa
     meter.close()
     with pytest.raises(ValueError, match="closed"):
         meter.read()
+
+
+def test_threads_may_read_at_once(lab):
+    with Meter([lab.child(f"g{number}") for number in range(20)]) as meter:
+        wrong = []
+
+        def read():
+            for _ in range(20):
+                wrong.extend(one for one in meter.read() if one.pids.current != 0)
+
+        threads = [threading.Thread(target=read) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert wrong == []
 
 
 def test_a_forgotten_meter_is_told_of(lab):
