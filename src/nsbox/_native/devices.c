@@ -20,8 +20,8 @@ static long call_bpf(int command, union bpf_attr *attributes)
 
 static int same(const char *name, const char *other)
 {
-    while (*name && *name == *other)
-        name++, other++;
+    for (; *name && *name == *other; name++)
+        other++;
     return *name == *other;
 }
 
