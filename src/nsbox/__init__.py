@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     )
     from nsbox.pipes import DEVNULL, PIPE, STDOUT
     from nsbox.plan import Plan, Step
+    from nsbox.pool import Pool
     from nsbox.process import Process
     from nsbox.rootfs import Mount, RootFS
     from nsbox.running import popen, run
@@ -89,6 +90,7 @@ __all__ = [
     "NsboxError",
     "PIPE",
     "Plan",
+    "Pool",
     "popen",
     "probe",
     "Process",
@@ -145,6 +147,7 @@ _HOMES = {
     ),
     "nsbox.pipes": ("DEVNULL", "PIPE", "STDOUT"),
     "nsbox.plan": ("Plan", "Step"),
+    "nsbox.pool": ("Pool",),
     "nsbox.process": ("Process",),
     "nsbox.rootfs": ("Mount", "RootFS"),
     "nsbox.running": ("popen", "run"),

@@ -26,18 +26,22 @@ from nsbox.usage import CompletedProcess, Usage
 if TYPE_CHECKING:
     from nsbox.box import Box as SyncBox
     from nsbox.cgroup.cgroup import Cgroup
+    from nsbox.pool import Pool
 
 _DEFAULT = BoxSpec()
 
 
 async def run(
     args: Args,
-    spec: BoxSpec | None = None,
+    spec: "BoxSpec | Pool | None" = None,
     *,
     cgroup: "Cgroup | None" = None,
     **parameters: Unpack[RunParameters],
 ) -> CompletedProcess:
-    """Run a command in a box of its own, as `nsbox.run` does with the same parameters."""
+    """Run a command in a box of its own, as `nsbox.run` does with the same parameters.
+
+    With a `Pool` for a spec, in one that was made ahead.
+    """
     check_names("run", parameters, RunParameters)
     invocation, rest = invoke(args, parameters)
     return await _complete(_starting(spec, invocation, cgroup), **rest)
@@ -45,7 +49,7 @@ async def run(
 
 async def popen(
     args: Args,
-    spec: BoxSpec | None = None,
+    spec: "BoxSpec | Pool | None" = None,
     *,
     cgroup: "Cgroup | None" = None,
     **parameters: Unpack[PopenParameters],
@@ -271,7 +275,13 @@ class Box:
         return False
 
 
-def _starting(spec: BoxSpec | None, invocation: Invocation, cgroup: "Cgroup | None") -> Command:
+def _starting(
+    spec: "BoxSpec | Pool | None", invocation: Invocation, cgroup: "Cgroup | None"
+) -> Command:
+    if spec is not None and not isinstance(spec, BoxSpec):
+        if cgroup is not None:
+            raise ValueError("cgroup: that of a pool's boxes is the pool's")
+        return spec.starting(invocation)
     return commands.starting(spec or _DEFAULT, invocation, commands.next_number(), cgroup)
 
 

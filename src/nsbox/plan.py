@@ -47,7 +47,8 @@ class Slot(enum.IntEnum):
     IDMAP_2 = 18
     IDMAP_3 = 19
     IDMAP_4 = 20
-    PASSED = 21
+    PARKED = 21
+    PASSED = 22
     HELD_1 = SLOTS - 13
     HELD_2 = SLOTS - 12
     HELD_3 = SLOTS - 11

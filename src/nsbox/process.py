@@ -7,9 +7,9 @@ import subprocess
 import threading
 import time
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import attrs
 
@@ -39,6 +39,7 @@ class Command:
     - `connect` makes its place on a network, if it is to have one; given up as it ends.
     - `namespaces` opens those that it joins, as descriptors by slot; one may be of that place.
     - `passed` are descriptors for the command, by slot; `terminal` asks for one of the box's own.
+    - `parked` is a box that was made ahead for it.
     - `anew` makes the same command by another plan, where this one is a kept one that may not hold
       any longer: its checks tell.
     """
@@ -57,6 +58,45 @@ class Command:
     passed: Mapping[int, int]
     terminal: bool
     anew: "Callable[[], Command] | None" = None
+    parked: "Parked | None" = None
+
+    def begin(
+        self,
+        given: Mapping[int, int],
+        standard: Sequence[int],
+        *,
+        tell_of_exec: bool,
+        room: int = 0,
+    ) -> _native.Launched:
+        """Launch it, or give it to the box that was made ahead for it.
+
+        Raises `OSError`, and `OutdatedError` where that box cannot have it.
+        """
+        if self.parked is not None:
+            return self.parked.release(self.argv, self.environment, standard)
+        return _native.launch(
+            self.plan,
+            self.argv,
+            self.environment,
+            given_descriptors({**given, **self.passed}, standard),
+            tell_of_exec=tell_of_exec,
+            end_signal=self.end_signal,
+            checked=self.anew is not None,
+            room=room,
+        )
+
+
+class OutdatedError(Exception):
+    """What was made ahead is of no use any longer; nothing was done."""
+
+
+class Parked(Protocol):
+    """A box that waits for its command."""
+
+    def release(
+        self, argv: Sequence[bytes], environment: Sequence[bytes], standard: Sequence[int]
+    ) -> _native.Launched:
+        """Give it one, with its standard descriptors. Raises `OutdatedError`."""
 
 
 class Process:
@@ -123,17 +163,11 @@ class Process:
         ):
             self._started = time.monotonic()
             try:
-                self._launched = _native.launch(
-                    command.plan,
-                    command.argv,
-                    command.environment,
-                    given_descriptors(
-                        {**namespaces, **command.passed, **channel.given}, ends.child
-                    ),
-                    tell_of_exec=tell_of_exec,
-                    end_signal=self._end_signal,
-                    checked=command.anew is not None,
+                self._launched = command.begin(
+                    {**namespaces, **channel.given}, ends.child, tell_of_exec=tell_of_exec
                 )
+            except OutdatedError:
+                return False
             except BaseException:
                 if self._groups:
                     self._groups.remove()

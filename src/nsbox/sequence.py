@@ -195,6 +195,8 @@ def _machine(spec: "BoxSpec", lineup: Lineup, site: Site) -> Iterator[Step]:
 
 
 def _command(spec: "BoxSpec", options: Options) -> Iterator[Step]:
+    if options.parked:
+        yield Step(Operation.PARK, (Slot.PARKED,))
     options = spec.options(options)
     if options.terminal:
         yield Step(Operation.TERMINAL, (Slot.TERMINAL,))

@@ -24,7 +24,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("terminal options", "link"),
     ("process complete", "task"),
     ("box commands lower lowered parameters running sequence spec template",),
-    ("aio", "image", "executor", "network", "oci"),
+    ("aio pool", "image", "executor", "network", "oci"),
     ("__init__ __main__", "pytest_plugin testing"),
 )
 

@@ -110,6 +110,7 @@ class Operation(enum.Enum):
     CAPBSET_DROP = "prctl(PR_CAPBSET_DROP, {capabilities:number})", "capabilities(7)"
     CAPSET = "capset({capabilities:number})", "capset(2)"
     NO_NEW_PRIVS = "prctl(PR_SET_NO_NEW_PRIVS, 1)", "prctl(2)"
+    PARK = "recvmsg({socket:slot}) -> 0, 1, 2", "unix(7)"
     VFORK = "clone3(CLONE_VM|CLONE_VFORK)", "clone(2)"
     SETSID = "setsid()", "setsid(2)"
     SETPGID = "setpgid(0, 0)", "setpgid(2)"

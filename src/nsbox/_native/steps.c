@@ -163,6 +163,8 @@ static long do_step(struct run *run, const struct nsbox_step *step)
         return set_capabilities((uint64_t)NUMBER(0));
     case OP_NO_NEW_PRIVS:
         return SYS(__NR_prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+    case OP_PARK:
+        return park(page, FD(0));
     case OP_SETSID:
         return SYS(__NR_setsid);
     case OP_SETPGID:
@@ -196,6 +198,15 @@ static long do_step(struct run *run, const struct nsbox_step *step)
         return exec_command(page);
     }
     return -38; /* ENOSYS: an operation from another version of this package */
+}
+
+long check_steps(struct run *run, uint32_t count)
+{
+    const struct nsbox_step *steps = at(run->page, run->page->steps);
+    long result = 0;
+    for (uint32_t i = 0; result >= 0 && i < count; i++)
+        result = do_step(run, &steps[i]);
+    return result < 0 ? result : 0;
 }
 
 static int begins_another(const struct nsbox_step *step)

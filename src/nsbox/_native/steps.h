@@ -20,6 +20,9 @@ void run_end(struct run *run);
  * result) or one that fails (-1, and the outcome says which and why). */
 int run_steps(struct run *run, uint32_t first);
 
+/* Do the first steps alone, which check whether the others still hold: 0, or -errno. */
+long check_steps(struct run *run, uint32_t count);
+
 /* One concept a file; each gives a result >= 0 or -errno. */
 long clone_tree(int dir, const char *path, int64_t flags);
 long clone_device(int dir, const char *path, uint32_t major, uint32_t minor);
@@ -58,6 +61,8 @@ long set_limit(int resource, uint64_t soft, uint64_t hard);
 long create_ruleset(uint64_t files, uint64_t scopes);
 long add_path_rule(int ruleset, const char *path, uint64_t rights);
 long set_filter(const char *program, int64_t size);
+
+long park(struct page *page, int socket);
 
 long default_signals(void);
 long loopback_up(void);
