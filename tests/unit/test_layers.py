@@ -15,7 +15,7 @@ SOURCE = Path(nsbox.__file__).parent
 # one layer do not know of each other.
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors", "constants", "fields frozen", "sizes", "pipes", "_native"),
-    ("beneath boxpath copying",),
+    ("beneath boxpath copying", "system_calls"),
     ("procfs", "display"),
     ("host", "caller", "usage"),
     ("plan hints perform",),

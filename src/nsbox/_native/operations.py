@@ -88,6 +88,35 @@ class Operation(enum.Enum):
         "move_mount(2)",
     )
     MOVE_MOUNT = "move_mount({tree:slot}, {dir:slot}, {path:text})", "move_mount(2)"
+
+    # The same where a kernel, or a filter, has only the calls from before; see rootfs/classic.py.
+    # `stage` is where things are mounted before they are moved to their places.
+    MOUNT = (
+        "{tree:into} = mount({type:text}, {dir:slot}, {path:text}, {flags:number}, {options:text})",
+        "mount(2)",
+    )
+    OPEN_PATH = "{found:into} = openat({dir:slot}, {path:text}, O_PATH)", "open(2)"
+    BIND = (
+        "{tree:into} = mount({dir:slot}, {path:text}, {stage:slot}, MS_BIND|{flags:number})",
+        "mount(2)",
+    )
+    BIND_DEVICE = (
+        "{tree:into} = mount({dir:slot}, {path:text}, {stage:slot}, MS_BIND) "
+        "of device {major:number}:{minor:number}",
+        "mount(2)",
+    )
+    REMOUNT = (
+        "mount({dir:slot}, {path:text}, MS_REMOUNT|MS_BIND, {flags:number}, {set:number}, "
+        "{clear:number}, {propagation:number})",
+        "mount(2)",
+    )
+    MASK_BY_MOUNT = (
+        "mount(/dev/null or an empty folder, {dir:slot}, {path:text}, {stage:slot}, MS_MOVE)",
+        "mount(2)",
+    )
+    MOVE = "mount({tree:slot}, {dir:slot}, {path:text}, MS_MOVE)", "mount(2)"
+
+    # Files in it, and the way into it.
     MKDIRAT = "mkdirat({dir:slot}, {path:text}, {mode:number})", "mkdir(2)"
     OPENAT = "openat({dir:slot}, {path:text}, O_CREAT, {mode:number}, {bytes:data})", "openat(2)"
     OPENAT_SECRET = (

@@ -135,6 +135,21 @@ static long do_step(struct run *run, const struct nsbox_step *step)
         return mask(&run->slot[NUMBER(0)], FD(1), TEXT(2));
     case OP_MOVE_MOUNT:
         return move_into(FD(0), FD(1), TEXT(2));
+    case OP_MOUNT:
+        return KEEP(0, mount_new(TEXT(1), FD(2), TEXT(3), (uint64_t)NUMBER(4), TEXT(5)));
+    case OP_OPEN_PATH:
+        return KEEP(0, open_path(FD(1), TEXT(2)));
+    case OP_BIND:
+        return KEEP(0, bind_tree(FD(1), TEXT(2), FD(3), NUMBER(4)));
+    case OP_BIND_DEVICE:
+        return KEEP(0, bind_device(FD(1), TEXT(2), FD(3), (uint32_t)NUMBER(4),
+                                   (uint32_t)NUMBER(5)));
+    case OP_REMOUNT:
+        return remount(FD(0), TEXT(1), &operand[2]);
+    case OP_MASK_BY_MOUNT:
+        return mask_by_mount(FD(0), TEXT(1), FD(2));
+    case OP_MOVE:
+        return move_from_bench(FD(0), FD(1), TEXT(2));
     case OP_MKDIRAT:
         return make_folder(FD(0), TEXT(1), NUMBER(2));
     case OP_OPENAT:
