@@ -128,7 +128,7 @@ class Operation(enum.Enum):
         "mknodat({dir:slot}, {path:text}, {mode:number}, {major:number}:{minor:number})",
         "mknod(2)",
     )
-    COPY_TREE = "sendfile({path:text}/* -> {dir:slot}), for {reason:shown}", "sendfile(2)"
+    COPY_TREE = "sendfile({path:text}/* -> {dir:slot}/tree), for {reason:shown}", "sendfile(2)"
     FCHDIR = "fchdir({dir:slot})", "fchdir(2)"
     PIVOT_ROOT = "pivot_root({new:text}, {old:text})", "pivot_root(2)"
     CHROOT = "chroot({path:text})", "chroot(2)"

@@ -196,7 +196,7 @@ static long do_step(struct run *run, const struct nsbox_step *step)
     case OP_SIGNALS:
         return default_signals();
     case OP_CLOSE_RANGE:
-        return SYS(__NR_close_range, NUMBER(0), ~0U, NUMBER(1));
+        return close_at_exec((unsigned)NUMBER(0), (unsigned)NUMBER(1));
     case OP_PRLIMIT:
         return set_limit((int)NUMBER(0), (uint64_t)NUMBER(1), (uint64_t)NUMBER(2));
     case OP_LANDLOCK_CREATE_RULESET:

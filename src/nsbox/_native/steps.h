@@ -55,6 +55,7 @@ long raise_ambient(uint64_t raised);
 
 long unshare_descriptors(struct page *page);
 long arrange_descriptors(struct page *page);
+long close_at_exec(unsigned first, unsigned flags);
 long pass_descriptors(const int32_t *numbers, int count);
 long open_terminal(int socket);
 long set_window_size(int64_t rows, int64_t columns);

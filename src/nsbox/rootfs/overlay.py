@@ -87,9 +87,19 @@ def steps(layers: Layers, into: Slot, site: Site, points: Points = ()) -> Iterat
         return
     if layers.upper is not None:
         raise UnsupportedError(f"upper: {obstacle}; without an upper layer, a copy would be made")
-    yield from new_tmpfs(into, mode=0o755, size=MOST_COPIED)
+    yield from _copied(layers.name, lowers, into, obstacle)
+
+
+def _copied(name: str, lowers: Iterable[str], into: Slot, reason: str) -> Iterator[Step]:
+    """Copy into a folder of a file system; beside it is room for what is needed meanwhile."""
+    yield point(Slot.STAGE, name, folder=True)
+    yield from new_tmpfs(Slot.MOUNT, mode=0o700, size=MOST_COPIED)
+    yield attach(Slot.MOUNT, name, beneath=Slot.STAGE)
+    yield point(Slot.MOUNT, "tree", folder=True)
+    yield point(Slot.MOUNT, "links", folder=True)
     for lower in lowers:
-        yield Step(Operation.COPY_TREE, (lower, into, obstacle))
+        yield Step(Operation.COPY_TREE, (lower, Slot.MOUNT, reason))
+    yield Step(Operation.OPEN_TREE, (into, Slot.MOUNT, "tree", AtFlag.OPEN_TREE_CLONE))
 
 
 def _overlaid(layers: Layers, into: Slot, site: Site, points: Points) -> Iterator[Step]:
