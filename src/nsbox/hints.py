@@ -219,6 +219,13 @@ def _covered(step: Step) -> str:
     )
 
 
+def _no_priority(step: Step) -> str:
+    return (
+        "hint: to come before others takes CAP_SYS_NICE in the host's user namespace, or a limit "
+        "(nice, rtprio) that allows it; in a cgroup of v1, real time that cpu.rt_runtime_us gives"
+    )
+
+
 def _loop(step: Step) -> str:
     return (
         "hint: a mnt namespace can be pinned only in one that is older than itself, or it would "
@@ -268,6 +275,9 @@ _TABLE: dict[tuple[str, int], Callable[[Step], str | None]] = {
     (Operation.MOUNT_SETATTR.syscall, errno.EPERM): _mount_denied,
     (Operation.OPEN_TREE.syscall, errno.ENODEV): _no_device,
     (Operation.MOVE_MOUNT.syscall, errno.ENODEV): _no_device,
+    (Operation.SETPRIORITY.syscall, errno.EACCES): _no_priority,
+    (Operation.SCHED_SETSCHEDULER.syscall, errno.EPERM): _no_priority,
+    (Operation.IOPRIO_SET.syscall, errno.EPERM): _no_priority,
     (Operation.MOUNT.syscall, errno.EPERM): _mount_refused,
     (Operation.MOUNT.syscall, errno.ENOENT): _by_mount,
     (Operation.MOUNT.syscall, errno.ENODEV): _no_device,

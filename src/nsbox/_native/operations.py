@@ -53,6 +53,16 @@ class Operation(enum.Enum):
     HAND_OVER = "open({path:text}, O_RDONLY|O_CLOEXEC)", "namespaces(7)"
     HAND_OVER_NETLINK = "socket(AF_NETLINK, SOCK_DGRAM|SOCK_CLOEXEC, NETLINK_ROUTE)", "netlink(7)"
 
+    # How the box stands beside others, by its starter's rights.
+    SCHED_SETAFFINITY = "sched_setaffinity(0, {mask:data})", "sched_setaffinity(2)"
+    SCHED_SETSCHEDULER = (
+        "sched_setscheduler(0, {policy:number}, {priority:number})",
+        "sched_setscheduler(2)",
+    )
+    SETPRIORITY = "setpriority(PRIO_PROCESS, 0, {nice:number})", "getpriority(2)"
+    IOPRIO_SET = "ioprio_set(IOPRIO_WHO_PROCESS, 0, {priority:number})", "ioprio_set(2)"
+    PERSONALITY = "personality({persona:number})", "personality(2)"
+
     # The machine of its own: run by the box's first process, in memory of its own.
     NOT_DUMPABLE = "prctl(PR_SET_DUMPABLE, 0)", "PR_SET_DUMPABLE(2const)"
     SETGROUPS = "setgroups({groups:data})", "setgroups(2)"

@@ -96,6 +96,19 @@ static long do_step(struct run *run, const struct nsbox_step *step)
     case OP_EXECVEAT:
         return exec_first_process(page);
 
+    case OP_SCHED_SETAFFINITY:
+        return SYS(__NR_sched_setaffinity, 0, NUMBER(1), TEXT(0));
+    case OP_SCHED_SETSCHEDULER: {
+        int32_t priority = (int32_t)NUMBER(1); /* all of struct sched_param */
+        return SYS(__NR_sched_setscheduler, 0, NUMBER(0), &priority);
+    }
+    case OP_SETPRIORITY:
+        return SYS(__NR_setpriority, 0, 0, NUMBER(0));
+    case OP_IOPRIO_SET:
+        return SYS(__NR_ioprio_set, 1, 0, NUMBER(0));
+    case OP_PERSONALITY:
+        return SYS(__NR_personality, NUMBER(0));
+
     case OP_NOT_DUMPABLE:
         return SYS(__NR_prctl, PR_SET_DUMPABLE, 0, 0, 0, 0);
     case OP_SETGROUPS:
