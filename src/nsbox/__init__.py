@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from nsbox.errors import (
         ImageError,
         NsboxError,
+        OutputExceeded,
         RemoteError,
         StepError,
         UnsupportedError,
@@ -87,6 +88,7 @@ __all__ = [
     "namespaces",
     "NamespaceType",
     "NsboxError",
+    "OutputExceeded",
     "PIPE",
     "Plan",
     "popen",
@@ -126,6 +128,7 @@ _HOMES = {
     "nsbox.errors": (
         "ImageError",
         "NsboxError",
+        "OutputExceeded",
         "RemoteError",
         "StepError",
         "UnsupportedError",
