@@ -49,11 +49,12 @@ class Remains:
             "namespaces": Counter(_links("/proc/thread-self/ns")),
         }
 
-    def differences(self, before: "Remains") -> list[str]:
+    def more_than(self, before: "Remains") -> list[str]:
+        """Tell what has come; what has gone is no matter, others may have unmounted it."""
         return [
-            f"{name}: {sorted((now - then).items())} more, {sorted((then - now).items())} less"
+            f"{name}: {sorted(more.items())}"
             for name, now in self.counts.items()
-            if now != (then := before.counts[name])
+            if (more := now - before.counts[name])
         ]
 
 
@@ -68,7 +69,7 @@ def nothing_left(name: str) -> Iterator["Growth"]:
     before, growth, began = Remains(), Growth(), time.monotonic()
     yield growth
     took, deadline = time.monotonic() - began, time.monotonic() + PATIENCE
-    while (found := Remains().differences(before)) and time.monotonic() < deadline:
+    while (found := Remains().more_than(before)) and time.monotonic() < deadline:
         time.sleep(0.05)
     grown = growth.bytes()
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
