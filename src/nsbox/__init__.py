@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from nsbox.errors import (
         ImageError,
         NsboxError,
+        OutputExceeded,
         RemoteError,
         StepError,
         UnsupportedError,
@@ -88,6 +89,7 @@ __all__ = [
     "namespaces",
     "NamespaceType",
     "NsboxError",
+    "OutputExceeded",
     "PIPE",
     "Plan",
     "Pool",
@@ -128,6 +130,7 @@ _HOMES = {
     "nsbox.errors": (
         "ImageError",
         "NsboxError",
+        "OutputExceeded",
         "RemoteError",
         "StepError",
         "UnsupportedError",

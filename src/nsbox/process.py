@@ -16,7 +16,7 @@ import attrs
 from nsbox import _native, pipes
 from nsbox._native import Encoded
 from nsbox.cgroup.account import BoxGroups
-from nsbox.errors import StepError
+from nsbox.errors import OutputExceeded, StepError
 from nsbox.link import Port
 from nsbox.perform import given_descriptors
 from nsbox.pipes import Stream
@@ -230,8 +230,18 @@ class Process:
         assert self.returncode is not None
         return self.returncode
 
-    def communicate(self, input: Any = None, timeout: float | None = None) -> tuple[Any, Any]:  # noqa: A002
-        """Send `input`, read both pipes to their end and wait, as `subprocess.Popen` does."""
+    def communicate(
+        self,
+        input: Any = None,  # noqa: A002
+        timeout: float | None = None,
+        *,
+        output_max: int | None = None,
+    ) -> tuple[Any, Any]:
+        """Send `input`, read both pipes to their end and wait, as `subprocess.Popen` does.
+
+        Raises `OutputExceeded` once more than `output_max` bytes came from both together; as after
+        a timeout, the command goes on then, and what was read is kept.
+        """
         deadline = _deadline(timeout)
         if self._exchange is None and self.stdin is self.stdout is self.stderr is None:
             self.wait(timeout)
@@ -239,7 +249,10 @@ class Process:
         if self._exchange is None:
             outputs = [stream for stream in (self.stdout, self.stderr) if stream is not None]
             self._exchange = pipes.Exchange(self.stdin, outputs, input)
-        if not self._exchange.run(deadline) or not self._wait_until(deadline):
+        whole = self._exchange.run(deadline, output_max)
+        if output_max is not None and self._exchange.overfull:
+            raise OutputExceeded(self.args, output_max, *self._so_far())
+        if not whole or not self._wait_until(deadline):
             raise self._expired(timeout)
         return self._exchange.output(self.stdout), self._exchange.output(self.stderr)
 
@@ -356,10 +369,12 @@ class Process:
         return True
 
     def _expired(self, timeout: float | None) -> subprocess.TimeoutExpired:
-        read: list[bytes | None] = [None, None]
-        if self._exchange is not None:
-            read = [self._exchange.so_far(stream) for stream in (self.stdout, self.stderr)]
-        return subprocess.TimeoutExpired(self.args, timeout or 0, *read)
+        return subprocess.TimeoutExpired(self.args, timeout or 0, *self._so_far())
+
+    def _so_far(self) -> list[bytes | None]:
+        if self._exchange is None:
+            return [None, None]
+        return [self._exchange.so_far(stream) for stream in (self.stdout, self.stderr)]
 
     def _account(self, groups: BoxGroups) -> None:
         """Take down what the box's cgroups tell, and remove them; no task is left in them."""

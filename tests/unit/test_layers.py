@@ -15,7 +15,7 @@ SOURCE = Path(nsbox.__file__).parent
 # one layer do not know of each other.
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors", "constants", "fields frozen", "sizes", "pipes", "_native"),
-    ("beneath boxpath copying",),
+    ("beneath boxpath copying", "system_calls"),
     ("procfs", "display"),
     ("host", "caller", "usage"),
     ("plan hints perform",),
@@ -23,7 +23,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("rootfs", "security"),
     ("terminal options", "link"),
     ("process complete", "task"),
-    ("box commands lower lowered parameters running sequence spec template",),
+    ("box commands lower lowered parameters running scheduling sequence spec template",),
     ("aio pool", "image", "executor", "network", "oci"),
     ("__init__ __main__", "pytest_plugin testing"),
 )

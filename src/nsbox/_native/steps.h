@@ -34,6 +34,13 @@ long make_file(int dir, const char *path, int64_t mode, const char *bytes, int64
 long make_symlink(const char *target, int dir, const char *path);
 long make_device(int dir, const char *path, int64_t mode, uint32_t major, uint32_t minor);
 long copy_tree(const char *source, int into);
+long mount_new(const char *type, int dir, const char *path, uint64_t flags, const char *data);
+long open_path(int dir, const char *path);
+long bind_tree(int dir, const char *path, int stage, int64_t flags);
+long bind_device(int dir, const char *path, int stage, uint32_t major, uint32_t minor);
+long move_from_bench(int tree, int dir, const char *path);
+long remount(int dir, const char *path, const int64_t *operand);
+long mask_by_mount(int dir, const char *path, int stage);
 long attach_attributes(int dir, const char *path, const int64_t *operand);
 long change_folder(const char *path);
 long write_file(struct page *page, const char *path, const char *bytes, int64_t length);
@@ -51,6 +58,7 @@ long raise_ambient(uint64_t raised);
 
 long unshare_descriptors(struct page *page);
 long arrange_descriptors(struct page *page);
+long close_at_exec(unsigned first, unsigned flags);
 long pass_descriptors(const int32_t *numbers, int count);
 long open_terminal(int socket);
 long set_window_size(int64_t rows, int64_t columns);
