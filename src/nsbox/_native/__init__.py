@@ -113,6 +113,11 @@ class Launched:
         """Have the process end, unless it was waited for, and wait until it has."""
         lib.nsbox_end(self._request)
 
+    def let_go(self) -> None:
+        """Let go of all that is left, and leave the process to itself."""
+        self._request.caller = -1  # it is nobody's to end
+        lib.nsbox_release(self._request)
+
     def abandon(self) -> None:
         """`end` it, and let go of all that is left; so does whoever forgets the launch."""
         lib.nsbox_release(self._request)

@@ -112,8 +112,10 @@ _Noreturn void first_process(void)
     const struct nsbox_step *steps = at(run.page, run.page->steps);
     for (;;) {
         int step = run_steps(&run, (uint32_t)run.page->outcome.step + 1);
-        if (step < 0)
+        if (step < 0) {
+            tell_of_failure(&run);
             leave(127);
+        }
         if (step == (int)run.page->step_count)
             break;
         if (steps[step].operation == OP_VFORK) {

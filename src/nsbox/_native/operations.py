@@ -63,6 +63,9 @@ class Operation(enum.Enum):
     IOPRIO_SET = "ioprio_set(IOPRIO_WHO_PROCESS, 0, {priority:number})", "ioprio_set(2)"
     PERSONALITY = "personality({persona:number})", "personality(2)"
 
+    # Before and after the machine is made: see await.c.
+    AWAIT = "{connection:into} = accept({listener:slot}), and a word from there", "accept(2)"
+
     # The machine of its own: run by the box's first process, in memory of its own.
     NOT_DUMPABLE = "prctl(PR_SET_DUMPABLE, 0)", "PR_SET_DUMPABLE(2const)"
     SETGROUPS = "setgroups({groups:data})", "setgroups(2)"

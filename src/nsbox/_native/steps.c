@@ -12,9 +12,12 @@
 
 void run_begin(struct run *run, struct page *page, const int32_t *given)
 {
+    const int32_t *there = at(page, page->descriptors);
     run->page = page;
     for (int i = 0; i < SLOTS; i++)
-        run->slot[i] = (uint32_t)i >= page->descriptor_count ? -1 : given ? given[i] : i;
+        run->slot[i] = (uint32_t)i >= page->descriptor_count || there[i] < 0 ? -1
+                       : given                                               ? given[i]
+                                                                             : i;
 }
 
 void run_end(struct run *run)
@@ -46,8 +49,7 @@ static long keep(struct run *run, int64_t index, long fd)
 static long arrange(struct run *run)
 {
     long result = arrange_descriptors(run->page);
-    for (uint32_t i = 0; i < run->page->descriptor_count; i++)
-        run->slot[i] = (int)i;
+    run_begin(run, run->page, 0);
     return result;
 }
 
@@ -108,6 +110,9 @@ static long do_step(struct run *run, const struct nsbox_step *step)
         return SYS(__NR_ioprio_set, 1, 0, NUMBER(0));
     case OP_PERSONALITY:
         return SYS(__NR_personality, NUMBER(0));
+
+    case OP_AWAIT:
+        return await_word(&run->slot[NUMBER(0)], FD(1));
 
     case OP_NOT_DUMPABLE:
         return SYS(__NR_prctl, PR_SET_DUMPABLE, 0, 0, 0, 0);

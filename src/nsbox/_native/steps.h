@@ -71,6 +71,8 @@ long add_path_rule(int ruleset, const char *path, uint64_t rights);
 long set_filter(const char *program, int64_t size);
 
 long park(struct page *page, int socket);
+long await_word(int *connection, int listener);
+void tell_of_failure(const struct run *run);
 
 long default_signals(void);
 long loopback_up(void);

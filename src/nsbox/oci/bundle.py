@@ -3,6 +3,7 @@
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 from nsbox.fields import StrPath
 from nsbox.oci.config import from_config, to_config
@@ -39,10 +40,13 @@ def read_bundle(path: StrPath) -> tuple[BoxSpec, tuple[str, ...]]:
     Raises `OSError` where its ``config.json`` cannot be read, `ValueError` where that is no JSON
     document, and what `from_config` raises.
     """
-    bundle = Path(path)
-    content = (bundle / CONFIG).read_bytes()
+    return from_config(read_config(path), bundle=path)
+
+
+def read_config(path: StrPath) -> dict[str, Any]:
+    """Return the configuration in a bundle. Raises `OSError`, and `ValueError` for no JSON."""
     try:
-        config = json.loads(content)
+        config: dict[str, Any] = json.loads((Path(path) / CONFIG).read_bytes())
     except (ValueError, RecursionError) as error:
         raise invalid(CONFIG, f"no JSON document: {error}") from None
-    return from_config(config, bundle=bundle)
+    return config

@@ -9,28 +9,27 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+import attrs
+
 from nsbox.fields import StrPath
 from nsbox.namespace import NamespaceType
-from nsbox.oci import mounts, namespaces, process, resources, seccomp
+from nsbox.oci import hooks, mounts, namespaces, process, resources, seccomp
 from nsbox.oci.document import Node, invalid, named, unsupported
+from nsbox.oci.hooks import Hooks
 from nsbox.oci.process import Args
+from nsbox.options import Options
 from nsbox.rootfs import Mount, RootFS
 from nsbox.rootfs.mount import BindMount
 from nsbox.rootfs.root import DirectoryRoot, OverlayRoot
-from nsbox.security import Security
+from nsbox.security import Seccomp, Security
 from nsbox.spec import BoxSpec
 
 VERSION = "1.1.0"
 _VERSION = re.compile(r"1\.\d+\.\d+(?:[-+].*)?", re.ASCII)
 
-_HOOKS = (
-    "prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop",
-)  # fmt: skip
-
 _REFUSED = {
     "sysctl": "a box has no kernel parameters of its own",
     "devices": "a box has the devices of Mount.dev, no others",
-    "cgroupsPath": "a box makes its group itself, below the one given to start(cgroup=...)",
     "timeOffsets": "clocks are set when a namespace is made: join that by its path",
     "mountLabel": "security modules are not set up",
     "intelRdt": "the resctrl file system is not set up",
@@ -97,6 +96,22 @@ def _reaches_devices(listed: tuple[Mount, ...]) -> bool:
     return any(isinstance(mount, BindMount) and not mount.nodev for mount in listed)
 
 
+@attrs.frozen(kw_only=True)
+class Description:
+    """All that a configuration says: a spec and its command, and what takes a `Container`.
+
+    `filter` is one that is loaded without no_new_privs, which `Security` does not have.
+    """
+
+    spec: BoxSpec
+    args: tuple[str, ...]
+    options: Options
+    filter: Seccomp | None
+    hooks: Hooks
+    annotations: dict[str, str]
+    cgroups_path: str | None
+
+
 def from_config(
     config: Mapping[str, Any], *, bundle: StrPath = "."
 ) -> tuple[BoxSpec, tuple[str, ...]]:
@@ -104,8 +119,26 @@ def from_config(
 
     Properties that are not known are ignored, as the specification says. Raises `UnsupportedError`
     for what cannot be honoured and `ValueError` for what is invalid; both begin with the JSON path,
-    such as ``linux.intelRdt``.
+    such as ``linux.intelRdt``. What takes a `Container` is refused, too.
     """
+    said = describe(config, bundle=bundle)
+    node = Node.of("", dict(config))
+    linux, command = node.child("linux"), node.child("process")
+    node.child("hooks").refuse(dict.fromkeys(said.hooks, "hooks are run by a Container"))
+    command.refuse({"terminal": "a Container has it, or popen(pty=True); else let it be false"})
+    command.child("user").refuse(
+        {"additionalGids": "a Container has them; else they are given to run(extra_groups=...)"}
+    )
+    linux.refuse(
+        {"cgroupsPath": "a Container is there; a box is below what start(cgroup=...) names"}
+    )
+    if said.filter is not None:
+        raise unsupported(linux.at("seccomp"), "without process.noNewPrivileges: a Container does")
+    return said.spec, said.args
+
+
+def describe(config: Mapping[str, Any], *, bundle: StrPath = ".") -> Description:
+    """Read all of a configuration, as `from_config` does."""
     node = Node.of("", dict(config) if isinstance(config, Mapping) else config)
     _check(node)
     linux, command = node.child("linux"), node.child("process")
@@ -113,17 +146,36 @@ def from_config(
     if linux.get("rootfsPropagation", str, "") not in ("", "private", "rprivate"):
         raise unsupported(linux.at("rootfsPropagation"), "the mounts of a box are its own")
     rootfs = _read_root(node, os.path.abspath(bundle))
+    security = process.read_security(command)
+    filter_ = seccomp.read(linux)
+    if security["no_new_privs"]:
+        security["seccomp"], filter_ = filter_, None
     fields: dict[str, Any] = {
         **process.read(command),
         **namespaces.read(linux),
         "rootfs": rootfs,
         "resources": resources.read(linux, reaches_devices=_reaches_devices(rootfs.mounts)),
-        "security": _read_security(command, linux),
+        "security": Security(**{"seccomp": None, **security}),
         "hostname": node.get("hostname", str, "") or None,
     }
     if fields["hostname"] and NamespaceType.UTS not in fields["namespaces"]:
         raise invalid("hostname", "it takes a uts namespace that is new")
-    return _spec(fields), process.read_args(command)
+    return Description(
+        spec=_spec(fields),
+        args=process.read_args(command),
+        options=process.read_options(command),
+        filter=filter_,
+        hooks=hooks.read(node),
+        annotations=_read_annotations(node),
+        cgroups_path=linux.get("cgroupsPath", str, "") or None,
+    )
+
+
+def _read_annotations(node: Node) -> dict[str, str]:
+    found = node.child("annotations")
+    for name in found.members:
+        found.need(name, str)
+    return dict(found.members)
 
 
 def _spec(fields: dict[str, Any]) -> BoxSpec:
@@ -139,7 +191,6 @@ def _check(node: Node) -> None:
     if not _VERSION.fullmatch(version):
         raise unsupported("ociVersion", f"1.x is read, not {version!r}")
     node.refuse({"domainname": "a box has no NIS name", "vm": "a box is no virtual machine"})
-    node.child("hooks").refuse(dict.fromkeys(_HOOKS, "hooks are not run"))
     if not node.has("process"):
         raise invalid("process", "it is missing")
     if not node.has("root"):
@@ -154,11 +205,3 @@ def _read_root(node: Node, bundle: str) -> RootFS:
         folder = os.path.abspath(os.path.join(bundle, path))
         rootfs = RootFS.directory(folder, readonly=readonly)
     return rootfs.with_mounts(*mounts.read(node, bundle, folder, readonly=readonly))
-
-
-def _read_security(command: Node, linux: Node) -> Security:
-    fields = process.read_security(command)
-    found = seccomp.read(linux)
-    if found is not None and not fields["no_new_privs"]:
-        raise unsupported(linux.at("seccomp"), "a filter takes process.noNewPrivileges")
-    return Security(**fields, seccomp=found)

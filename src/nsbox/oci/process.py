@@ -10,6 +10,7 @@ from nsbox.constants import Capability
 from nsbox.fields import is_kernel_text
 from nsbox.oci import standing
 from nsbox.oci.document import Node, invalid, named, unsupported
+from nsbox.options import Options, Pty
 from nsbox.pipes import StrOrBytesPath
 from nsbox.security.capabilities import ALL_CAPABILITIES
 from nsbox.security.rlimits import NUMBERS, read_limits
@@ -18,7 +19,6 @@ from nsbox.spec import BoxSpec
 Args = StrOrBytesPath | Sequence[StrOrBytesPath]
 
 _REFUSED = {
-    "terminal": "a command has a terminal by popen(pty=True); let it be false",
     "apparmorProfile": "security modules are not set up",
     "selinuxLabel": "security modules are not set up",
     "execCPUAffinity": "a command has the box's affinity",
@@ -77,7 +77,6 @@ def read(process: Node) -> dict[str, Any]:
     """Read the fields of a spec that are about its commands."""
     process.refuse(_REFUSED)
     user = process.child("user")
-    user.refuse({"additionalGids": "groups are given to run(extra_groups=...)"})
     cwd = process.need("cwd", str)
     if not cwd.startswith("/"):
         raise invalid(process.at("cwd"), f"an absolute path, not {cwd!r}")
@@ -89,6 +88,17 @@ def read(process: Node) -> dict[str, Any]:
         "umask": user.get("umask", int, 0o022),
         **standing.read(process),
     }
+
+
+def read_options(process: Node) -> Options:
+    """Read what is said of one command: its groups beside the first, its terminal."""
+    groups: list[Any] = process.child("user").get("additionalGids", list, [])
+    size = process.child("consoleSize")
+    terminal: Pty = process.get("terminal", bool, False)
+    if terminal and size.members:
+        terminal = size.need("height", int), size.need("width", int)
+    with named(process.path):
+        return Options(extra_groups=groups or None, terminal=terminal)
 
 
 def _read_env(process: Node) -> dict[str, str]:

@@ -1,0 +1,372 @@
+"""A container as the OCI runtime specification has it: runtime.md, "Lifecycle"."""
+
+import contextlib
+import errno
+import json
+import os
+import signal
+import subprocess
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import attrs
+
+from nsbox import pipes, procfs
+from nsbox.cgroup.cgroup import Cgroup
+from nsbox.errors import NsboxError, StepError, UnsupportedError
+from nsbox.fields import StrPath
+from nsbox.oci import groups, hooks, launch
+from nsbox.oci.bundle import read_config
+from nsbox.oci.config import VERSION, Description, describe
+from nsbox.oci.starting import Creation, start
+from nsbox.oci.state import Folder, Record
+from nsbox.pipes import Stream
+from nsbox.process import Process
+from nsbox.task import Task
+
+
+class Container:
+    """A container: made by `create`, or found by `load`, also by another process than its maker.
+
+    It is its process, which is the command itself and process 1 of a new pid namespace, and it
+    outlives whoever made it, until `delete`. Leaving a ``with`` block deletes it, whatever it does;
+    `close` only lets go of the handle.
+    """
+
+    def __init__(self, folder: Folder, said: Description, record: Record | None) -> None:
+        """Not to be called."""
+        self._folder, self._said, self._record = folder, said, record
+        self._task = None if record is None else _task(record)
+        self.id = folder.name
+        self.stdin: Any = None
+        self.stdout: Any = None
+        self.stderr: Any = None
+
+    @classmethod
+    def create(
+        cls,
+        bundle: StrPath,
+        id: str,  # noqa: A002 - as the specification has it
+        *,
+        root: StrPath | None = None,
+        stdin: Stream = None,
+        stdout: Stream = None,
+        stderr: Stream = None,
+        pass_fds: Sequence[int] = (),
+        console: int | None = None,
+    ) -> "Container":
+        """Make the container of a bundle, all but its command, which waits for `start`.
+
+        It is kept in a folder of its `id` below `root`: by default /run/nsbox, for an ordinary
+        user ``$XDG_RUNTIME_DIR/nsbox``. Its standard streams are as for `nsbox.popen`, and those
+        of the caller by default; if ``process.terminal`` asks for one, that is sent to `console`,
+        a connected unix(7) socket.
+
+        Raises `FileExistsError` where there is one of this id, what `read_bundle` does,
+        `StepError` for a step and `HookError` for a hook that failed. Nothing is left then.
+        """
+        config = read_config(bundle)
+        said = describe(config, bundle=bundle)
+        if bool(said.options.terminal) != (console is not None):
+            raise ValueError("console: a socket, if process.terminal is true, and only then")
+        said = attrs.evolve(said, options=attrs.evolve(said.options, pass_fds=pass_fds))
+        folder = Folder(root, id)
+        folder.make(config | {"nsbox": {"bundle": os.path.abspath(bundle)}})
+        self = cls(folder, said, None)
+        try:
+            with pipes.Ends(stdin, stdout, stderr) as ends, Creation(folder, said, console) as new:
+                self._begin(new, os.path.abspath(bundle), ends)
+        except BaseException:
+            self._destroy()
+            raise
+        return self
+
+    @classmethod
+    def load(cls, id: str, *, root: StrPath | None = None) -> "Container":  # noqa: A002
+        """Find a container that somebody has made. Raises `FileNotFoundError`."""
+        folder = Folder(root, id)
+        config, record = folder.read()
+        bundle = config["nsbox"]["bundle"]
+        return cls(folder, describe(config, bundle=bundle), record)
+
+    @property
+    def pid(self) -> int | None:
+        """The id of its process, as the caller sees it; None once that has ended."""
+        return self._task.pid if self._task is not None and self._task.alive else None
+
+    @property
+    def status(self) -> Literal["creating", "created", "running", "stopped"]:
+        """What has become of it; see `state`."""
+        if self._record is None:
+            return "creating"
+        if self.pid is None:
+            return "stopped"
+        if not self._record.created:
+            return "creating"
+        return "created" if self._folder.waits else "running"
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """Its state as the specification has it, ready for JSON: runtime.md, "State"."""
+        return self._state(self.status)
+
+    def start(self) -> None:
+        """Run its command. Returns when that runs, and the ``poststart`` hooks have.
+
+        Raises `ValueError` where it is not created, or somebody else starts it; `StepError` for a
+        step and `HookError` for a hook that failed: then it is deleted.
+        """
+        if self.status != "created":
+            raise ValueError(f"start: container {self.id!r} is {self.status}, and not created")
+        try:
+            assert self._record is not None
+            start(
+                self._folder,
+                self._said,
+                self._record,
+                lambda: self._run_inside("startContainer", "created"),
+            )
+            hooks.run(self._hooks("poststart"), "poststart", self.state)
+        except (StepError, hooks.HookError):
+            self.delete(force=True)
+            raise
+
+    def kill(self, sig: int | str = signal.SIGTERM, *, all: bool = False) -> None:  # noqa: A002
+        """Send a signal to its process; to all in its groups with `all`.
+
+        Raises `ValueError` where it is neither created nor running, and for no such signal.
+        """
+        number = signal_number(sig)
+        if self.status not in ("created", "running"):
+            raise ValueError(f"kill: container {self.id!r} is {self.status}")
+        assert self._task is not None
+        if all:
+            for pid in {pid for group in self.cgroup.walk() for pid in group.pids}:
+                with contextlib.suppress(ProcessLookupError), Task(pid) as task:
+                    task.signal(number)
+        with contextlib.suppress(ProcessLookupError):
+            self._task.signal(number)
+        if number == signal.SIGKILL:
+            self._thaw()
+
+    def wait(self, timeout: float | None = None) -> int | None:
+        """Wait for the end of its process; return its return code if it is the caller's child.
+
+        Raises `subprocess.TimeoutExpired` after `timeout` seconds.
+        """
+        return None if self._task is None else self._task.wait(timeout)
+
+    def delete(self, *, force: bool = False) -> None:
+        """Remove all that it was, and run the ``poststop`` hooks; one that fails is a warning.
+
+        Raises `ValueError` where it has not stopped, unless `force` is to end it.
+        """
+        if not force and self.status != "stopped":
+            raise ValueError(f"delete: container {self.id!r} is {self.status}, and not stopped")
+        self._destroy()
+
+    def run(
+        self, args: Sequence[str], *, timeout: float | None = None, **parameters: Any
+    ) -> "subprocess.CompletedProcess[Any]":
+        """Run a command in it, as `popen` does, and wait for its end; its output is returned."""
+        streams = {"stdout": pipes.PIPE, "stderr": pipes.PIPE}
+        with self.popen(args, **streams, **parameters) as running:
+            output, error = running.communicate(timeout=timeout)
+            code = running.wait()
+        return subprocess.CompletedProcess(list(args), code, output, error)
+
+    def popen(self, command: Sequence[str] | Mapping[str, Any], **streams: Any) -> Process:
+        """Start a command in the container, created or running; it ends with the caller.
+
+        `command` are arguments, for a process like the container's own without a terminal, or all
+        of a ``process`` of the specification. Raises as `Box.popen` does.
+        """
+        said = self._process(command)
+        _, joining = launch.joining(said, self._alive(), self._folders, detached=False)
+        return Process(joining, **streams)
+
+    def exec(
+        self,
+        command: Sequence[str] | Mapping[str, Any],
+        *,
+        stdin: Stream = None,
+        stdout: Stream = None,
+        stderr: Stream = None,
+        pass_fds: Sequence[int] = (),
+        console: int | None = None,
+    ) -> int:
+        """Start a command as `popen` does, and leave it alone; return its process id.
+
+        It is a child of the caller's, and ends with the container. `console` is as for `create`.
+        """
+        said = self._process(command)
+        said = attrs.evolve(said, options=attrs.evolve(said.options, pass_fds=pass_fds))
+        with pipes.Ends(stdin, stdout, stderr) as ends:
+            return launch.detached(said, self._alive(), self._folders, ends.child, console)
+
+    @property
+    def cgroup(self) -> Cgroup:
+        """The group that it is in. Raises `UnsupportedError` where it has none."""
+        if not self._folders:
+            raise UnsupportedError(f"cgroup: container {self.id!r} is in no group of its own")
+        return Cgroup.at(self._folders)
+
+    def close(self) -> None:
+        """Let go of the handle; the container stays. Twice is harmless."""
+        for stream in (self.stdin, self.stdout, self.stderr):
+            if stream is not None:
+                stream.close()
+        if self._task is not None:
+            self._task.close()
+
+    def __enter__(self) -> "Container":
+        return self
+
+    def __exit__(self, *_: object) -> Literal[False]:
+        self.delete(force=True)
+        return False
+
+    def __repr__(self) -> str:
+        return f"<Container {self.id!r} {self.status}>"
+
+    def __reduce__(self) -> Any:
+        raise TypeError("a Container is a live handle; another process finds it by load(id)")
+
+    def _begin(self, new: Creation, bundle: str, ends: pipes.Ends) -> None:
+        """Launch its process, and run the hooks of its creation."""
+        path = self._said.cgroups_path or f"nsbox-oci-{self.id}"
+        folders, made = groups.make(path, self._said.spec.resources)
+        record = Record(
+            bundle=bundle,
+            annotations=self._said.annotations,
+            pid=0,
+            starttime=0,
+            created=False,
+            groups=list(folders.values()),
+            made=made,
+            after={},
+        )
+        self._record = record
+        pid = new.launch(folders, ends.child)
+        self._record = attrs.evolve(record, pid=pid, starttime=_starttime(pid), after=new.after)
+        self._task = _task(self._record)
+        new.arrived()
+        self._folder.write(self._record)
+        for moment in ("prestart", "createRuntime"):
+            hooks.run(self._hooks(moment), moment, self._state("creating"))
+        self._run_inside("createContainer", "creating")
+        new.finish()
+        self._record = attrs.evolve(self._record, created=True)
+        self._folder.write(self._record)
+        self.stdin, self.stdout, self.stderr = ends.take(None)
+
+    def _state(self, status: str) -> dict[str, Any]:
+        record = self._record
+        assert record is not None
+        state: dict[str, Any] = {"ociVersion": VERSION, "id": self.id, "status": status}
+        if status != "stopped":
+            state["pid"] = record.pid
+        return {**state, "bundle": record.bundle, "annotations": record.annotations}
+
+    def _hooks(self, moment: str) -> tuple[hooks.Hook, ...]:
+        return self._said.hooks.get(moment, ())
+
+    def _run_inside(self, moment: str, status: str) -> None:
+        """Run hooks in the namespaces of the container."""
+        for hook in self._hooks(moment):
+            state = self._state(status) | {"pid": self._inner_pid()}
+            said = launch.free(self._said, hook)
+            _, joining = launch.joining(said, self._alive(), self._folders, detached=False)
+            with Process(joining, stdin=pipes.PIPE, stdout=pipes.PIPE, stderr=pipes.STDOUT) as run:
+                try:
+                    output, _ = run.communicate(json.dumps(state).encode(), hook.timeout)
+                    hooks.check(moment, hook, run.wait(), output)
+                except subprocess.TimeoutExpired:
+                    reason = f"not done within {hook.timeout} s"
+                    raise hooks.failed(moment, hook, reason) from None
+
+    def _inner_pid(self) -> int:
+        assert self._record is not None
+        with open(f"/proc/{self._record.pid}/status", "rb") as file:
+            status = procfs.Status.of(procfs.parse_status(procfs.decode(file.read())))
+        return status.nspid[-1] if status.nspid else self._record.pid
+
+    def _process(self, command: Sequence[str] | Mapping[str, Any]) -> Description:
+        config, _ = self._folder.read()
+        if isinstance(command, Mapping):
+            process = dict(command)
+        else:
+            process = config["process"] | {"args": list(command), "terminal": False}
+        return describe(config | {"process": process}, bundle=config["nsbox"]["bundle"])
+
+    def _alive(self) -> int:
+        if self.pid is None:
+            raise ProcessLookupError(errno.ESRCH, f"the container has stopped: {self!r}")
+        assert self._task is not None
+        return self._task.fileno()
+
+    @property
+    def _folders(self) -> launch.Folders:
+        return {} if self._record is None else groups.found(self._record.groups)
+
+    def _thaw(self) -> None:
+        with contextlib.suppress(OSError, NsboxError):
+            self.cgroup.thaw()
+
+    def _destroy(self) -> None:
+        """Undo what `create` did, in whatever state it is."""
+        record = self._record
+        if record is not None:
+            if self._task is not None and self._task.alive:
+                with contextlib.suppress(ProcessLookupError):
+                    self._task.signal(signal.SIGKILL)
+                self._thaw()
+                self._task.wait()
+            if self._task is not None:
+                with contextlib.suppress(ChildProcessError):
+                    os.waitid(os.P_PIDFD, self._task.fileno(), os.WEXITED | os.WNOHANG)
+            if self._folders:
+                self.cgroup.kill()
+            groups.remove(record.made)
+        self._folder.remove()
+        if record is not None and record.pid:
+            self._after_stop()
+        self.close()
+
+    def _after_stop(self) -> None:
+        for hook in self._hooks("poststop"):
+            try:
+                hooks.run([hook], "poststop", self._state("stopped"))
+            except hooks.HookError as error:
+                warnings.warn(str(error), stacklevel=4)
+
+
+def signal_number(sig: int | str) -> int:
+    """Read a signal: a number, or a name with or without SIG. Raises `ValueError`."""
+    if isinstance(sig, str) and not sig.isdecimal():
+        name = sig.upper().removeprefix("SIG")
+        if f"SIG{name}" not in signal.Signals.__members__:
+            raise ValueError(f"sig: no signal is named {sig!r}")
+        return signal.Signals[f"SIG{name}"]
+    return int(sig)
+
+
+def _starttime(pid: int) -> int:
+    with open(f"/proc/{pid}/stat", "rb") as file:
+        return procfs.parse_stat(procfs.decode(file.read())).starttime
+
+
+def _task(record: Record) -> Task | None:
+    """Take hold of the process, if it is still that."""
+    try:
+        task = Task(record.pid)
+        if _starttime(record.pid) == record.starttime:
+            return task
+    except (ProcessLookupError, FileNotFoundError, ValueError):
+        return None
+    task.close()
+    return None
+
+
+__all__ = ["Container", "signal_number"]

@@ -1,0 +1,193 @@
+"""A description lowered, and launched: a container's process, and commands in it."""
+
+import contextlib
+import os
+import signal
+import socket
+from collections.abc import Iterable, Iterator, Mapping
+
+import attrs
+
+from nsbox import _native, hints, sequence
+from nsbox.caller import Caller
+from nsbox.cgroup import Resources
+from nsbox.cgroup import lower as cgroups
+from nsbox.cgroup.account import BoxGroups
+from nsbox.cgroup.hierarchy import Hierarchy
+from nsbox.commands import STOP_COMMAND
+from nsbox.constants import Capability
+from nsbox.errors import StepError, UnsupportedError
+from nsbox.link import Port
+from nsbox.namespace.joining import line_up, opened
+from nsbox.oci import waiting
+from nsbox.oci.config import Description
+from nsbox.oci.hooks import BEFORE_ROOT, Hook
+from nsbox.options import Options
+from nsbox.perform import given_descriptors
+from nsbox.plan import Slot, Step, encode
+from nsbox.process import Command
+from nsbox.rootfs.bind import idmaps
+from nsbox.rootfs.overlay import work_mark
+from nsbox.rootfs.root import DirectoryRoot
+from nsbox.rootfs.site import Site
+from nsbox.security import Security
+from nsbox.terminal import Channel, Terminal
+
+Folders = Mapping[Hierarchy, str]
+Steps = tuple[Step, ...]
+
+
+def creating(said: Description, folders: Folders) -> Steps:
+    """Lower the creation of a container in these groups."""
+    spec, caller = attrs.evolve(said.spec, resources=Resources()), Caller.current()
+    lineup = line_up(spec.choices, spec.id_map, caller)
+    kept = spec.security.capabilities
+    site = Site.of(caller, changes_user=lineup.changes_user, work=work_mark(), kept=kept)
+    if any(name in said.hooks for name in BEFORE_ROOT):
+        if not site.pivots:
+            raise UnsupportedError("hooks: / is the kernel's initial file system, and stays")
+        # As they find it under other runtimes: the host's tree, with the root where it lies in it.
+        assert isinstance(spec.rootfs, DirectoryRoot)
+        site = attrs.evolve(site, place=spec.rootfs.path)
+    groups = cgroups.join(folders)
+    steps = sequence.starting(spec, caller, groups, said.options, site)
+    return tuple(waiting.filtered(waiting.created(steps), said.filter, kept))
+
+
+def create(
+    said: Description, steps: Steps, given: Mapping[int, int], standard: Iterable[int]
+) -> _native.Launched:
+    """Launch a container's process, up to where it waits. Raises `StepError`."""
+    spec = said.spec
+    with (
+        opened(spec.choices, spec.id_map, Caller.current()) as joined,
+        idmaps(spec.rootfs.mounts) as maps,
+    ):
+        launched = _native.launch(
+            encode(steps),
+            *_strings(said),
+            given_descriptors({**joined, **maps, **given}, tuple(standard)),
+            tell_of_exec=False,
+        )
+    if launched.pidfd < 0:
+        outcome = launched.outcome
+        launched.abandon()
+        raise failure(steps, outcome.step, outcome.error, said)
+    return launched
+
+
+def joining(
+    said: Description, first_process: int, folders: Folders, *, detached: bool
+) -> tuple[Steps, Command]:
+    """Make a command in a container, by a pidfd of its process; for `Process`, if not detached."""
+    spec = attrs.evolve(said.spec, resources=Resources())
+    groups = cgroups.join(folders)
+    listed: Iterable[Step] = sequence.joining(spec, Caller.current(), groups, said.options)
+    if detached:
+        listed = waiting.detached(listed)
+    steps = tuple(waiting.filtered(listed, said.filter, spec.security.capabilities))
+    given: dict[int, int] = {Slot.BOX: first_process}
+
+    @contextlib.contextmanager
+    def namespaces(_: Port | None) -> Iterator[Mapping[int, int]]:
+        yield given
+
+    command = Command(
+        said.args,
+        *_strings(said),
+        encode(steps),
+        lambda index, errno: failure(steps, index, errno, said),
+        signal.SIGRTMAX,
+        STOP_COMMAND,
+        BoxGroups(dict(folders), made=False, of_box=True) if folders else None,
+        (),
+        lambda: None,
+        namespaces,
+        said.options.passed(),
+        bool(said.options.terminal),
+    )
+    return steps, command
+
+
+def detached(
+    said: Description,
+    first_process: int,
+    folders: Folders,
+    standard: Iterable[int],
+    console: int | None,
+) -> int:
+    """Start a command that is left alone; return its pid once its program runs."""
+    steps, command = joining(said, first_process, folders, detached=True)
+    ours, theirs = socket.socketpair()  # closed by the exec, whoever has the other end
+    with ours, theirs, Channel(wanted=bool(said.options.terminal)) as channel:
+        given = {Slot.BOX: first_process, Slot.WORD: theirs.fileno(), **channel.given}
+        launched = _native.launch(
+            command.plan,
+            command.argv,
+            command.environment,
+            given_descriptors({**given, **said.options.passed()}, tuple(standard)),
+            tell_of_exec=False,
+        )
+        try:
+            theirs.close()
+            terminal = channel.receive()
+            ours.recv(1)
+            outcome = launched.outcome
+            if outcome.error:
+                raise failure(steps, outcome.step, outcome.error, said)
+            if terminal is not None:
+                hand_over(terminal, console)
+        except BaseException:
+            launched.abandon()
+            raise
+        pid = launched.pid
+        launched.let_go()
+        return pid
+
+
+def hand_over(terminal: Terminal, console: int | None) -> None:
+    """Send a terminal to a connected socket."""
+    with terminal:
+        if console is None:
+            raise ValueError("console: a socket that takes the terminal, not None")
+        with socket.socket(fileno=os.dup(console)) as to:
+            socket.send_fds(to, [b"/dev/pts/ptmx"], [terminal.fileno()])
+
+
+def free(said: Description, hook: Hook) -> Description:
+    """Return what a hook in a container's namespaces is: without what confines the command."""
+    security = attrs.evolve(Security.privileged(), capabilities=Capability(_native.capabilities()))
+    spec = attrs.evolve(
+        said.spec,
+        security=security,
+        cwd="/",
+        user=None,
+        group=None,
+        umask=0o022,
+        env=dict(hook.env),
+    )
+    return attrs.evolve(said, spec=spec, args=hook.argv, options=Options(), filter=None)
+
+
+def _strings(said: Description) -> tuple[tuple[bytes, ...], tuple[bytes, ...]]:
+    env = [f"{name}={value}" for name, value in said.spec.env.items()]
+    return tuple(map(os.fsencode, said.args)), tuple(map(os.fsencode, env))
+
+
+def failure(steps: Steps, index: int, errno: int, said: Description) -> StepError:
+    """Make the error for the step that failed."""
+    index = min(max(index, 0), len(steps) - 1)
+    step = steps[index]
+    if step == sequence.execve(()):
+        step = sequence.execve(said.args)
+    return _error(step, index, errno, said)
+
+
+def failed_exec(index: int, errno: int, said: Description) -> StepError:
+    """Make the error for the exec, where the other steps are not known."""
+    return _error(sequence.execve(said.args), index, errno, said)
+
+
+def _error(step: Step, index: int, errno: int, said: Description) -> StepError:
+    box = said.spec.hostname
+    return StepError.of(step, errno, index, box=box, hint=hints.hint(step, errno))
