@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from nsbox import scheduling
+from nsbox import kernel_parameters, scheduling
 from nsbox._native.operations import Operation
 from nsbox.caller import Caller
 from nsbox.cgroup import lower as cgroups
@@ -192,6 +192,9 @@ def _machine(spec: "BoxSpec", lineup: Lineup, site: Site) -> Iterator[Step]:
     yield Step(Operation.UMASK, (0,))
     if spec.hostname is not None:
         yield Step(Operation.SETHOSTNAME, (spec.hostname,))
+    if spec.domainname is not None:
+        yield Step(Operation.SETDOMAINNAME, (spec.domainname,))
+    yield from kernel_parameters.steps(spec.sysctl)
     if NamespaceType.MNT in lineup.new:
         root = template.copy if site.copied else rootfs.steps
         yield from root(spec.rootfs, site)

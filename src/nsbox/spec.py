@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from nsbox import lower, scheduling
+from nsbox import kernel_parameters, lower, scheduling
 from nsbox.cgroup import Resources
 from nsbox.commands import arguments, check_environment
 from nsbox.display import Displayed
@@ -92,6 +92,10 @@ class BoxSpec(Displayed):
 
     - `hostname`: its host name, up to 64 bytes; its own copy of the starter's if None.
       See sethostname(2).
+    - `domainname`: its NIS domain name, which takes a uts namespace of its own. See
+      setdomainname(2).
+    - `sysctl`: kernel parameters of its namespaces: ``{"net.ipv4.ip_forward": "1"}``. Those that
+      no namespace has of its own are the host's, and refused. See sysctl(8).
     - `rootfs`: what it takes for ``/``, if its mnt namespace is new.
     - `namespaces`: of each `NamespaceType`, a new one (`Choice.NEW`), the starter's (`Choice.HOST`,
       or nothing), or one to join: a `Namespace`, or the path of one. See `ISOLATED`. A user
@@ -124,6 +128,10 @@ class BoxSpec(Displayed):
     """
 
     hostname: str | None = attrs.field(default=None, validator=_host_name)
+    domainname: str | None = attrs.field(default=None, validator=_host_name)
+    sysctl: kernel_parameters.Sysctl = attrs.field(
+        factory=FrozenMap, converter=kernel_parameters.read, validator=kernel_parameters.check
+    )
     rootfs: RootFS = attrs.field(default=RootFS.system(), validator=instance_of(RootFS))
     namespaces: Choices = attrs.field(default=ISOLATED, converter=choices, validator=check_choices)
     id_map: IDMap = attrs.field(default=IDMap(), validator=instance_of(IDMap))
@@ -152,8 +160,11 @@ class BoxSpec(Displayed):
         user = self.namespaces.get(NamespaceType.USER, Choice.NEW)
         if not own_mounts and self.rootfs != RootFS.system():
             raise ValueError("rootfs: building one takes a mnt namespace that is Choice.NEW")
-        if self.hostname is not None and self.namespaces.get(NamespaceType.UTS) is not Choice.NEW:
-            raise ValueError("hostname: naming a box takes a uts namespace that is Choice.NEW")
+        for field in ("hostname", "domainname"):
+            uts = self.namespaces.get(NamespaceType.UTS)
+            if getattr(self, field) is not None and uts is not Choice.NEW:
+                raise ValueError(f"{field}: naming a box takes a uts namespace that is Choice.NEW")
+        kernel_parameters.check_namespaces(self.sysctl, self.namespaces)
         if self.id_map.has_ranges and user is not Choice.NEW:
             raise ValueError("id_map: ranges take a user namespace that is Choice.NEW")
         if not self.init and (

@@ -236,3 +236,20 @@ def test_subprocess_sees_no_trace_of_a_box() -> None:
     sh("true")
     after = subprocess.run(["cat", "/proc/self/mountinfo"], capture_output=True, check=True).stdout
     assert before == after
+
+
+@pytest.mark.usefixtures("root")
+def test_a_box_has_kernel_parameters_and_a_domain_of_its_own() -> None:
+    def look() -> tuple[str, str]:
+        with open("/proc/sys/net/ipv4/ip_forward") as one, open("/proc/sys/kernel/shmmni") as two:
+            return one.read(), two.read()
+
+    before = look()
+    spec = BoxSpec(
+        domainname="domain.example", sysctl={"net.ipv4.ip_forward": "1", "kernel.shmmni": "77"}
+    )
+    script = "cd /proc/sys; cat net/ipv4/ip_forward kernel/shmmni kernel/domainname"
+    for _ in range(3):  # the later ones by a copy of the root
+        done = nsbox.run(["sh", "-c", script], spec, capture_output=True, text=True)
+        assert done.stdout == "1\n77\ndomain.example\n"
+    assert look() == before

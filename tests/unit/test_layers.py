@@ -21,7 +21,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("plan hints perform",),
     ("namespace", "cgroup"),
     ("rootfs", "security"),
-    ("terminal options", "link"),
+    ("terminal options", "link", "kernel_parameters"),
     ("process complete", "task"),
     ("box commands lower lowered parameters running scheduling sequence spec template",),
     ("aio pool", "image", "executor", "network", "oci"),
