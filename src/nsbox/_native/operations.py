@@ -178,6 +178,7 @@ class Operation(enum.Enum):
     )
     SECCOMP = "seccomp(SECCOMP_SET_MODE_FILTER, {program:data})", "seccomp(2)"
     EXECVE = "execve({file:shown}, {argv:shown})", "execve(2)"
+    EXECVE_PATH = "execve({path:text}, {argv:shown})", "execve(2)"
 
     def __init__(self, template: str, reference: str) -> None:
         self.template = template

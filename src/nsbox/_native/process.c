@@ -163,6 +163,13 @@ static int has_slash(const char *name)
     return *name == '/';
 }
 
+/* A program whose argv[0] is something else. */
+long exec_path(struct page *page, const char *path)
+{
+    const char **envp, **argv = point_at(page, &envp);
+    return SYS(__NR_execve, path, argv, envp);
+}
+
 /* As execvp(3) does it: the first of PATH that can be run; if none, the most telling error. */
 long exec_command(struct page *page)
 {

@@ -78,5 +78,6 @@ long default_signals(void);
 long loopback_up(void);
 long exec_first_process(struct page *page);
 long exec_command(struct page *page);
+long exec_path(struct page *page, const char *path);
 
 #endif

@@ -28,7 +28,6 @@ VERSION = "1.1.0"
 _VERSION = re.compile(r"1\.\d+\.\d+(?:[-+].*)?", re.ASCII)
 
 _REFUSED = {
-    "sysctl": "a box has no kernel parameters of its own",
     "devices": "a box has the devices of Mount.dev, no others",
     "timeOffsets": "clocks are set when a namespace is made: join that by its path",
     "mountLabel": "security modules are not set up",
@@ -40,6 +39,7 @@ _REFUSED = {
 
 _PLACES = {
     "cwd": "process.cwd",
+    "domainname": "domainname",
     "env": "process.env",
     "group": "process.user.gid",
     "id_map": "linux.uidMappings",
@@ -48,6 +48,7 @@ _PLACES = {
     "nice": "process.scheduler.nice",
     "oom_score_adj": "process.oomScoreAdj",
     "scheduler": "process.scheduler",
+    "sysctl": "linux.sysctl",
     "umask": "process.user.umask",
     "user": "process.user.uid",
 }
@@ -80,7 +81,10 @@ def to_config(spec: BoxSpec, args: Args = (), *, root: StrPath | None = None) ->
         "mounts": mounts.write(listed),
         "linux": linux,
     }
-    return config if spec.hostname is None else {**config, "hostname": spec.hostname}
+    if spec.sysctl:
+        linux["sysctl"] = dict(spec.sysctl)
+    names = {"hostname": spec.hostname, "domainname": spec.domainname}
+    return {**config, **{member: name for member, name in names.items() if name is not None}}
 
 
 def _root(rootfs: RootFS, path: StrPath | None) -> dict[str, Any]:
@@ -157,9 +161,12 @@ def describe(config: Mapping[str, Any], *, bundle: StrPath = ".") -> Description
         "resources": resources.read(linux, reaches_devices=_reaches_devices(rootfs.mounts)),
         "security": Security(**{"seccomp": None, **security}),
         "hostname": node.get("hostname", str, "") or None,
+        "domainname": node.get("domainname", str, "") or None,
+        "sysctl": linux.child("sysctl").members,
     }
-    if fields["hostname"] and NamespaceType.UTS not in fields["namespaces"]:
-        raise invalid("hostname", "it takes a uts namespace that is new")
+    for member in ("hostname", "domainname"):
+        if fields[member] and NamespaceType.UTS not in fields["namespaces"]:
+            raise invalid(member, "it takes a uts namespace that is new")
     return Description(
         spec=_spec(fields),
         args=process.read_args(command),
@@ -190,7 +197,7 @@ def _check(node: Node) -> None:
     version = node.need("ociVersion", str)
     if not _VERSION.fullmatch(version):
         raise unsupported("ociVersion", f"1.x is read, not {version!r}")
-    node.refuse({"domainname": "a box has no NIS name", "vm": "a box is no virtual machine"})
+    node.refuse({"vm": "a box is no virtual machine"})
     if not node.has("process"):
         raise invalid("process", "it is missing")
     if not node.has("root"):

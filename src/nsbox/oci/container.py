@@ -183,7 +183,7 @@ class Container:
         of a ``process`` of the specification. Raises as `Box.popen` does.
         """
         said = self._process(command)
-        _, joining = launch.joining(said, self._alive(), self._folders, detached=False)
+        _, joining = launch.joining(said, self._alive(), self._folders)
         return Process(joining, **streams)
 
     def exec(
@@ -204,6 +204,11 @@ class Container:
         said = attrs.evolve(said, options=attrs.evolve(said.options, pass_fds=pass_fds))
         with pipes.Ends(stdin, stdout, stderr) as ends:
             return launch.detached(said, self._alive(), self._folders, ends.child, console)
+
+    @property
+    def process(self) -> dict[str, Any]:
+        """Its ``process`` as the bundle had it when it was created, to be changed for `exec`."""
+        return dict(self._folder.read()[0]["process"])
 
     @property
     def cgroup(self) -> Cgroup:
@@ -277,7 +282,7 @@ class Container:
         for hook in self._hooks(moment):
             state = self._state(status) | {"pid": self._inner_pid()}
             said = launch.free(self._said, hook)
-            _, joining = launch.joining(said, self._alive(), self._folders, detached=False)
+            _, joining = launch.joining(said, self._alive(), self._folders, program=hook.path)
             with Process(joining, stdin=pipes.PIPE, stdout=pipes.PIPE, stderr=pipes.STDOUT) as run:
                 try:
                     output, _ = run.communicate(json.dumps(state).encode(), hook.timeout)

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 import attrs
 
 from nsbox import _native, hints, sequence
+from nsbox._native.operations import Operation
 from nsbox.caller import Caller
 from nsbox.cgroup import Resources
 from nsbox.cgroup import lower as cgroups
@@ -77,15 +78,25 @@ def create(
 
 
 def joining(
-    said: Description, first_process: int, folders: Folders, *, detached: bool
+    said: Description,
+    first_process: int,
+    folders: Folders,
+    *,
+    detached: bool = False,
+    program: str | None = None,
 ) -> tuple[Steps, Command]:
-    """Make a command in a container, by a pidfd of its process; for `Process`, if not detached."""
+    """Make a command in a container, by a pidfd of its process; for `Process`, if not detached.
+
+    `program` is what is run if its argv[0] is something else.
+    """
     spec = attrs.evolve(said.spec, resources=Resources())
     groups = cgroups.join(folders)
     listed: Iterable[Step] = sequence.joining(spec, Caller.current(), groups, said.options)
     if detached:
         listed = waiting.detached(listed)
     steps = tuple(waiting.filtered(listed, said.filter, spec.security.capabilities))
+    if program is not None:
+        steps = (*steps[:-1], Step(Operation.EXECVE_PATH, (program, said.args)))
     given: dict[int, int] = {Slot.BOX: first_process}
 
     @contextlib.contextmanager

@@ -8,6 +8,7 @@ from typing import Any
 from nsbox.commands import arguments
 from nsbox.constants import Capability
 from nsbox.fields import is_kernel_text
+from nsbox.namespace.idmap import MAX_ID
 from nsbox.oci import standing
 from nsbox.oci.document import Node, invalid, named, unsupported
 from nsbox.options import Options, Pty
@@ -92,12 +93,17 @@ def read(process: Node) -> dict[str, Any]:
 
 def read_options(process: Node) -> Options:
     """Read what is said of one command: its groups beside the first, its terminal."""
-    groups: list[Any] = process.child("user").get("additionalGids", list, [])
+    user = process.child("user")
+    groups: list[Any] = user.get("additionalGids", list, [])
+    for number, group in enumerate(groups):
+        if type(group) is not int or not 0 <= group <= MAX_ID:
+            raise invalid(f"{user.at('additionalGids')}[{number}]", f"a group's id, not {group!r}")
     size = process.child("consoleSize")
     terminal: Pty = process.get("terminal", bool, False)
-    if terminal and size.members:
-        terminal = size.need("height", int), size.need("width", int)
-    with named(process.path):
+    if size.members:
+        rows, columns = size.need("height", int), size.need("width", int)
+        terminal = (rows, columns) if terminal else False
+    with named(size.path):
         return Options(extra_groups=groups or None, terminal=terminal)
 
 

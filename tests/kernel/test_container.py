@@ -1,0 +1,501 @@
+"""The life of a container: created, started, ended and deleted, by one process or by several."""
+
+import fcntl
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import warnings
+from pathlib import Path
+
+import pytest
+
+from nsbox import NsboxError, StepError, Task
+from nsbox.oci import Container, HookError
+
+RUNC, BUSYBOX = shutil.which("runc"), shutil.which("busybox")
+pytestmark = [
+    pytest.mark.usefixtures("root"),
+    pytest.mark.skipif(RUNC is None, reason="needs runc (Debian: runc)"),
+    pytest.mark.skipif(BUSYBOX is None, reason="needs busybox (Debian: busybox-static)"),
+]
+
+RUNTIME = Path(__file__).with_name("runtime.py")
+NAME = f"nsbox-test-{os.getpid()}"
+STATUS = r"grep -E '^(Uid|Cap...|NoNewPrivs|Seccomp):' /proc/self/status"
+
+
+@pytest.fixture
+def bundle(tmp_path):
+    """Return what makes a bundle of a script; `change` is called with its configuration."""
+    tree = tmp_path / "tree"
+    (tree / "bin").mkdir(parents=True)
+    (tree / "data").mkdir()
+    shutil.copy(BUSYBOX, tree / "bin/busybox")
+    for name in ("sh", "cat", "echo", "grep", "hostname", "id", "ls", "sleep", "tty", "wc"):
+        (tree / "bin" / name).symlink_to("busybox")
+    subprocess.run([RUNC, "spec", "--bundle", str(tmp_path)], check=True)
+    config = json.loads((tmp_path / "config.json").read_text())
+    config["process"] |= {"terminal": False}
+    config["root"] = {"path": "tree"}
+    config["annotations"] = {"org.example": "one"}
+
+    def make(script, change=lambda _: None):
+        config["process"]["args"] = ["/bin/sh", "-c", script]
+        change(config)
+        (tmp_path / "config.json").write_text(json.dumps(config))
+        return tmp_path
+
+    return make
+
+
+@pytest.fixture
+def create(bundle, tmp_path):
+    """Return what makes a container of a script, with its output in a file beside."""
+    made = []
+
+    def make(script, change=lambda _: None, **given):
+        with open(tmp_path / "output", "wb") as output:
+            made.append(
+                Container.create(
+                    bundle(script, change), NAME, root=tmp_path / "state", stdout=output, **given
+                )
+            )
+        return made[-1]
+
+    yield make
+    for one in made:
+        if (tmp_path / "state" / NAME).exists():
+            one.delete(force=True)
+    assert not (tmp_path / "state").exists() or not os.listdir(tmp_path / "state")
+    assert not list(Path("/sys/fs/cgroup").glob(f"*/nsbox-oci-{NAME}"))
+
+
+def output(tmp_path):
+    return (tmp_path / "output").read_text()
+
+
+def test_a_container_goes_from_created_to_running_to_stopped(create, tmp_path):
+    made = create("echo $$; hostname; read line; exit 7", stdin=subprocess.PIPE)
+    assert made.state == {
+        "ociVersion": "1.1.0",
+        "id": NAME,
+        "status": "created",
+        "pid": made.pid,
+        "bundle": str(tmp_path),
+        "annotations": {"org.example": "one"},
+    }
+    assert output(tmp_path) == ""
+    made.start()
+    assert made.status == "running"
+    made.stdin.write(b"\n")
+    made.stdin.close()
+    assert made.wait(timeout=10) == 7
+    assert made.state["status"] == "stopped"
+    assert "pid" not in made.state
+    made.delete()
+    assert output(tmp_path) == "1\nrunc\n"
+
+
+def test_what_is_not_in_the_right_state_is_refused(create, tmp_path):
+    made = create("sleep 60")
+    with pytest.raises(ValueError, match=r"delete: .* is created"):
+        made.delete()
+    with pytest.raises(FileExistsError):
+        Container.create(tmp_path, NAME, root=tmp_path / "state")
+    made.start()
+    with pytest.raises(ValueError, match=r"start: .* is running"):
+        made.start()
+    with pytest.raises(ValueError, match=r"delete: .* is running"):
+        made.delete()
+    with pytest.raises(ValueError, match="no signal is named 'BOGUS'"):
+        made.kill("BOGUS")
+    made.kill("KILL")
+    assert made.wait(10) == -signal.SIGKILL
+    with pytest.raises(ValueError, match=r"kill: .* is stopped"):
+        made.kill()
+    with pytest.raises(ProcessLookupError):
+        made.run(["/bin/id"])
+    with pytest.raises(FileNotFoundError):
+        Container.load("missing", root=tmp_path / "state")
+    with pytest.raises(ValueError, match=r"^id: "):
+        Container.load("../missing", root=tmp_path / "state")
+
+
+def test_a_bundle_that_changes_after_creation_changes_nothing(create, bundle, tmp_path):
+    made = create("echo first; sleep 60")
+    bundle("echo second")
+    Container.load(NAME, root=tmp_path / "state").start()
+    assert made.run(["/bin/echo", "in"]).stdout == b"in\n"
+    assert output(tmp_path) == "first\n"
+
+
+def test_a_signal_reaches_the_command(create, tmp_path):
+    made = create("trap 'echo told; exit 3' USR1; echo up; while :; do sleep 0.1; done")
+    made.start()
+    while output(tmp_path) != "up\n":
+        time.sleep(0.01)
+    made.kill("SIGUSR1")
+    assert made.wait(10) == 3
+    assert output(tmp_path) == "up\ntold\n"
+
+
+def test_the_command_has_nothing_open_but_its_streams(create, tmp_path):
+    made = create("ls /proc/self/fd; id; " + STATUS)
+    made.start()
+    made.wait(10)
+    assert output(tmp_path).startswith("0\n1\n2\n3\nuid=0 gid=0\n")  # 3 is how ls lists them
+
+
+def test_descriptors_are_passed_to_the_command(create, tmp_path):
+    reading, writing = os.pipe()
+    passed = fcntl.fcntl(writing, fcntl.F_DUPFD, 77)
+    os.close(writing)
+    made = create(f"echo passed >/proc/self/fd/{passed}", pass_fds=[passed])
+    os.close(passed)
+    made.start()
+    assert os.read(reading, 100) == b"passed\n"
+    os.close(reading)
+
+
+def test_a_step_that_fails_leaves_nothing(create, tmp_path):
+    with pytest.raises(StepError, match="open_tree"):
+        create("true", lambda config: config["root"].update(path="missing"))
+    made = create("true", lambda config: config["root"].update(path="tree"))
+    made.delete(force=True)
+
+
+def test_a_program_that_is_missing_is_told_at_the_start(create, tmp_path):
+    made = create("true", lambda config: config["process"].update(args=["/bin/missing"]))
+    with pytest.raises(FileNotFoundError, match="/bin/missing"):
+        made.start()
+    assert not (tmp_path / "state" / NAME).exists()
+
+
+def test_a_folder_that_is_missing_is_told_at_creation(create):
+    with pytest.raises(NotADirectoryError):
+        create("true", lambda config: config["process"].update(cwd="/bin/sh"))
+
+
+def test_commands_join_a_container_created_or_running(create, tmp_path):
+    made = create("sleep 60")
+    for _ in ("created", "running"):
+        done = made.run(["/bin/sh", "-c", "hostname; cat /proc/1/cgroup | grep -c nsbox-oci; id"])
+        assert done.stdout.startswith(b"runc\n")
+        assert b"uid=0 gid=0" in done.stdout
+        if made.status == "created":
+            made.start()
+    process = made.process | {"args": ["/bin/id"], "cwd": "/data", "capabilities": {}}
+    process["user"] = {"uid": 5, "gid": 6}
+    with made.popen(process, stdout=subprocess.PIPE) as running:
+        assert running.communicate()[0] == b"uid=5 gid=6\n"
+    pid = made.exec(process | {"args": ["/bin/sh", "-c", "exit $(pwd | wc -c)"]})
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == len("/data\n")
+    with pytest.raises(FileNotFoundError, match="/bin/missing"):
+        made.exec(["/bin/missing"])
+
+
+def test_a_terminal_is_sent_to_whoever_asks(create):
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+
+        def with_terminal(config):
+            config["process"] |= {"terminal": True, "consoleSize": {"height": 7, "width": 77}}
+
+        with pytest.raises(ValueError, match="console"):
+            create("true", with_terminal)
+        made = create("tty; busybox stty size; exit 0", with_terminal, console=theirs.fileno())
+        _, (terminal,), *_ = socket.recv_fds(ours, 100, 1)
+        made.start()
+        made.wait(10)
+        assert os.read(terminal, 100).split() == [b"/dev/pts/0", b"7", b"77"]
+        os.close(terminal)
+
+
+# Between processes.
+
+
+def runtime(tmp_path, *args, **options):
+    command = [sys.executable, RUNTIME, "--root", tmp_path / "state", *args]
+    return subprocess.run(command, text=True, timeout=60, check=False, **options)
+
+
+def test_each_step_can_be_another_processs(bundle, tmp_path):
+    folder = bundle("echo $$; sleep 60")
+    with open(tmp_path / "output", "wb") as file:
+        created = ("create", "--bundle", folder, "--pid-file", tmp_path / "pid", NAME)
+        assert runtime(tmp_path, *created, stdout=file).returncode == 0
+
+    def state():
+        return json.loads(runtime(tmp_path, "state", NAME, stdout=subprocess.PIPE).stdout)
+
+    assert state()["status"] == "created"
+    assert state()["pid"] == int((tmp_path / "pid").read_text())
+    assert runtime(tmp_path, "start", NAME).returncode == 0
+    assert state()["status"] == "running"
+    assert output(tmp_path) == "1\n"
+    done = runtime(tmp_path, "exec", NAME, "/bin/sh", "-c", "exit 5")
+    assert done.returncode == 5
+    again = runtime(tmp_path, "start", NAME, stderr=subprocess.PIPE)
+    assert (again.returncode, "is running" in again.stderr) == (1, True)
+    assert runtime(tmp_path, "kill", NAME, "KILL").returncode == 0
+    while state()["status"] != "stopped":
+        time.sleep(0.01)
+    assert runtime(tmp_path, "delete", NAME).returncode == 0
+    missing = runtime(tmp_path, "state", NAME, stderr=subprocess.PIPE)
+    assert "does not exist" in missing.stderr
+
+
+def test_of_two_that_start_a_container_one_does(create, tmp_path):
+    made = create("echo once; sleep 60")
+    outcomes = []
+
+    def start():
+        one = Container.load(NAME, root=tmp_path / "state")
+        try:
+            one.start()
+            outcomes.append("started")
+        except ValueError:
+            outcomes.append("refused")
+        finally:
+            one.close()
+
+    threads = [threading.Thread(target=start) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(outcomes) == ["refused"] * 3 + ["started"]
+    made.kill("KILL")
+    made.wait(10)
+    assert output(tmp_path) == "once\n"
+
+
+def test_a_container_whose_maker_is_killed_while_it_is_created_ends(bundle, tmp_path):
+    hook = {"path": "/bin/sh", "args": ["sh", "-c", "sleep 60"], "env": ["PATH=/bin"]}
+    folder = bundle("true", lambda config: config.update(hooks={"createRuntime": [hook]}))
+    command = [sys.executable, RUNTIME, "--root", tmp_path / "state", "create", "-b", folder, NAME]
+    with subprocess.Popen(command, start_new_session=True) as maker:
+        while not (tmp_path / "state" / NAME / "state.json").exists():
+            time.sleep(0.01)
+        found = Container.load(NAME, root=tmp_path / "state")
+        assert found.status == "creating"
+        os.killpg(maker.pid, signal.SIGKILL)
+        maker.wait()
+    found.wait(timeout=10)
+    assert found.status == "stopped"
+    found.delete()
+    assert os.listdir(tmp_path / "state") == []
+
+
+def test_without_a_pid_namespace_all_that_is_left_ends_with_the_container(create, tmp_path):
+    def shared(config):
+        kinds = config["linux"]["namespaces"]
+        config["linux"]["namespaces"] = [kind for kind in kinds if kind["type"] != "pid"]
+
+    made = create("sleep 61 & echo $!", shared)
+    made.start()
+    made.wait(10)
+    with Task(int(output(tmp_path))) as left:
+        assert left.alive
+        made.delete()
+        assert not left.alive
+
+
+# Hooks.
+
+MOMENTS = ("prestart", "createRuntime", "createContainer", "startContainer", "poststart")
+ORDER = (*MOMENTS, "poststop")
+
+
+def hook(script, **more):
+    return {"path": "/bin/sh", "args": ["sh", "-c", script], **more}
+
+
+def test_hooks_are_run_in_their_order_with_the_state(create, tmp_path):
+    log = tmp_path / "tree/data/log"
+    inside = {"startContainer": "/data/log"}
+
+    def hooked(config):
+        config["hooks"] = {
+            name: [
+                hook(f'echo "{name} {number} $A $0 $(cat)" >>{inside.get(name, log)}', env=["A=b"])
+                for number in (1, 2)
+            ]
+            for name in ORDER
+        }
+
+    made = create("echo command >>/data/log; sleep 60", hooked)
+    assert log.read_text().count("\n") == 6
+    made.start()
+    pid = made.pid
+    made.delete(force=True)
+    lines = log.read_text().splitlines()
+    lines.remove("command")
+    said = [line.split(" ", 4) for line in lines]
+    assert [(name, number) for name, number, *_ in said] == [(n, i) for n in ORDER for i in "12"]
+    assert all((a, zeroth) == ("b", "sh") for _, _, a, zeroth, _ in said)
+    states = {name: json.loads(state) for name, _, _, _, state in said}
+    assert {name: state["status"] for name, state in states.items()} == {
+        **dict.fromkeys(ORDER[:3], "creating"),
+        "startContainer": "created",
+        "poststart": "running",
+        "poststop": "stopped",
+    }
+    assert [states[name].get("pid") for name in ORDER] == [pid, pid, 1, 1, pid, None]
+    assert all(state["id"] == NAME for state in states.values())
+    assert all(state["annotations"] == {"org.example": "one"} for state in states.values())
+
+
+def test_hooks_are_run_in_the_namespaces_that_they_are_for(create, tmp_path):
+    """`createContainer` is found on the host and run in the container, before its root is /."""
+    program = tmp_path / "where"
+    program.write_text("#!/bin/sh\nread -r name </proc/sys/kernel/hostname\necho $1 $name >>$2\n")
+    program.chmod(0o755)
+    log = tmp_path / "tree/data/log"
+
+    def hooked(config):
+        config["hooks"] = {
+            name: [{"path": str(program), "args": ["where", name, str(log)]}]
+            for name in ORDER
+            if name != "startContainer"
+        }
+        config["hooks"]["startContainer"] = [hook("echo startContainer $(hostname) >>/data/log")]
+
+    made = create("sleep 60", hooked)
+    made.start()
+    made.delete(force=True)
+    host = os.uname().nodename
+    outside, within = dict.fromkeys(ORDER, host), dict.fromkeys(ORDER[2:4], "runc")
+    assert dict(line.split() for line in log.read_text().splitlines()) == outside | within
+
+
+def test_a_hook_can_mount_into_the_root_of_the_container(create, tmp_path):
+    mount = f"mount -t tmpfs none {tmp_path}/tree/data && echo mounted >{tmp_path}/tree/data/one"
+    path = {"env": ["PATH=/usr/bin:/bin:/sbin"]}
+
+    def hooked(config):
+        config["hooks"] = {"createContainer": [hook(mount, **path)]}
+
+    made = create("cat /data/one", hooked)
+    assert not (tmp_path / "tree/data/one").exists()
+    made.start()
+    made.wait(10)
+    assert output(tmp_path) == "mounted\n"
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_a_hook_that_fails_ends_the_container(moment, create, tmp_path):
+    def hooked(config):
+        config["hooks"] = {
+            moment: [hook("echo why >&2; exit 3"), hook("echo two >>/data/never")],
+            "poststop": [hook(f"echo stopped >{tmp_path}/stopped")],
+        }
+
+    with pytest.raises(HookError, match=rf"hooks.{moment}: /bin/sh: ended with 3: why"):
+        create("sleep 60", hooked).start()
+    assert not (tmp_path / "state" / NAME).exists()
+    assert not (tmp_path / "tree/data/never").exists()
+    assert (tmp_path / "stopped").read_text() == "stopped\n"
+
+
+@pytest.mark.parametrize("moment", ["createRuntime", "createContainer", "startContainer"])
+def test_a_hook_that_takes_too_long_ends_the_container(moment, create):
+    def hooked(config):
+        config["hooks"] = {moment: [hook("while :; do :; done", timeout=1)]}
+
+    with pytest.raises(HookError, match="not done within 1 s"):
+        create("sleep 60", hooked).start()
+
+
+def test_a_hook_that_fails_after_the_end_is_a_warning(create, tmp_path):
+    def hooked(config):
+        stopped = hook(f"echo stopped >{tmp_path}/stopped")
+        config["hooks"] = {"poststop": [hook("exit 3"), stopped]}
+
+    made = create("sleep 60", hooked)
+    with pytest.warns(UserWarning, match=r"hooks.poststop: /bin/sh: ended with 3"):
+        made.delete(force=True)
+    assert (tmp_path / "stopped").exists()
+
+
+def test_a_hook_that_is_missing_is_named(create):
+    with pytest.raises(HookError, match=r"hooks.prestart: /missing/hook: .*No such file"):
+        create(
+            "true", lambda config: config.update(hooks={"prestart": [{"path": "/missing/hook"}]})
+        )
+
+
+# What `Security` has no word for.
+
+FILTER = {
+    "defaultAction": "SCMP_ACT_ALLOW",
+    "syscalls": [{"names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_ERRNO", "errnoRet": 38}],
+}
+
+
+@pytest.mark.parametrize("user", [0, 12])
+def test_a_filter_holds_for_a_command_that_may_gain_privileges(user, create, tmp_path):
+    def filtered(config):
+        config["process"] |= {"noNewPrivileges": False, "user": {"uid": user, "gid": user}}
+        capabilities = ["CAP_CHOWN", "CAP_SETUID", "CAP_SETGID", "CAP_KILL"]
+        config["process"]["capabilities"] = dict.fromkeys(
+            ("bounding", "effective", "permitted"), capabilities
+        )
+        config["linux"]["seccomp"] = FILTER
+
+    look = f"{STATUS}; busybox mkdir /data/a 2>&1 | grep -o 'not implemented'"
+    made = create(look, filtered)
+    joined = made.run(["/bin/sh", "-c", look]).stdout.decode()
+    made.start()
+    made.wait(10)
+    said = output(tmp_path)
+    assert said == joined
+    bounding, effective = "00000000000000e1", "00000000000000e1" if user == 0 else "0" * 16
+    found = dict(line.split(":\t") for line in said.splitlines()[:-1])
+    assert found == {
+        "Uid": f"{user}\t{user}\t{user}\t{user}",
+        "CapInh": "0" * 16,
+        "CapPrm": effective,
+        "CapEff": effective,
+        "CapBnd": bounding,
+        "CapAmb": "0" * 16,
+        "NoNewPrivs": "0",
+        "Seccomp": "2",
+    }
+    assert said.endswith("not implemented\n")
+
+
+def test_groups_beside_the_first_are_the_commands(create, tmp_path):
+    user = {"uid": 7, "gid": 8, "additionalGids": [9, 10]}
+    made = create("id", lambda config: config["process"].update(user=user, capabilities={}))
+    made.start()
+    made.wait(10)
+    assert output(tmp_path) == "uid=7 gid=8 groups=9,10\n"
+
+
+def test_the_group_is_where_the_path_says_with_its_limits(create, tmp_path):
+    def limited(config):
+        config["linux"]["cgroupsPath"] = f"/{NAME}/below"
+        config["linux"]["resources"]["pids"] = {"limit": 41}
+
+    made = create("sleep 60", limited)
+    folders = made.cgroup.folders.values()
+    assert all(folder.endswith(f"/{NAME}/below") for folder in folders)
+    assert made.cgroup.resources.pids_max == 41
+    assert made.pid in made.cgroup.pids
+    made.delete(force=True)
+    assert not any(os.path.exists(os.path.dirname(folder)) for folder in folders)
+
+
+def test_errors_are_of_the_library(create):
+    with pytest.raises(NsboxError, match=r"^linux.intelRdt: "):
+        create("true", lambda config: config["linux"].update(intelRdt={"closID": "one"}))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        repr(create("true", lambda config: config["linux"].pop("intelRdt")))
