@@ -493,6 +493,60 @@ def test_the_group_is_where_the_path_says_with_its_limits(create, tmp_path):
     assert not any(os.path.exists(os.path.dirname(folder)) for folder in folders)
 
 
+def test_the_clocks_of_a_container_are_ahead(create, tmp_path):
+    def ahead(config):
+        config["linux"]["namespaces"].append({"type": "time"})
+        config["linux"]["timeOffsets"] = {"boottime": {"secs": 1_000_000, "nanosecs": 5}}
+
+    made = create("cat /proc/uptime", ahead)
+    joined = made.run(["/bin/cat", "/proc/uptime"]).stdout
+    made.start()
+    made.wait(10)
+    own = float(Path("/proc/uptime").read_text().split()[0])
+    for text in (joined, output(tmp_path)):
+        assert 999_000 < float(text.split()[0]) - own < 1_001_000
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/fuse"), reason="needs /dev/fuse")
+def test_devices_of_the_hosts_are_there_and_work_where_they_are_allowed(create, tmp_path):
+    device = {"path": "/dev/fuse", "type": "c", "major": 10, "minor": 229}
+
+    def with_device(config):
+        config["linux"]["devices"] = [device]
+        allowed = {name: value for name, value in device.items() if name != "path"}
+        rules = [{"allow": False, "access": "rwm"}, {"allow": True, "access": "r", **allowed}]
+        config["linux"]["resources"]["devices"] = rules
+
+    made = create(
+        "ls -l /dev/fuse; (: </dev/fuse) && echo read; (: >/dev/fuse) 2>&- || echo no", with_device
+    )
+    made.start()
+    made.wait(10)
+    assert " 10, 229 " in output(tmp_path)
+    assert output(tmp_path).endswith("read\nno\n")
+
+
+def test_commands_that_join_run_on_the_processors_that_are_for_them(create):
+    first = min(os.sched_getaffinity(0))
+    made = create(
+        "sleep 60",
+        lambda config: config["process"].update(execCPUAffinity={"final": str(first)}),
+    )
+    look = made.run(["/bin/grep", "Cpus_allowed_list", "/proc/self/status"]).stdout
+    assert look.split() == [b"Cpus_allowed_list:", str(first).encode()]
+    assert len(os.sched_getaffinity(made.pid)) == len(os.sched_getaffinity(0))
+
+
+def test_a_personality_is_the_commands(create, tmp_path):
+    made = create(
+        "cat /proc/self/personality",
+        lambda config: config["linux"].update(personality={"domain": "LINUX32"}),
+    )
+    made.start()
+    made.wait(10)
+    assert output(tmp_path) == "00000008\n"
+
+
 def test_errors_are_of_the_library(create):
     with pytest.raises(NsboxError, match=r"^linux.intelRdt: "):
         create("true", lambda config: config["linux"].update(intelRdt={"closID": "one"}))

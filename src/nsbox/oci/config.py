@@ -28,11 +28,8 @@ VERSION = "1.1.0"
 _VERSION = re.compile(r"1\.\d+\.\d+(?:[-+].*)?", re.ASCII)
 
 _REFUSED = {
-    "devices": "a box has the devices of Mount.dev, no others",
-    "timeOffsets": "clocks are set when a namespace is made: join that by its path",
     "mountLabel": "security modules are not set up",
     "intelRdt": "the resctrl file system is not set up",
-    "personality": "its names are not read: see BoxSpec.personality",
     "netDevices": "no devices are moved into a box",
     "memoryPolicy": "a command chooses its own",
 }
@@ -63,7 +60,7 @@ def to_config(spec: BoxSpec, args: Args = (), *, root: StrPath | None = None) ->
     the starter is alone is written for the caller. Raises `UnsupportedError`, naming the field of
     the spec, for what a bundle cannot say, and `ValueError` for a command that is none.
     """
-    for field in ("link", "affinity", "personality"):
+    for field in ("link", "affinity"):
         if getattr(spec, field) is not None:
             raise unsupported(field, "a bundle cannot say it")
     listed = spec.rootfs.mounts
@@ -81,10 +78,34 @@ def to_config(spec: BoxSpec, args: Args = (), *, root: StrPath | None = None) ->
         "mounts": mounts.write(listed),
         "linux": linux,
     }
+    if spec.personality is not None:
+        linux["personality"] = _write_personality(spec.personality)
     if spec.sysctl:
         linux["sysctl"] = dict(spec.sysctl)
     names = {"hostname": spec.hostname, "domainname": spec.domainname}
     return {**config, **{member: name for member, name in names.items() if name is not None}}
+
+
+_PERSONALITIES = {0x0000: "LINUX", 0x0008: "LINUX32"}
+"""PER_LINUX and PER_LINUX32: see personality(2)."""
+
+
+def _write_personality(personality: int) -> dict[str, str]:
+    if personality not in _PERSONALITIES:
+        raise unsupported("personality", "a bundle says PER_LINUX and PER_LINUX32 alone")
+    return {"domain": _PERSONALITIES[personality]}
+
+
+def _read_personality(linux: Node) -> int | None:
+    node = linux.child("personality")
+    if not node.members:
+        return None
+    node.refuse({"flags": "the specification names none"})
+    domain = node.need("domain", str)
+    for number, name in _PERSONALITIES.items():
+        if name == domain:
+            return number
+    raise invalid(node.at("domain"), f"LINUX or LINUX32, not {domain!r}")
 
 
 def _root(rootfs: RootFS, path: StrPath | None) -> dict[str, Any]:
@@ -104,7 +125,8 @@ def _reaches_devices(listed: tuple[Mount, ...]) -> bool:
 class Description:
     """All that a configuration says: a spec and its command, and what takes a `Container`.
 
-    `filter` is one that is loaded without no_new_privs, which `Security` does not have.
+    `filter` is one that is loaded without no_new_privs, which `Security` does not have;
+    `exec_affinity` is for commands that join.
     """
 
     spec: BoxSpec
@@ -114,6 +136,8 @@ class Description:
     hooks: Hooks
     annotations: dict[str, str]
     cgroups_path: str | None
+    time_offsets: dict[str, float]
+    exec_affinity: frozenset[int] | None
 
 
 def from_config(
@@ -134,7 +158,10 @@ def from_config(
         {"additionalGids": "a Container has them; else they are given to run(extra_groups=...)"}
     )
     linux.refuse(
-        {"cgroupsPath": "a Container is there; a box is below what start(cgroup=...) names"}
+        {
+            "cgroupsPath": "a Container is there; a box is below what start(cgroup=...) names",
+            "timeOffsets": "a Container has them; a box joins a namespace that was made with them",
+        }
     )
     if said.filter is not None:
         raise unsupported(linux.at("seccomp"), "without process.noNewPrivileges: a Container does")
@@ -163,6 +190,7 @@ def describe(config: Mapping[str, Any], *, bundle: StrPath = ".") -> Description
         "hostname": node.get("hostname", str, "") or None,
         "domainname": node.get("domainname", str, "") or None,
         "sysctl": linux.child("sysctl").members,
+        "personality": _read_personality(linux),
     }
     for member in ("hostname", "domainname"):
         if fields[member] and NamespaceType.UTS not in fields["namespaces"]:
@@ -175,6 +203,8 @@ def describe(config: Mapping[str, Any], *, bundle: StrPath = ".") -> Description
         hooks=hooks.read(node),
         annotations=_read_annotations(node),
         cgroups_path=linux.get("cgroupsPath", str, "") or None,
+        time_offsets=namespaces.read_offsets(linux),
+        exec_affinity=process.read_exec_affinity(command),
     )
 
 

@@ -303,7 +303,8 @@ class Container:
             process = dict(command)
         else:
             process = config["process"] | {"args": list(command), "terminal": False}
-        return describe(config | {"process": process}, bundle=config["nsbox"]["bundle"])
+        said = describe(config | {"process": process}, bundle=config["nsbox"]["bundle"])
+        return attrs.evolve(said, spec=attrs.evolve(said.spec, affinity=said.exec_affinity))
 
     def _alive(self) -> int:
         if self.pid is None:

@@ -5,7 +5,9 @@ from collections.abc import Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
+from nsbox.oci import device_nodes
 from nsbox.oci.document import Node, named, unsupported
+from nsbox.oci.namespaces import mappings, read_map
 from nsbox.oci.options import Options, bind_options
 from nsbox.rootfs import Mount
 from nsbox.rootfs.lower import STANDARD_MOUNTS
@@ -72,8 +74,9 @@ def _check_order(before: Sequence[Mount], mount: Mount, number: int) -> None:
 
 def _written(mount: Mount, field: str) -> list[dict[str, Any]]:
     match mount:
-        case BindMount(source=source, idmap=None):
-            return [_entry(mount, "bind", bind_options(mount), os.path.abspath(source))]
+        case BindMount(source=source, idmap=idmap):
+            bound = _entry(mount, "bind", bind_options(mount), os.path.abspath(source))
+            return [{**bound, **({} if idmap is None else mappings(idmap))}]
         case TmpfsMount(size=size, mode=mode, noexec=noexec) if mount.target != "/dev":
             options = ["nosuid", *(["noexec"] if noexec else []), "nodev", f"mode={mode:o}"]
             return [_entry(mount, "tmpfs", options + ([f"size={size}"] if size else []))]
@@ -113,6 +116,7 @@ def read(config: Node, bundle: str, root: str, *, readonly: bool) -> tuple[Mount
     Where none of them is about /tmp, that of the folder `root` is kept in its place.
     """
     mounts = [_read(node, bundle) for node in config.nodes("mounts")]
+    mounts += device_nodes.read(config.child("linux"))
     if not any(mount.target == "/tmp" for mount in mounts):
         folder = os.path.join(root, "tmp")
         if os.path.isdir(folder) and not os.path.islink(folder):
@@ -149,15 +153,16 @@ def _read_paths(linux: Node, mounts: list[Mount]) -> list[Mount]:
 
 
 def _read(node: Node, bundle: str) -> Mount:
-    node.refuse(dict.fromkeys(("uidMappings", "gidMappings"), "mounts are not mapped by a bundle"))
     target, options = node.need("destination", str), Options.read(node)
     with named(node.at("destination")):
         Mount(target)
     kind = node.get("type", str, "")
+    options.check_map(mapped=bool(node.members.get("uidMappings")))
     if options.bind or kind in ("bind", "rbind"):
         with named(node.at("source")):
             mount = _read_bind(node, options, bundle)
     else:
+        node.refuse(dict.fromkeys(("uidMappings", "gidMappings"), "bind mounts alone are mapped"))
         if options.propagation != "private":
             raise unsupported(options.path, f"{options.propagation} is for bind mounts")
         with named(options.path):
@@ -178,6 +183,7 @@ def _read_bind(node: Node, options: Options, bundle: str) -> Mount:
         nosuid="nosuid" in options.on,
         nodev="nodev" in options.on,
         noexec="noexec" in options.on,
+        idmap=read_map(node) if node.members.get("uidMappings") else None,
         propagation=options.propagation,
     )
 

@@ -36,9 +36,14 @@ def write(spec: BoxSpec) -> dict[str, Any]:
             listed.append({"type": _NAMES[kind]})
     written: dict[str, Any] = {"namespaces": listed}
     if spec.choices.get(NamespaceType.USER) is Choice.NEW:
-        uids, gids = _lines(spec.id_map)
-        written |= {"uidMappings": _mappings(uids), "gidMappings": _mappings(gids)}
+        written |= mappings(spec.id_map)
     return written
+
+
+def mappings(id_map: IDMap) -> dict[str, Any]:
+    """Write the two maps of ids."""
+    uids, gids = _lines(id_map)
+    return {"uidMappings": _mappings(uids), "gidMappings": _mappings(gids)}
 
 
 def _lines(id_map: IDMap) -> tuple[tuple[IDMapLine, ...], tuple[IDMapLine, ...]]:
@@ -77,17 +82,36 @@ def read(linux: Node) -> dict[str, Any]:
         raise unsupported(linux.at("namespaces"), "without a new mount namespace there is no root")
     fields: dict[str, Any] = {"namespaces": chosen}
     if chosen.get(NamespaceType.USER) is Choice.NEW:
-        fields["id_map"] = _read_map(linux)
+        fields["id_map"] = _read_new_map(linux)
     elif linux.members.get("uidMappings") or linux.members.get("gidMappings"):
         raise invalid(linux.at("uidMappings"), "it takes a user namespace that is new")
     return fields
 
 
-def _read_map(linux: Node) -> IDMap:
-    uids, gids = (_read_lines(linux, name) for name in ("uidMappings", "gidMappings"))
-    if (uids, gids) == _alone(IDMap.root()):
-        return IDMap.root()
-    with named(linux.at("uidMappings")):
+def read_offsets(linux: Node) -> dict[str, float]:
+    """Read by how many seconds the clocks of a new time namespace are ahead."""
+    node = linux.child("timeOffsets")
+    offsets = {}
+    for clock in ("monotonic", "boottime"):
+        one = node.child(clock)
+        offset = one.get("secs", int, 0) + one.get("nanosecs", int, 0) / 10**9
+        if offset:
+            offsets[clock] = offset
+    kinds = {one.get("type", str, ""): one.has("path") for one in linux.nodes("namespaces")}
+    if offsets and kinds.get("time") is not False:
+        raise invalid(node.path, "they take a time namespace that is new")
+    return offsets
+
+
+def _read_new_map(linux: Node) -> IDMap:
+    lines = tuple(_read_lines(linux, name) for name in ("uidMappings", "gidMappings"))
+    return IDMap.root() if lines == _alone(IDMap.root()) else read_map(linux)
+
+
+def read_map(node: Node) -> IDMap:
+    """Read the two maps of ids: of a new user namespace, or of a mount."""
+    uids, gids = (_read_lines(node, name) for name in ("uidMappings", "gidMappings"))
+    with named(node.at("uidMappings")):
         if not uids:
             raise ValueError("a new user namespace takes ranges")
         return IDMap.ranges(uids, gids, uid=_first(uids), gid=_first(gids))

@@ -37,6 +37,7 @@ class Options:
     off: set[str] = attrs.field(factory=set)
     bind: str | None = None  # or "bind", "rbind"
     propagation: Literal["private", "slave", "shared"] = "private"
+    idmap: str | None = None  # or "idmap", "ridmap"
     values: dict[str, str] = attrs.field(factory=dict)
 
     @classmethod
@@ -57,11 +58,18 @@ class Options:
             self.off.add(_OFF[plain])
         elif text in ("bind", "rbind"):
             self.bind = text
+        elif text in ("idmap", "ridmap"):
+            self.idmap = text
         elif text in _PROPAGATION:
             self.propagation = _PROPAGATION[text]
         elif text not in _IGNORED:
             name, _, value = text.partition("=")
             self.values[name] = value
+
+    def check_map(self, *, mapped: bool) -> None:
+        """Refuse a map that is asked for and not there."""
+        if self.idmap and not mapped:
+            raise unsupported(self.path, f"{self.idmap} takes maps of ids beside it")
 
     def refuse_off(self, *names: str) -> None:
         """Refuse that an attribute is off that is always on."""

@@ -5,6 +5,7 @@ import warnings
 from collections.abc import Sequence
 from typing import Any
 
+from nsbox.cgroup.formats import number_list
 from nsbox.commands import arguments
 from nsbox.constants import Capability
 from nsbox.fields import is_kernel_text
@@ -13,6 +14,7 @@ from nsbox.oci import standing
 from nsbox.oci.document import Node, invalid, named, unsupported
 from nsbox.options import Options, Pty
 from nsbox.pipes import StrOrBytesPath
+from nsbox.scheduling import read_affinity
 from nsbox.security.capabilities import ALL_CAPABILITIES
 from nsbox.security.rlimits import NUMBERS, read_limits
 from nsbox.spec import BoxSpec
@@ -22,7 +24,6 @@ Args = StrOrBytesPath | Sequence[StrOrBytesPath]
 _REFUSED = {
     "apparmorProfile": "security modules are not set up",
     "selinuxLabel": "security modules are not set up",
-    "execCPUAffinity": "a command has the box's affinity",
 }
 
 
@@ -105,6 +106,18 @@ def read_options(process: Node) -> Options:
         terminal = (rows, columns) if terminal else False
     with named(size.path):
         return Options(extra_groups=groups or None, terminal=terminal)
+
+
+def read_exec_affinity(process: Node) -> frozenset[int] | None:
+    """Read on which CPUs a command that joins a container runs; its first one does anywhere."""
+    node = process.child("execCPUAffinity")
+    found: frozenset[int] | None = None
+    for member in ("initial", "final"):
+        text = node.get(member, str, "").strip()
+        if text:
+            with named(node.at(member)):
+                found = read_affinity(number_list(text.replace(" ", "")))
+    return found
 
 
 def _read_env(process: Node) -> dict[str, str]:

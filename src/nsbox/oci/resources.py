@@ -5,6 +5,7 @@ from typing import Any
 from nsbox.cgroup import DeviceRule, Resources
 from nsbox.cgroup.controllers.cpu import quota_and_period
 from nsbox.cgroup.formats import Limit, list_text
+from nsbox.oci import by_device, unified
 from nsbox.oci.document import Node, invalid, named, unsupported
 
 _WEIGHT, _SHARES = 100, 1024
@@ -29,17 +30,14 @@ _NO_SUCH = "no field of Resources says it"
 _REFUSED = {
     "memory": ("kernel", "kernelTCP", "swappiness", "disableOOMKiller"),
     "cpu": ("realtimeRuntime", "realtimePeriod"),
-    "blockIO": (
-        "leafWeight", "weightDevice", "throttleReadBpsDevice", "throttleWriteBpsDevice",
-        "throttleReadIOPSDevice", "throttleWriteIOPSDevice",
-    ),
+    "blockIO": ("leafWeight", "weightDevice"),
 }  # fmt: skip
 
 
 def write(wish: Resources, *, reaches_devices: bool) -> dict[str, Any]:
     """Write ``resources``; `reaches_devices`: whether devices work on one of the mounts."""
     for field in wish.given:
-        if field not in _WRITTEN:
+        if field not in _WRITTEN | unified.WRITTEN | by_device.WRITTEN:
             raise unsupported(f"resources.{field}", "a bundle cannot say it")
     written: dict[str, Any] = {"devices": _devices(wish, reaches_devices=reaches_devices)}
     parts = {"memory": _memory(wish), "cpu": _cpu(wish)}
@@ -50,12 +48,16 @@ def write(wish: Resources, *, reaches_devices: bool) -> dict[str, Any]:
         if not 10 <= wish.io_weight <= 1000:
             raise unsupported("resources.io_weight", "a bundle has weights from 10 to 1000")
         written["blockIO"] = {"weight": wish.io_weight}
+    if throttles := by_device.write_throttles(wish):
+        written["blockIO"] = {**written.get("blockIO", {}), **throttles}
     if wish.hugetlb_max:
         written["hugepageLimits"] = [
             {"pageSize": size, "limit": _finite(limit, "hugetlb_max")}
             for size, limit in wish.hugetlb_max.items()
         ]
-    return written
+    written |= by_device.write(wish)
+    files = unified.write(wish)
+    return {**written, "unified": files} if files else written
 
 
 def _number(limit: Limit) -> int:
@@ -116,7 +118,6 @@ def _rule(rule: DeviceRule) -> dict[str, Any]:
 def read(linux: Node, *, reaches_devices: bool) -> Resources:
     """Read the limits; `reaches_devices` is as for `write`."""
     node = linux.child("resources")
-    node.refuse(dict.fromkeys(("unified", "network", "rdma"), "not read yet"))
     for name, refused in _REFUSED.items():
         part = node.child(name)
         part.refuse(dict.fromkeys(refused, _NO_SUCH))
@@ -133,6 +134,8 @@ def read(linux: Node, *, reaches_devices: bool) -> Resources:
         }
         or None,
         "devices": _read_devices(node, reaches_devices=reaches_devices),
+        **by_device.read(node),
+        **unified.read(node),
     }
     with named(node.path):
         return Resources(**fields)

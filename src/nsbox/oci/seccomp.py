@@ -33,6 +33,9 @@ _COMPARISONS = {
 _READ_COMPARISONS = {name: comparison for comparison, name in _COMPARISONS.items()}
 _OPPOSITES = {"==": "!=", "!=": "==", ">": "<=", "<=": ">", "<": ">=", ">=": "<"}
 
+_FLAGS = {"SECCOMP_FILTER_FLAG_TSYNC"}
+"""What says nothing to a process with one thread, as a command is when it begins."""
+
 Tests = tuple[Argument, ...]
 
 
@@ -153,12 +156,10 @@ def read(linux: Node) -> Seccomp | None:
     if not linux.has("seccomp"):
         return None
     node = linux.child("seccomp")
-    node.refuse(
-        {
-            "flags": "a filter is loaded without flags",
-            "listenerPath": "system calls are not told to others",
-        }
-    )
+    node.refuse({"listenerPath": "system calls are not told to others"})
+    for number, flag in enumerate(node.texts("flags")):
+        if flag not in _FLAGS:
+            raise unsupported(f"{node.at('flags')}[{number}]", "a filter is loaded without it")
     for known in (Seccomp.standard(), Seccomp.strict()):
         if node.members == write(known):
             return known

@@ -1,6 +1,7 @@
 """Specs as configurations of the OCI runtime specification, and back; each refusal with its path."""
 
 import json
+import os
 import stat
 import warnings
 
@@ -25,6 +26,7 @@ from nsbox import (
     Security,
     UnsupportedError,
 )
+from nsbox.cgroup import IOMax, RDMAMax
 from nsbox.constants import Capability
 from nsbox.oci import from_config, read_bundle, to_config, write_bundle
 
@@ -58,6 +60,7 @@ mounts = st.lists(
             nosuid=st.booleans(),
             noexec=st.booleans(),
             propagation=st.sampled_from(["private", "slave", "shared"]),
+            idmap=st.none() | st.just(IDMap.ranges([(0, 100000, 9)], [(0, 200000, 9)])),
         ),
         st.builds(
             Mount.tmpfs,
@@ -107,6 +110,15 @@ resources = st.builds(
     io_weight=st.none() | st.integers(10, 1000),
     pids_max=LIMITS | st.integers(1, 1 << 20),
     hugetlb_max=st.none() | st.just({"2MB": 1 << 22}),
+    memory_high=LIMITS | st.integers(1, 1 << 40),
+    memory_min=st.none() | st.integers(0, 1 << 40),
+    memory_oom_group=st.none() | st.booleans(),
+    cpu_uclamp_min=LIMITS | st.integers(0, 10_000).map(lambda hundredths: hundredths / 100),
+    cpuset_cpus_partition=st.none() | st.just("root"),
+    io_max=st.none() | st.just({"8:0": IOMax(rbps=1 << 20, wiops=9), "8:16": IOMax(wbps=1)}),
+    rdma_max=st.none() | st.just({"mlx5_1": RDMAMax(hca_handle=2)}),
+    net_cls_classid=st.none() | st.integers(1, 1 << 20),
+    net_prio_ifpriomap=st.none() | st.just({"eth0": 5}),
     devices=st.none() | st.just(("c 10:229 rw", *RUNTIME_DEVICES)),
 )
 securities = st.builds(
@@ -142,6 +154,7 @@ specs = st.builds(
     io_priority=st.sampled_from([None, "idle", ("best-effort", 7), ("realtime", 0)]),
     scheduler=st.sampled_from(["other", "batch", "idle", ("fifo", 1), ("rr", 99)]),
     nice=st.none() | st.integers(-20, 19),
+    personality=st.sampled_from([None, 0, 8]),
 )
 
 
@@ -193,7 +206,9 @@ REFUSED_SPECS = {
             )
         )
     },
-    "resources.memory_high": {"resources": Resources(memory_high="1G")},
+    "resources.misc_max": {"resources": Resources(misc_max={"sev": 1})},
+    "resources.io_max": {"resources": Resources(io_max={"/dev/vda": IOMax(rbps=1)})},
+    "personality": {"personality": 0x0040000},
     "resources.memory_swap_max": {"resources": Resources(memory_swap_max="1G")},
     "namespaces": {"namespaces": {NamespaceType.NET: Choice.NEW}, "rootfs": RootFS.system()},
     "id_map": {
@@ -240,18 +255,18 @@ UNSUPPORTED = {
     "process.terminal": True,
     "process.apparmorProfile": "profile",
     "process.selinuxLabel": "label",
-    "process.execCPUAffinity": {"initial": "0"},
     "process.scheduler.runtime": 1000,
     "process.user.additionalGids": [5],
     "linux.intelRdt": {"closID": "one"},
-    "linux.devices": [{"path": "/dev/fuse", "type": "c", "major": 10, "minor": 229}],
+    "linux.devices[0]": [{"path": "/dev/nowhere", "type": "c", "major": 10, "minor": 229}],
+    "linux.devices[0].type": [{"path": "/dev/fifo", "type": "p"}],
     "linux.cgroupsPath": "/one",
-    "linux.timeOffsets": {"boottime": {"secs": 1}},
     "linux.mountLabel": "label",
-    "linux.personality": {"domain": "LINUX32"},
+    "linux.personality.flags": ["ONE"],
     "linux.rootfsPropagation": "shared",
     "linux.namespaces": [{"type": "pid"}],
-    "linux.resources.unified": {"memory.high": "1"},
+    "linux.resources.unified.file": "1",
+    "linux.seccomp.flags[0]": ["SECCOMP_FILTER_FLAG_LOG"],
     "linux.resources.memory.swappiness": 0,
     "linux.resources.memory.swap": 100,
     "linux.resources.cpu.realtimeRuntime": 100,
@@ -260,6 +275,7 @@ UNSUPPORTED = {
     "mounts[0].type": "devtmpfs",
     "mounts[0].options": ["tmpcopyup"],
     "mounts[1].options": ["bind", "unbindable"],
+    "mounts[0].uidMappings": [{"containerID": 0, "hostID": 5, "size": 1}],
 }
 
 INVALID = {
@@ -283,6 +299,10 @@ INVALID = {
     "process.user.additionalGids[0]": [-1],
     "process.consoleSize.height": None,
     "linux.sysctl": {"kernel.panic": "1"},
+    "linux.timeOffsets": {"boottime": {"secs": 1}},
+    "linux.personality.domain": "BSD",
+    "process.execCPUAffinity.final": "x",
+    "linux.devices[0].path": [{"path": "dev", "type": "c", "major": 1, "minor": 3}],
     "process.rlimits[0].type": [{"type": "RLIMIT_ALL", "soft": 1, "hard": 1}],
     "process.rlimits[0]": [{"type": "RLIMIT_CORE", "soft": 2, "hard": 1}],
     "process.noNewPrivileges": 1,
@@ -525,3 +545,41 @@ def test_reading_warns_of_nothing_else():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         from_config(to_config(SPEC, ARGS))
+
+
+def test_files_of_cgroup_v2_hold_over_the_words_of_v1():
+    config = to_config(attrs.evolve(SPEC, resources=Resources(memory_max="1M")), ARGS)
+    config["linux"]["resources"]["unified"] = {
+        "memory.max": "2097152",
+        "memory.swap.max": "max",
+        "cpu.max": "50000 100000",
+        "cpu.idle": "0",
+        "io.weight": "default 50",
+        "cpuset.cpus": "0-1",
+    }
+    assert from_config(config)[0].resources == Resources(
+        memory_max="2M",
+        memory_swap_max="max",
+        cpu_max=0.5,
+        cpu_idle=False,
+        io_weight=50,
+        cpuset_cpus={0, 1},
+    )
+    config["linux"]["resources"]["unified"] = {"cpu.max": "half"}
+    with pytest.raises(ValueError, match=r"^linux.resources.unified.cpu.max: .*'half'"):
+        from_config(config)
+
+
+def test_devices_that_every_box_has_are_left_out_and_others_are_the_hosts():
+    config = to_config(SPEC, ARGS)
+    zero = {"path": "/dev/zero", "type": "c", "major": 1, "minor": 5}
+    config["linux"]["devices"] = [zero | {"fileMode": 0o666}]
+    assert from_config(config)[0].rootfs == RootFS.directory(TREE)
+    found = os.stat("/dev/ptmx")
+    config["linux"]["devices"] = [{"path": "/dev/ptmx", "type": "c", "major": 5, "minor": 2}]
+    if (os.major(found.st_rdev), os.minor(found.st_rdev)) == (5, 2):
+        shown = Mount.bind("/dev/ptmx", "/dev/ptmx", readonly=True, noexec=True, nodev=False)
+        assert from_config(config)[0].rootfs == RootFS.directory(TREE).with_mounts(shown)
+    config["linux"]["devices"] = [zero | {"path": "/dev/null"}]
+    with pytest.raises(UnsupportedError, match=r"^linux.devices\[0\]: .*another device"):
+        from_config(config)
