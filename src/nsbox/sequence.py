@@ -221,9 +221,12 @@ def _command(spec: "BoxSpec", options: Options) -> Iterator[Step]:
     yield Step(Operation.UMASK, (options.umask or 0,))
     yield Step(Operation.CHDIR, (options.cwd or "/",))
     yield from spec.security.command_steps()
+    other_user = bool(options.user)
+    if other_user and spec.security.ambient:
+        yield Step(Operation.KEEPCAPS)
     yield from options.identity_steps()
     if options.changes_ids:
-        yield from spec.security.identity_steps()
+        yield from spec.security.identity_steps(other_user=other_user)
     yield Step(Operation.SIGNALS)
     yield from options.descriptor_steps()
     yield from spec.security.filter_steps()

@@ -334,6 +334,8 @@ def test_hooks_are_run_in_their_order_with_the_state(create, tmp_path):
     assert log.read_text().count("\n") == 6
     made.start()
     pid = made.pid
+    while "command" not in log.read_text():
+        time.sleep(0.01)
     made.delete(force=True)
     lines = log.read_text().splitlines()
     lines.remove("command")
@@ -439,14 +441,18 @@ FILTER = {
 }
 
 
+@pytest.mark.parametrize("ambient", [False, True], ids=["", "ambient"])
 @pytest.mark.parametrize("user", [0, 12])
-def test_a_filter_holds_for_a_command_that_may_gain_privileges(user, create, tmp_path):
+def test_a_filter_holds_for_a_command_that_may_gain_privileges(user, ambient, create, tmp_path):
     def filtered(config):
         config["process"] |= {"noNewPrivileges": False, "user": {"uid": user, "gid": user}}
         capabilities = ["CAP_CHOWN", "CAP_SETUID", "CAP_SETGID", "CAP_KILL"]
         config["process"]["capabilities"] = dict.fromkeys(
             ("bounding", "effective", "permitted"), capabilities
         )
+        if ambient:
+            own = {name: ["CAP_KILL"] for name in ("ambient", "inheritable")}
+            config["process"]["capabilities"] |= own
         config["linux"]["seccomp"] = FILTER
 
     look = f"{STATUS}; busybox mkdir /data/a 2>&1 | grep -o 'not implemented'"
@@ -456,15 +462,16 @@ def test_a_filter_holds_for_a_command_that_may_gain_privileges(user, create, tmp
     made.wait(10)
     said = output(tmp_path)
     assert said == joined
-    bounding, effective = "00000000000000e1", "00000000000000e1" if user == 0 else "0" * 16
+    kept = "0000000000000020" if ambient and user else "0" * 16
+    bounding, effective = "00000000000000e1", "00000000000000e1" if user == 0 else kept
     found = dict(line.split(":\t") for line in said.splitlines()[:-1])
     assert found == {
         "Uid": f"{user}\t{user}\t{user}\t{user}",
-        "CapInh": "0" * 16,
+        "CapInh": kept,
         "CapPrm": effective,
         "CapEff": effective,
         "CapBnd": bounding,
-        "CapAmb": "0" * 16,
+        "CapAmb": kept,
         "NoNewPrivs": "0",
         "Seccomp": "2",
     }

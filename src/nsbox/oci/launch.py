@@ -57,7 +57,7 @@ def creating(said: Description, folders: Folders) -> Steps:
         site = attrs.evolve(site, place=spec.rootfs.path)
     groups = cgroups.join(folders)
     steps = sequence.starting(spec, caller, groups, said.options, site)
-    return tuple(waiting.filtered(waiting.created(steps), said.filter, kept))
+    return tuple(waiting.filtered(waiting.created(steps), said.filter, spec.security))
 
 
 def create(
@@ -114,7 +114,7 @@ def joining(
     listed: Iterable[Step] = sequence.joining(spec, Caller.current(), groups, said.options)
     if detached:
         listed = waiting.detached(listed)
-    steps = tuple(waiting.filtered(listed, said.filter, spec.security.capabilities))
+    steps = tuple(waiting.filtered(listed, said.filter, spec.security))
     if program is not None:
         steps = (*steps[:-1], Step(Operation.EXECVE_PATH, (program, said.args)))
     given: dict[int, int] = {Slot.BOX: first_process}

@@ -34,6 +34,9 @@ def write(spec: BoxSpec, args: Args) -> dict[str, Any]:
         raise unsupported("security.landlock", "a bundle cannot say it")
     kept = [str(one.name) for one in security.capabilities]
     sets = dict.fromkeys(("bounding", "effective", "permitted"), kept)
+    if security.ambient:
+        ambient = [str(one.name) for one in security.ambient]
+        sets |= dict.fromkeys(("ambient", "inheritable"), ambient)
     id_map = spec.id_map
     root = (id_map.uid, id_map.gid) if id_map.uids else (0, 0)
     return {
@@ -135,6 +138,7 @@ def read_security(process: Node) -> dict[str, Any]:
     no_new_privs = process.get("noNewPrivileges", bool, False)
     kept = _read_capabilities(process, no_new_privs=no_new_privs)
     return {
+        "ambient": _read_ambient(process.child("capabilities")) & kept,
         "capabilities": kept | _to_change_ids(process, kept, no_new_privs=no_new_privs),
         "no_new_privs": no_new_privs,
         "rlimits": _read_rlimits(process),
@@ -148,9 +152,18 @@ def _read_capabilities(process: Node, *, no_new_privs: bool) -> Capability:
     """
     sets = process.child("capabilities")
     if process.child("user").get("uid", int, 0) != 0:
-        sets.refuse(dict.fromkeys(("ambient", "inheritable"), "only root has capabilities here"))
+        more = _read_set(sets, "inheritable") & ~_read_ambient(sets)
+        if more:
+            raise unsupported(sets.at("inheritable"), f"{more.name}, which is not ambient")
     kept = _read_set(sets, "bounding")
     return kept & _read_set(sets, "permitted") if no_new_privs and sets.has("permitted") else kept
+
+
+def _read_ambient(sets: Node) -> Capability:
+    """Read what another user than root has: of that, what is inheritable. See capabilities(7)."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it is said of the bounding set
+        return _read_set(sets, "ambient") & _read_set(sets, "inheritable")
 
 
 def _to_change_ids(process: Node, kept: Capability, *, no_new_privs: bool) -> Capability:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from nsbox._native.operations import Operation
 from nsbox.constants import Capability, CloneFlag
 from nsbox.plan import Slot, Step
-from nsbox.security import Seccomp
+from nsbox.security import Seccomp, Security
 
 AWAIT = Step(Operation.AWAIT, (Slot.WORD, Slot.LISTENER))
 
@@ -41,7 +41,7 @@ def detached(steps: Iterable[Step]) -> Iterator[Step]:
             yield step
 
 
-def filtered(steps: Iterable[Step], seccomp: Seccomp | None, kept: Capability) -> Iterator[Step]:
+def filtered(steps: Iterable[Step], seccomp: Seccomp | None, security: Security) -> Iterator[Step]:
     """Load a filter for a command that may gain privileges: that takes CAP_SYS_ADMIN until then.
 
     All that comes after it is the end of these rights, and the exec. See seccomp(2).
@@ -61,10 +61,15 @@ def filtered(steps: Iterable[Step], seccomp: Seccomp | None, kept: Capability) -
             case Operation.SETRESUID if begun and step.arguments[0] != 0:
                 ids = True
                 yield from (Step(Operation.KEEPCAPS), step)
+            case Operation.KEEPCAPS | Operation.AMBIENT if begun:
+                pass  # as the last word has it
             case Operation.EXECVE:
+                kept = security.ambient if ids else security.capabilities
                 yield Step(Operation.CAPSET, (kept | Capability.CAP_SYS_ADMIN,))
                 yield Step(Operation.SECCOMP, (seccomp.program(),))
-                yield Step(Operation.CAPSET, (Capability(0) if ids else kept,))
+                yield Step(Operation.CAPSET, (kept,))
+                if ids and kept:
+                    yield Step(Operation.AMBIENT, (kept,))
                 yield step
             case _:
                 yield step

@@ -31,7 +31,8 @@ class Security(Displayed):
     """What the commands of a box may do; made by `default`, `strict` or `privileged`, and evolved.
 
     - `capabilities`: those that root in the box has; what is left out is gone for good. The
-      inheritable and ambient sets are empty. See capabilities(7).
+      inheritable set is empty but for `ambient`. See capabilities(7).
+    - `ambient`: those among them that a command of another user has, and hands down.
     - `seccomp`: the filter of system calls; None for none. See seccomp(2).
     - `landlock`: what files may be reached; None for whatever permissions say. See landlock(7).
     - `no_new_privs`: whether set-user-ID programs and file capabilities give nothing. A filter
@@ -45,6 +46,7 @@ class Security(Displayed):
     """
 
     capabilities: Capability = attrs.field(default=DEFAULT_CAPABILITIES, validator=_capabilities)
+    ambient: Capability = attrs.field(default=Capability(0), validator=_capabilities)
     seccomp: Seccomp | None = attrs.field(
         default=Seccomp.standard(), validator=instance_of(Seccomp, or_none=True)
     )
@@ -58,6 +60,8 @@ class Security(Displayed):
 
     def __attrs_post_init__(self) -> None:
         """Refuse what the kernel would, for a process without CAP_SYS_ADMIN."""
+        if beyond := self.ambient & ~self.capabilities:
+            raise ValueError(f"ambient: of the capabilities, which {beyond!r} is not")
         for field in ("seccomp", "landlock"):
             if getattr(self, field) is not None and not self.no_new_privs:
                 raise ValueError(f"{field}: takes no_new_privs, so that must be True")
@@ -112,8 +116,12 @@ class Security(Displayed):
         if self.no_new_privs:
             yield Step(Operation.NO_NEW_PRIVS)
 
-    def identity_steps(self) -> Iterator[Step]:
-        """Lower the end of the rights that changing ids took."""
+    def identity_steps(self, *, other_user: bool = False) -> Iterator[Step]:
+        """Lower the end of the rights that changing ids took, and what another user keeps."""
+        if other_user and self.ambient:  # they were kept by KEEPCAPS
+            yield Step(Operation.CAPSET, (self.ambient,))
+            yield Step(Operation.AMBIENT, (self.ambient,))
+            return
         if self.capabilities & _TO_CHANGE_IDS != _TO_CHANGE_IDS:
             yield Step(Operation.CAPSET, (self.capabilities,))
 

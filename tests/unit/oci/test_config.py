@@ -470,12 +470,20 @@ def test_root_gets_no_more_than_is_permitted_where_it_cannot_gain_any():
     assert from_config(config)[0].security.capabilities == kept
 
 
-def test_ambient_capabilities_are_for_root_alone():
-    config = to_config(SPEC, ARGS)
-    config["process"]["capabilities"]["ambient"] = ["CAP_KILL"]
-    assert from_config(config)[0] == SPEC
-    config["process"]["user"]["uid"] = 5
-    with pytest.raises(UnsupportedError, match=r"^process\.capabilities\.ambient: "):
+def test_ambient_capabilities_are_those_that_are_inheritable_too():
+    config = to_config(attrs.evolve(SPEC, user=5), ARGS)
+    sets = config["process"]["capabilities"]
+    sets["ambient"] = ["CAP_KILL", "CAP_CHOWN"]
+    assert from_config(config)[0].security == SPEC.security
+    sets["inheritable"] = ["CAP_KILL"]
+    ambient = attrs.evolve(SPEC.security, ambient=Capability.CAP_KILL)
+    assert from_config(config)[0].security == ambient
+    assert from_config(to_config(attrs.evolve(SPEC, user=5, security=ambient), ARGS)) == (
+        attrs.evolve(SPEC, user=5, security=ambient),
+        ARGS,
+    )
+    sets["inheritable"] = ["CAP_FOWNER"]
+    with pytest.raises(UnsupportedError, match=r"^process\.capabilities\.inheritable: "):
         from_config(config)
 
 

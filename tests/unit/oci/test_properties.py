@@ -144,7 +144,7 @@ SAYING = [
     {"process": {"capabilities": KEPT}},
     {"process": {"capabilities": TWO | {"permitted": ["CAP_KILL"]}} | NO_NEW},
     {"process": {"capabilities": {"effective": ["CAP_CHOWN"]}}},
-    {"process": {"capabilities": KEPT | {"ambient": ["CAP_KILL"], "inheritable": ["CAP_KILL"]}}},
+    {"process": {"capabilities": KEPT | {"ambient": ["CAP_KILL"]} | {"inheritable": ["CAP_KILL"]}}},
     {"process": {"rlimits": [{"type": "RLIMIT_CORE", "soft": 0, "hard": 1}]}},
     {"process": {"noNewPrivileges": False}},
     {"process": {"oomScoreAdj": 5}},
