@@ -191,8 +191,8 @@ def _checks(spec: "BoxSpec", caller: Caller, state: rootfs.State | None) -> Iter
     yield _same(caller)
     for folder, changed in state.folders:
         yield Step(Operation.UNCHANGED, (folder, changed))
-    for source in sources:
-        yield Step(Operation.UNCHANGED, (source, -1))
+    for source, is_folder in state.sources:
+        yield Step(Operation.SAME_KIND, (source, int(is_folder)))
 
 
 _kept = functools.lru_cache(maxsize=_KEPT)(_lower)

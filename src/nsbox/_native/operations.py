@@ -24,6 +24,7 @@ class Operation(enum.Enum):
     # Whether a plan that was kept still holds: asked by the caller, and no part of the plan.
     SAME_CALLER = "capget() -> {uid:number}, {gid:number}, {capabilities:number}", "capget(2)"
     UNCHANGED = "statx({path:text}) -> {mtime:number}", "statx(2)"
+    SAME_KIND = "statx({path:text}) -> {folder:number}", "statx(2)"
     SAME_MOUNTS = (
         "ppoll({mountinfo:number}, POLLPRI) -> 0, mnt:[{inode:number}]",
         "proc_pid_mountinfo(5)",

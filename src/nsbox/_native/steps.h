@@ -47,6 +47,7 @@ long write_file(struct page *page, const char *path, const char *bytes, int64_t 
 
 long same_caller(int64_t uid, int64_t gid, uint64_t capabilities);
 long unchanged(const char *path, int64_t mtime);
+long same_kind(const char *path, int folder);
 long same_mounts(int mountinfo, int64_t inode);
 
 long attach_devices(const char *folder, const char *program, int64_t size);
