@@ -40,6 +40,7 @@ if TYPE_CHECKING:
         WorkerDied,
     )
     from nsbox.executor import BoxExecutor, BoxFuture
+    from nsbox.fleet import Fleet, FleetStats
     from nsbox.host import HostReport, probe
     from nsbox.image import Image
     from nsbox.namespace import (
@@ -74,6 +75,8 @@ __all__ = [
     "CompletedProcess",
     "DeviceRule",
     "DEVNULL",
+    "Fleet",
+    "FleetStats",
     "hierarchies",
     "Hierarchy",
     "HostReport",
@@ -137,6 +140,7 @@ _HOMES = {
         "WorkerDied",
     ),
     "nsbox.executor": ("BoxExecutor", "BoxFuture"),
+    "nsbox.fleet": ("Fleet", "FleetStats"),
     "nsbox.host": ("HostReport", "probe"),
     "nsbox.image": ("Image",),
     "nsbox.namespace": (

@@ -179,8 +179,6 @@ class Box(Displayed):
         A frozen box is thawed, as by whatever else ends it.
         """
         self.terminate()
-        if self._groups is not None:
-            self._groups.thaw()
         try:
             return self.wait(timeout)
         except subprocess.TimeoutExpired:
@@ -188,8 +186,13 @@ class Box(Displayed):
             return self.wait()
 
     def terminate(self) -> None:
-        """Send SIGTERM to all in the box; its first process ends once they have."""
+        """Send SIGTERM to all in the box; its first process ends once they have.
+
+        A frozen box is thawed: nothing in it could end.
+        """
         self._first.send_signal(signal.SIGTERM)
+        if self._groups is not None:
+            self._groups.thaw()
 
     def kill(self) -> None:
         """End the box at once, with all in it."""
