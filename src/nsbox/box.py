@@ -62,6 +62,12 @@ class Box(Displayed):
         return next(iter(self.addresses), None)
 
     @property
+    def ports(self) -> FrozenMap[int, int]:
+        """The ports of the host's 127.0.0.1 that lead into it, by the box's own: ``ports[80]``."""
+        published = self._first.published
+        return FrozenMap(published.ports if published else {})
+
+    @property
     def cgroup(self) -> Cgroup:
         """The group that it is in, with all that runs in it; made for it unless one was given.
 

@@ -1,5 +1,6 @@
 """What a box can be linked to, as far as its start needs to know; see `nsbox.network`."""
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import attrs
@@ -31,6 +32,20 @@ class Port(Protocol):
 
     def close(self) -> None:
         """Give it up."""
+
+
+class Publication(Protocol):
+    """Ports of a box that the host's loopback shows: see `nsbox.publish`."""
+
+    @property
+    def ports(self) -> Mapping[int, int]:
+        """Those of the host's, by the box's."""
+
+    def serve(self, pidfd: int) -> None:
+        """Serve them until the box of this first process ends."""
+
+    def close(self) -> None:
+        """Let go of them."""
 
 
 @runtime_checkable
@@ -67,15 +82,20 @@ def unlinked(spec: "BoxSpec", namespace: Namespace | str = _UNNAMED) -> "BoxSpec
 
 
 def connected(spec: "BoxSpec") -> Port | None:
-    """Make the place for a box that is about to start, if it is to be linked.
-
-    Raises `UnsupportedError` for a box that could trace whoever prepares the next one: all boxes
-    that an ordinary user has on a bridge are in one user namespace, with all rights there.
-    """
+    """Make the place for a box that is about to start, if it is to be linked."""
     if spec.link is None:
         return None
+    check_tracing(spec, "link")
+    return spec.link.connect(spec.hostname)
+
+
+def check_tracing(spec: "BoxSpec", field: str) -> None:
+    """Refuse a box that could trace what enters its user namespace for the sake of its network.
+
+    Raises `UnsupportedError`: an ordinary user's boxes are in a user namespace with all rights
+    there, and what makes the next machine, or a socket, is in it for a moment.
+    """
     if spec.namespaces.get(NamespaceType.PID) is not Choice.NEW and not Caller.current().privileged:
         raise UnsupportedError(
-            "link: without CAP_SYS_ADMIN it takes a pid namespace that is Choice.NEW"
+            f"{field}: without CAP_SYS_ADMIN it takes a pid namespace that is Choice.NEW"
         )
-    return spec.link.connect(spec.hostname)

@@ -7,6 +7,7 @@ outside, too (user_namespaces(7), "Capabilities"), but for being in it, which ta
 
 import fcntl
 import os
+import socket
 from collections.abc import Iterator
 
 import attrs
@@ -38,15 +39,15 @@ def create(owner: Namespace | None = None) -> Network:
     """
     steps = list(_steps(Caller.current(), owner))
     given: dict[int, int] = {} if owner is None else {Slot.NS_USER: owner.fileno()}
-    sock = perform(steps, given).take_descriptor()
+    made = perform(steps, given).take_descriptor()
     try:
-        fd = fcntl.ioctl(sock, _SIOCGSKNS)
+        fd = fcntl.ioctl(made, _SIOCGSKNS)
         try:
-            return Network(Namespace.open(fd), sock)
+            return Network(Namespace.open(fd), made)
         finally:
             os.close(fd)
     except BaseException:
-        os.close(sock)
+        os.close(made)
         raise
 
 
@@ -61,4 +62,4 @@ def _steps(caller: Caller, owner: Namespace | None) -> Iterator[Step]:
         yield Step(Operation.CLONE3, (CloneFlag.CLONE_NEWUSER | CloneFlag.CLONE_NEWNET,))
         yield from map_steps(IDMap(), caller)
     yield Step(Operation.LOOPBACK_UP)
-    yield Step(Operation.HAND_OVER_NETLINK)
+    yield Step(Operation.HAND_OVER_SOCKET, (socket.AF_NETLINK, socket.SOCK_DGRAM))
