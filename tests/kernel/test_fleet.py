@@ -220,6 +220,7 @@ async def a_fleet_awaited():
         assert [one.stdout for one in done] == [f"node{n}\n" for n in range(4)]
         before = [box.pid for box in fleet.sync]
         fleet.sync[1].kill()
+        fleet.sync[1].wait()
         ended = await fleet.run(["true"])
         assert isinstance(ended[1], ProcessLookupError)
         assert ended[2].returncode == 0
