@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from nsbox.spec import BoxSpec
 
 HOSTS = "/etc/hosts"
+RESOLV = "/etc/resolv.conf"
 
 _UNNAMED = "nsfs/net of the link"
 """How a plan shows the network namespace: each box has another, and one plan does for all."""
@@ -56,6 +57,10 @@ class Link(Protocol):
     def hosts(self) -> str:
         """The path of a hosts(5) file for all on it; `ValueError` where it is closed."""
 
+    @property
+    def resolv(self) -> str | None:
+        """The path of a resolv.conf(5) for all on it, if it has one."""
+
     def connect(self, name: str | None = None) -> Port:
         """Make a place for a box that is about to start."""
 
@@ -75,8 +80,9 @@ def unlinked(spec: "BoxSpec", namespace: Namespace | str = _UNNAMED) -> "BoxSpec
         return spec
     rootfs = spec.rootfs
     own_mounts = spec.namespaces.get(NamespaceType.MNT) is Choice.NEW
-    if own_mounts and all(mount.target != HOSTS for mount in rootfs.mounts):
-        rootfs = rootfs.with_mounts(Mount.bind(spec.link.hosts, HOSTS, readonly=True))
+    for source, target in ((spec.link.hosts, HOSTS), (spec.link.resolv, RESOLV)):
+        if own_mounts and source and all(mount.target != target for mount in rootfs.mounts):
+            rootfs = rootfs.with_mounts(Mount.bind(source, target, readonly=True))
     namespaces = spec.namespaces | {NamespaceType.NET: namespace}
     return attrs.evolve(spec, namespaces=namespaces, rootfs=rootfs, link=None)
 

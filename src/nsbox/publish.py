@@ -158,7 +158,7 @@ def _socket(pidfd: int, family: socket.AddressFamily) -> socket.socket:
     steps = [
         Step(Operation.CLONE3, (CloneFlag(0),)),
         Step(Operation.SETNS, (Slot.BOX, "first process", kinds)),
-        Step(Operation.HAND_OVER_SOCKET, (family, socket.SOCK_STREAM)),
+        Step(Operation.HAND_OVER_SOCKET, (family, socket.SOCK_STREAM, 0)),
     ]
     return socket.socket(fileno=perform(steps, {Slot.BOX: pidfd}).take_descriptor())
 

@@ -19,6 +19,7 @@ _CALLS = {
     "RTM_SETLINK": ("link", "set"),
     "RTM_DELLINK": ("link", "del"),
     "RTM_NEWADDR": ("addr", "add"),
+    "RTM_NEWROUTE": ("route", "add"),
     "RTM_NEWQDISC": ("tc", "replace"),
     "RTM_DELQDISC": ("tc", "del"),
 }
@@ -71,6 +72,10 @@ class Netlink:
 
         with socket.socket(fileno=os.dup(fd)) as sock:
             self._executor.submit(send).result()
+
+    def send_by(self, fd: int, requests: Iterable[Request]) -> None:
+        """Send requests by the socket of another namespace, the caller's `fd`."""
+        self.send_both((), fd, requests)
 
     def link(self, index: int) -> Any:
         """Return what pyroute2 tells of a link."""
