@@ -264,5 +264,3 @@ def _published(spec: "BoxSpec") -> Publication | None:
     from nsbox.publish import Published  # noqa: PLC0415 - few boxes have any
 
     return Published(spec.ports)
-
-

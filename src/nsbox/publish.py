@@ -96,6 +96,8 @@ async def _serve(
             connection = loop.create_task(_connection(outside, pidfd, port))
             connections.add(connection)
             connection.add_done_callback(connections.discard)
+            # One that is cancelled before it has begun closes nothing itself.
+            connection.add_done_callback(lambda _: outside.close())
 
     for fd in (pidfd, end.fileno()):
         loop.add_reader(fd, ended.set)
