@@ -167,7 +167,7 @@ _HOMES = {
 
 _LAZY = {name: module for module, names in _HOMES.items() for name in names}
 
-_SUBMODULES = frozenset({"aio", "network", "oci"})
+_SUBMODULES = frozenset({"aio", "dask", "network", "oci"})
 """Modules that are reached as attributes, without an import of their own."""
 
 

@@ -26,6 +26,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("box commands lower lowered parameters running scheduling sequence spec template",),
     ("fleet",),
     ("aio pool", "image", "executor", "network", "oci"),
+    ("dask",),
     ("__init__ __main__", "pytest_plugin testing"),
 )
 

@@ -1,0 +1,12 @@
+"""Calls of a Dask cluster in boxes, each on whichever host its worker is on.
+
+    futures = client.map(nsbox.dask.boxed(work, memory_max="512M"), items)
+
+Needs the extra ``nsbox[dask]``.
+"""
+
+from nsbox.dask.boxed import Boxed, boxed
+from nsbox.dask.layout import LayoutSpec
+from nsbox.dask.report import Report, reports
+
+__all__ = ["Boxed", "LayoutSpec", "Report", "boxed", "reports"]
