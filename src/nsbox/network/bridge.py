@@ -42,7 +42,12 @@ class Bridge(Faults, Displayed):
         self._closed = True
         with contextlib.ExitStack() as undo:
             undo.callback(self.namespace.close)
-            self._netlink = Netlink(network.socket)
+            try:
+                direct = namespaces.open_socket(self.namespace, self._owner)
+            except BaseException:
+                os.close(network.socket)
+                raise
+            self._netlink = Netlink(network.socket, direct)
             undo.callback(self._netlink.close)
             self._netlink.send(self._switch.begin(own))
             self._hosts = HostsFile()
@@ -132,7 +137,8 @@ class Bridge(Faults, Displayed):
             taken += [pool.take() for pool in self._pools]
             wire = requests.plug(index, bridge, network.namespace.fileno(), taken)
             inside = requests.machine(taken, self._gateways)
-            self._netlink.send_both([*made, wire], network.socket, inside)
+            self._netlink.send([*made, wire])
+            self._netlink.send_by(network.socket, inside)
         except BaseException:
             self._forget(index, taken)
             raise

@@ -37,8 +37,7 @@ class LowerLink:
         self._lock = threading.RLock()
         self._ports: dict[str, Port] = {}
         self._closed = True
-        sock = socket.socket(socket.AF_NETLINK, socket.SOCK_DGRAM, namespaces.NETLINK_ROUTE)
-        self._netlink = Netlink(sock.detach())
+        self._netlink = Netlink(namespaces.here(), namespaces.here())
         try:
             self._hosts = HostsFile()
         except BaseException:
@@ -107,7 +106,8 @@ class LowerLink:
         request = requests.macvlan if self.kind == "macvlan" else requests.ipvlan
         asked = request(requests.MACHINE_LINK, self._index, namespace, self._mode)
         try:
-            self._netlink.send_both([asked], sock, requests.machine(taken))
+            self._netlink.send([asked])
+            self._netlink.send_by(sock, requests.machine(taken))
         except StepError as error:
             if requests.is_missing(error.errno) and error.index == 0:
                 raise UnsupportedError(

@@ -80,6 +80,11 @@ def open_socket(
     return _within(namespace, owner, [_netlink_socket(protocol)]).take_descriptor()
 
 
+def here(protocol: int = NETLINK_ROUTE) -> int:
+    """Open a netlink socket in the calling thread's network namespace."""
+    return socket.socket(socket.AF_NETLINK, socket.SOCK_DGRAM, protocol).detach()
+
+
 def write(namespace: Namespace, owner: Namespace | None, files: Mapping[str, bytes]) -> None:
     """Write what /proc/sys/net shows of a network namespace: its own, and no host's."""
     _within(namespace, owner, [Step(Operation.WRITE, file) for file in files.items()])

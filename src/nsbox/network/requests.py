@@ -83,18 +83,13 @@ def bridge(index: int, addresses: Sequence[Interface] = ()) -> Iterator[Request]
 
 def veth(index: int, master: int | None, peer: Mapping[str, Any]) -> Request:
     """Make two links that are the ends of one wire, mostly a port of a bridge. See veth(4)."""
-    names = {"ifname": "IFLA_IFNAME", "address": "IFLA_ADDRESS", "net_ns_fd": "IFLA_NET_NS_FD"}
-    attributes = [[names[name], value] for name, value in peer.items() if name != "index"]
-    data = [["VETH_INFO_PEER", {"index": peer.get("index", 0), "attrs": attributes}]]
-    info = [["IFLA_INFO_KIND", "veth"], ["IFLA_INFO_DATA", {"attrs": data}]]
     return _request(
         "RTM_NEWLINK",
         ifname=f"nsb{index}",
         index=index,
+        kind="veth",
         **({} if master is None else {"master": master}),
-        flags=_UP,
-        change=_UP,
-        IFLA_LINKINFO={"attrs": info},
+        peer=peer,
     )
 
 
