@@ -23,6 +23,7 @@ from nsbox.plan import Slot, Step
 
 BACKLOG = 128
 CHUNK = 1 << 16
+PAUSE = 0.1
 LOOPBACK = ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1"))
 """Where in the box a server is asked for: one that listens on every address listens there, too."""
 
@@ -91,19 +92,29 @@ async def _serve(
     connections: set[asyncio.Task[None]] = set()
 
     def accept(listener: socket.socket, port: int) -> None:
-        with contextlib.suppress(OSError):  # whoever asked has gone again
+        try:
             outside, _ = listener.accept()
+        except (BlockingIOError, ConnectionAbortedError):
+            return  # whoever asked has gone again
+        except OSError:  # no descriptor is left: look again when some may be
+            loop.remove_reader(listener)
+            loop.call_later(PAUSE, listen, listener, port)
+        else:
             connection = loop.create_task(_connection(outside, pidfd, port))
             connections.add(connection)
             connection.add_done_callback(connections.discard)
             # One that is cancelled before it has begun closes nothing itself.
             connection.add_done_callback(lambda _: outside.close())
 
+    def listen(listener: socket.socket, port: int) -> None:
+        if listener.fileno() >= 0:
+            loop.add_reader(listener, accept, listener, port)
+
     for fd in (pidfd, end.fileno()):
         loop.add_reader(fd, ended.set)
     for listener, port in listeners:
         listener.setblocking(False)
-        loop.add_reader(listener, accept, listener, port)
+        listen(listener, port)
     try:
         await ended.wait()
     finally:

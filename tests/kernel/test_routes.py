@@ -216,6 +216,8 @@ def test_root_has_a_way_out_by_nat_which_goes_with_the_bridge(stack, host):
         early = machine(stack, lan)
         assert ask(early, "192.0.2.2", timeout=30) == ["-"]
         host.call(lan.uplink)
+        with pytest.raises(ValueError, match="already"):
+            lan.uplink()
         late = machine(stack, lan)
         for box in (early, late):
             assert ask(box, "192.0.2.2") == ["192.0.2.1"]  # seen as the host

@@ -9,9 +9,10 @@ from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, Unpack
 
 from nsbox.box import Box
+from nsbox.cgroup.meter import Meter
 from nsbox.cgroup.stats import Stats
 from nsbox.display import Displayed
-from nsbox.errors import NsboxError
+from nsbox.errors import NsboxError, UnsupportedError
 from nsbox.fleet.each import each, errors
 from nsbox.fleet.table import FleetRow, FleetStats
 from nsbox.frozen import FrozenMap
@@ -132,7 +133,18 @@ class Fleet(Displayed):
 
     def stats(self) -> FleetStats:
         """Read what all of them use, as one table; one that has ended tells nothing."""
-        return FleetStats(tuple(map(self._row, range(len(self)))))
+        groups: dict[int, Cgroup] = {}
+        for place, member in enumerate(self._members):
+            if isinstance(member, Box) and member.poll() is None:
+                with contextlib.suppress(UnsupportedError):  # no group could be made for it
+                    groups[place] = member.cgroup
+        told: dict[int, Stats] = {}
+        if groups:
+            with Meter(groups.values()) as meter:
+                told = dict(zip(groups, meter.read(), strict=True))
+        return FleetStats(
+            tuple(self._row(place, told.get(place, Stats())) for place in range(len(self)))
+        )
 
     def restart(
         self,
@@ -247,14 +259,11 @@ class Fleet(Displayed):
         if ready is not None:
             ready(box)
 
-    def _row(self, place: int) -> FleetRow:
+    def _row(self, place: int, stats: Stats) -> FleetRow:
         name, member = self._specs[place].hostname, self._members[place]
-        if not isinstance(member, Box):
-            return FleetRow(place=place, name=name, state="failed")
-        stats = Stats()
-        with contextlib.suppress(OSError, NsboxError):  # it has ended meanwhile, or has no group
-            stats = member.stats()
-        state = "alive" if member.poll() is None else "ended"
+        state = "failed"
+        if isinstance(member, Box):
+            state = "alive" if member.poll() is None else "ended"
         return FleetRow(place=place, name=name, state=state, stats=stats)
 
     def _check_open(self) -> None:

@@ -39,6 +39,8 @@ class Bridge(Faults, Displayed):
         self._lock = threading.RLock()  # a box may be given up by the garbage collector, anywhere
         self._gateways: tuple[Interface, ...] = ()
         self._end = contextlib.ExitStack()
+        self._starter = os.getpid()
+        self._has_uplink = False
         self._closed = True
         with contextlib.ExitStack() as undo:
             undo.callback(self.namespace.close)
@@ -200,6 +202,8 @@ class Bridge(Faults, Displayed):
             raise ValueError(f"by: one of {get_args(uplink.By)}, not {by!r}")
         with self._lock, contextlib.ExitStack() as undo:
             self._check_open()
+            if self._has_uplink:
+                raise ValueError(f"{self!r} has a way out already")
             if by == "nat":
                 uplink.nat(self.namespace, self._netlink, self._switch.reserve(), undo)
             else:
@@ -208,6 +212,7 @@ class Bridge(Faults, Displayed):
                     self._hosts.resolve(Resolver([server]))
             self._pass_on()
             self._end.push(undo.pop_all())
+            self._has_uplink = True
 
     def adopt(self, link: str) -> None:
         """Take a link of the caller's network, by its name, for a port of this bridge.
@@ -255,6 +260,8 @@ class Bridge(Faults, Displayed):
             if self._closed:
                 return
             self._closed = True
+            if os.getpid() != self._starter:
+                return  # a fork has descriptors of its own; the network is its starter's
             self._end.close()
             self._hosts.close()
             self._netlink.close()
@@ -272,7 +279,7 @@ class Bridge(Faults, Displayed):
         return False
 
     def __del__(self) -> None:
-        if not getattr(self, "_closed", True):
+        if not getattr(self, "_closed", True) and os.getpid() == self._starter:
             warnings.warn(f"{self!r} was not closed", ResourceWarning, 2, self)
             self.close()
 

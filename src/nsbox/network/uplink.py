@@ -5,6 +5,7 @@ of nftables, both of which end with their owner, however that ends.
 """
 
 import contextlib
+import errno
 import os
 import select
 import shutil
@@ -23,6 +24,7 @@ By = Literal["nat", "slirp4netns"]
 _FORWARDING = "/proc/sys/net/ipv4/ip_forward"
 _TAP = "tap0"
 _PATIENCE = 10
+_GONE = frozenset({errno.ENODEV})
 
 
 def nat(bridge: Namespace, netlink: Netlink, index: int, end: contextlib.ExitStack) -> None:
@@ -57,7 +59,7 @@ def nat(bridge: Namespace, netlink: Netlink, index: int, end: contextlib.ExitSta
 
 def _remove(netlink: Netlink, index: int) -> None:
     """Remove the wire at once: among the host's links it would be seen for a while else."""
-    netlink.send([requests.remove(index)])
+    netlink.send([requests.remove(index)], ignored=_GONE)
 
 
 def slirp(bridge: Namespace, owner: Namespace | None, end: contextlib.ExitStack) -> str:
