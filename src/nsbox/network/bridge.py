@@ -139,8 +139,9 @@ class Bridge(Faults, Displayed):
             taken += [pool.take() for pool in self._pools]
             wire = requests.plug(index, bridge, network.namespace.fileno(), taken)
             inside = requests.machine(taken, self._gateways)
-            self._netlink.send([*made, wire])
-            self._netlink.send_by(network.socket, inside)
+            quiet = requests.without_link_local(index)
+            self._netlink.send([*made, wire, quiet], ignored=requests.NO_IPV6)
+            self._netlink.send_by(network.socket, inside, ignored=requests.NO_IPV6)
         except BaseException:
             self._forget(index, taken)
             raise

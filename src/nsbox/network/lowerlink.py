@@ -107,7 +107,7 @@ class LowerLink:
         asked = request(requests.MACHINE_LINK, self._index, namespace, self._mode)
         try:
             self._netlink.send([asked])
-            self._netlink.send_by(sock, requests.machine(taken))
+            self._netlink.send_by(sock, requests.machine(taken), ignored=requests.NO_IPV6)
         except StepError as error:
             if requests.is_missing(error.errno) and error.index == 0:
                 raise UnsupportedError(

@@ -19,7 +19,7 @@ _ERROR = 2  # NLMSG_ERROR, an answer: with 0 for all is well
 _REQUEST, _ACK, _NEW = 0x1, 0x4, 0x600  # NLM_F_CREATE | NLM_F_EXCL
 _UP = 1  # IFF_UP
 _MAIN, _STATIC, _UNICAST = 254, 4, 1  # RT_TABLE_MAIN, RTPROT_STATIC, RTN_UNICAST
-_SETS = ({"index", "state"}, {"index", "master"})
+_SETS = ({"index", "state"}, {"index", "master"}, {"index", "addr_gen_mode"})
 """What of a link is set by a message from here."""
 
 
@@ -68,6 +68,9 @@ def _veth(given: Mapping[str, Any]) -> bytes:
 
 
 def _setting(given: Mapping[str, Any]) -> bytes:
+    if "addr_gen_mode" in given:  # IFLA_AF_SPEC, AF_INET6, IFLA_INET6_ADDR_GEN_MODE
+        mode = _attribute(8, bytes([given["addr_gen_mode"]]))
+        return _ifinfo(given["index"]) + _attribute(26, _attribute(socket.AF_INET6, mode))
     if "master" in given:
         return _ifinfo(given["index"]) + _number(10, given["master"])
     return _ifinfo(given["index"], _UP if given["state"] == "up" else 0, _UP)

@@ -73,17 +73,19 @@ class Netlink:
             self._executor.submit(self._send, listed[left:end], left, ignored).result()
             left = end + _send_directly(self._direct, listed[end:], ignored, end)
 
-    def send_by(self, fd: int, requests: Iterable[Request]) -> None:
+    def send_by(
+        self, fd: int, requests: Iterable[Request], *, ignored: Container[int] = ()
+    ) -> None:
         """Send requests by the socket of another namespace, the caller's `fd`."""
         listed = list(requests)
         with socket.socket(fileno=os.dup(fd)) as sock:
-            sent = _send_directly(sock, listed, ())
+            sent = _send_directly(sock, listed, ignored)
             if sent < len(listed):
 
                 def send() -> None:
                     other = _speaker(sock)
                     try:
-                        _send(other, listed[sent:], (), sent)
+                        _send(other, listed[sent:], ignored, sent)
                     finally:
                         other.close()
 

@@ -82,6 +82,13 @@ def test_a_port_moves_and_a_link_goes_down(index, master):
     assert (message["flags"], message["change"]) == (0, 1)
 
 
+def test_a_link_is_kept_from_making_an_address_before_it_is_up():
+    message = parsed(ifinfmsg, requests.without_link_local(9))
+    assert (message["index"], message["change"]) == (9, 0)
+    inside = message.get_attr("IFLA_AF_SPEC").get_attr("AF_INET6")
+    assert inside.get_attr("IFLA_INET6_ADDR_GEN_MODE") == 1
+
+
 def test_what_is_asked_seldom_is_left_to_pyroute2():
     seldom = [requests.forget(9), requests.remove(9), requests.impair(9, 1, 0, 0)]
     seldom += [next(iter(requests.bridge(9))), requests.enter(3, 4, 9)]
