@@ -64,7 +64,7 @@ long pass_descriptors(const int32_t *numbers, int count);
 long open_terminal(int socket);
 long set_window_size(int64_t rows, int64_t columns);
 long hand_over(struct page *page, const char *path);
-long hand_over_netlink(struct page *page);
+long hand_over_socket(struct page *page, long domain, long type, long protocol);
 
 long set_limit(int resource, uint64_t soft, uint64_t hard);
 long create_ruleset(uint64_t files, uint64_t scopes);
