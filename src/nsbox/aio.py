@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from nsbox.cgroup.cgroup import Cgroup
     from nsbox.pool import Pool
 
+__all__ = ["Box", "Process", "popen", "run", "start"]
+
 _DEFAULT = BoxSpec()
 
 
