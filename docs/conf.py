@@ -40,7 +40,7 @@ html_show_copyright = False
 # The package's own types that signatures name: each is described where it is returned or taken.
 nitpick_ignore_regex = [
     ("py:class", r"nsbox\.rootfs\.(root\.\w+Root|mount\.\w+Mount)"),
-    ("py:class", r"nsbox\.[\w.]+\.(HasPid|HasAddress|Bar|Span|BlockStream|Compression)"),
+    ("py:class", r"nsbox\.[\w.]+\.(HasPid|HasAddress|Watchable|Bar|Span|BlockStream|Compression)"),
     ("py:class", r"nsbox\.(_native\.operations\.Operation|plan\.Slot|link\.Port|options\.Options)"),
     ("py:(class|obj)", r"nsbox\.(frozen\.(Key|Value)|namespace\.handle\.Result)"),
     ("py:class", r"nsbox\.(process\.Command|commands\.Invocation|beneath\.Beneath)"),

@@ -17,7 +17,7 @@ import nsbox
 
 MADE_BY_OTHERS = {"Box", "BoxFuture", "BoxPath", "Bridge", "Cgroup", "Events", "Hierarchy", "Image"}
 MADE_BY_OTHERS |= {"Layer", "Mount", "Namespace", "Plan", "Port", "Process", "Step", "Trigger"}
-MADE_BY_OTHERS |= {"CompletedProcess", "Subsystem"}
+MADE_BY_OTHERS |= {"CompletedProcess", "Settings", "Subsystem", "Watch"}
 """Classes that nobody calls: what makes one is a function, a method or a class method."""
 
 

@@ -61,6 +61,7 @@ if TYPE_CHECKING:
     from nsbox.spec import BoxSpec
     from nsbox.task import Task
     from nsbox.usage import CompletedProcess, Usage
+    from nsbox.watching import Watch, watch
 
 __all__ = [
     "Argument",
@@ -115,6 +116,8 @@ __all__ = [
     "unpin",
     "UnsupportedError",
     "Usage",
+    "watch",
+    "Watch",
     "WorkerDied",
 ]
 
@@ -158,6 +161,7 @@ _HOMES = {
     "nsbox.spec": ("BoxSpec",),
     "nsbox.task": ("Task",),
     "nsbox.usage": ("CompletedProcess", "Usage"),
+    "nsbox.watching": ("Watch", "watch"),
 }
 """Where each name comes from. Modules load when one of theirs is first used: see PEP 562."""
 

@@ -15,8 +15,8 @@ SOURCE = Path(nsbox.__file__).parent
 # one layer do not know of each other.
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors", "constants", "fields frozen", "sizes", "pipes", "_native"),
-    ("beneath boxpath copying", "system_calls"),
     ("procfs", "display"),
+    ("beneath boxpath copying", "system_calls"),
     ("host", "caller", "usage"),
     ("plan hints perform",),
     ("namespace", "cgroup"),
@@ -24,7 +24,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("terminal options", "link"),
     ("process complete", "task"),
     ("box commands lower lowered parameters running scheduling sequence spec template",),
-    ("aio pool", "image", "executor", "network", "oci"),
+    ("aio pool", "image", "executor", "network", "oci", "watching"),
     ("__init__ __main__", "pytest_plugin testing"),
 )
 
@@ -34,6 +34,7 @@ LATE = {
     ("display", "importlib"): "only what is shown pays for being drawn",
     ("cgroup.cgroup", "nsbox.display.groups"): "only what is shown pays for being drawn",
     ("cgroup.cgroup", "nsbox.display.trees"): "only what is shown pays for being drawn",
+    ("watching", "nsbox.display.watching"): "only what is shown pays for being drawn",
     ("executor.inside", "ctypes"): "only a worker that forks needs a call that Python has not",
     ("hints", "nsbox.host"): "only a failure pays for looking at the host",
     ("rootfs.root", "nsbox.rootfs.mounted"): "only who mounts a root needs what makes namespaces",
