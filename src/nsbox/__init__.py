@@ -22,6 +22,9 @@ from typing import TYPE_CHECKING, Any
 from nsbox import _native as _native  # an installation without its C is told of at once
 
 if TYPE_CHECKING:
+    from nsbox import aio as aio
+    from nsbox import network as network
+    from nsbox import oci as oci
     from nsbox.box import Box
     from nsbox.boxpath import BoxPath
     from nsbox.cgroup import DeviceRule, IOMax, RDMAMax, Resources
