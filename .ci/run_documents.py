@@ -25,7 +25,7 @@ def run_sh(block: str) -> None:
 
 for name in sys.argv[1:]:
     text = pathlib.Path(name).read_text(encoding="utf-8")
-    namespace: dict[str, object] = {"__name__": name}
+    namespace: dict[str, object] = {"__name__": "__main__"}  # as in a reader's own script
     environment = dict(os.environ)
     for number, (language, block) in enumerate(BLOCK.findall(text), 1):
         print(f"{name}: block {number}", flush=True)
