@@ -6,9 +6,10 @@ from pathlib import Path
 
 import attrs
 import pytest
-from sphinx.util.inventory import InventoryFile
 
 import nsbox
+
+inventory = pytest.importorskip("sphinx.util.inventory", reason="needs the extra nsbox[docs]")
 
 MODULES = ("nsbox", "nsbox.aio", "nsbox.host", "nsbox.image", "nsbox.network", "nsbox.oci")
 KINDS = (property, classmethod, staticmethod)
@@ -22,7 +23,7 @@ INTERNAL = {
 def index(site: Path) -> set[str]:
     """Read what the pages can be asked for by name."""
     with (site / "objects.inv").open("rb") as file:
-        found = InventoryFile.load(file, "", lambda *parts: parts[-1])
+        found = inventory.InventoryFile.load(file, "", lambda *parts: parts[-1])
     return {name for kind, names in found.items() if kind.startswith("py:") for name in names}
 
 
