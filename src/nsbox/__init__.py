@@ -22,6 +22,9 @@ from typing import TYPE_CHECKING, Any
 from nsbox import _native as _native  # an installation without its C is told of at once
 
 if TYPE_CHECKING:
+    from nsbox import aio as aio
+    from nsbox import network as network
+    from nsbox import oci as oci
     from nsbox.box import Box
     from nsbox.boxpath import BoxPath
     from nsbox.cgroup import DeviceRule, IOMax, RDMAMax, Resources
@@ -62,6 +65,7 @@ if TYPE_CHECKING:
     from nsbox.spec import BoxSpec
     from nsbox.task import Task
     from nsbox.usage import CompletedProcess, Usage
+    from nsbox.watching import Watch, watch
 
 __all__ = [
     "Argument",
@@ -118,6 +122,8 @@ __all__ = [
     "unpin",
     "UnsupportedError",
     "Usage",
+    "watch",
+    "Watch",
     "WorkerDied",
 ]
 
@@ -162,6 +168,7 @@ _HOMES = {
     "nsbox.spec": ("BoxSpec",),
     "nsbox.task": ("Task",),
     "nsbox.usage": ("CompletedProcess", "Usage"),
+    "nsbox.watching": ("Watch", "watch"),
 }
 """Where each name comes from. Modules load when one of theirs is first used: see PEP 562."""
 

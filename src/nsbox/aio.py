@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from nsbox.fleet.fleet import Fleet
     from nsbox.pool import Pool
 
+__all__ = ["Box", "Process", "popen", "run", "start"]
+
 _DEFAULT = BoxSpec()
 
 

@@ -16,6 +16,7 @@ import attrs
 from nsbox import _native, pipes
 from nsbox._native import Encoded
 from nsbox.cgroup.account import BoxGroups
+from nsbox.display import Displayed
 from nsbox.errors import OutputExceeded, StepError
 from nsbox.link import Port, Publication
 from nsbox.perform import given_descriptors
@@ -101,7 +102,7 @@ class Parked(Protocol):
         """Give it one, with its standard descriptors. Raises `OutdatedError`."""
 
 
-class Process:
+class Process(Displayed):
     """A running command and the box that it runs in; both end together.
 
     The names and their meaning are those of `subprocess.Popen`: `args`, `pid`, `returncode`

@@ -15,8 +15,8 @@ SOURCE = Path(nsbox.__file__).parent
 # one layer do not know of each other.
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors", "constants", "fields frozen", "sizes", "pipes", "_native"),
-    ("beneath boxpath copying", "system_calls"),
     ("procfs", "display"),
+    ("beneath boxpath copying", "system_calls"),
     ("host", "caller", "usage", "progress"),
     ("plan hints perform",),
     ("namespace", "cgroup"),
@@ -25,7 +25,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("process complete", "task"),
     ("box commands lower lowered parameters running scheduling sequence spec template",),
     ("fleet",),
-    ("aio pool", "image", "executor", "network", "oci"),
+    ("aio pool", "image", "executor", "network", "oci", "watching"),
     ("dask",),
     ("__init__ __main__", "pytest_plugin testing"),
 )
@@ -38,6 +38,7 @@ LATE = {
     ("aio", "nsbox.fleet.fleet"): "one box does without",
     ("cgroup.cgroup", "nsbox.display.groups"): "only what is shown pays for being drawn",
     ("cgroup.cgroup", "nsbox.display.trees"): "only what is shown pays for being drawn",
+    ("watching", "nsbox.display.watching"): "only what is shown pays for being drawn",
     ("executor.inside", "ctypes"): "only a worker that forks needs a call that Python has not",
     ("hints", "nsbox.host"): "only a failure pays for looking at the host",
     ("rootfs.root", "nsbox.rootfs.mounted"): "only who mounts a root needs what makes namespaces",

@@ -7,6 +7,7 @@ from typing import Any, NoReturn, Self
 
 import attrs
 
+from nsbox.display import Displayed
 from nsbox.errors import ImageError
 from nsbox.fields import StrPath
 from nsbox.image.assemble import compression as read_compression
@@ -31,7 +32,7 @@ from nsbox.progress import Progress, silent
 from nsbox.spec import BoxSpec
 
 
-class Image:
+class Image(Displayed):
     """A root file system in layers, with what it says about running it: made by `open` or `build`.
 
     Its layers stay where they are, and are read when they are needed. `close`, or the end of a
