@@ -82,6 +82,15 @@ class Lowered:
         if self.refusal is not None:
             raise self.refusal
 
+    def failing(self, index: int, errno: int) -> "Lowered":
+        """Return the same with one step that is not done, as if the kernel had said `errno`.
+
+        For tests: what is told and left then must not depend on the step.
+        """
+        steps = list(self.steps)
+        steps[index] = Step(Operation.FAIL, (errno,))
+        return attrs.evolve(self, encoded=encode(steps))
+
     def failure(
         self, index: int, errno: int, args: Sequence[StrOrBytesPath], box: str | None
     ) -> StepError:

@@ -123,6 +123,9 @@ class Operation(enum.Enum):
     SECCOMP = "seccomp(SECCOMP_SET_MODE_FILTER, {program:data})", "seccomp(2)"
     EXECVE = "execve({file:shown}, {argv:shown})", "execve(2)"
 
+    # In the place of another step, for tests: `Lowered.failing`.
+    FAIL = "fail({errno:number})", "errno(3)"
+
     def __init__(self, template: str, reference: str) -> None:
         self.template = template
         self.reference = reference

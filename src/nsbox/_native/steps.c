@@ -183,6 +183,8 @@ static long do_step(struct run *run, const struct nsbox_step *step)
         return set_filter(TEXT(0), NUMBER(1));
     case OP_EXECVE:
         return exec_command(page);
+    case OP_FAIL:
+        return -NUMBER(0);
     }
     return -38; /* ENOSYS: an operation from another version of this package */
 }
