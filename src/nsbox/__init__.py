@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from nsbox.cgroup import DeviceRule, IOMax, RDMAMax, Resources
     from nsbox.cgroup.cgroup import Cgroup
     from nsbox.cgroup.hierarchy import Hierarchy, Subsystem, hierarchies, subsystems
-    from nsbox.cgroup.reap import reap
     from nsbox.cgroup.stats import Stats
     from nsbox.errors import (
         ImageError,
@@ -52,6 +51,7 @@ if TYPE_CHECKING:
     from nsbox.pipes import DEVNULL, PIPE, STDOUT
     from nsbox.plan import Plan, Step
     from nsbox.process import Process
+    from nsbox.reaping import reap
     from nsbox.rootfs import Mount, RootFS
     from nsbox.running import popen, run
     from nsbox.security import Argument, Landlock, Rule, Seccomp, Security
@@ -118,7 +118,6 @@ _HOMES = {
     "nsbox.cgroup": ("DeviceRule", "IOMax", "RDMAMax", "Resources"),
     "nsbox.cgroup.cgroup": ("Cgroup",),
     "nsbox.cgroup.hierarchy": ("Hierarchy", "Subsystem", "hierarchies", "subsystems"),
-    "nsbox.cgroup.reap": ("reap",),
     "nsbox.cgroup.stats": ("Stats",),
     "nsbox.errors": (
         "ImageError",
@@ -143,6 +142,7 @@ _HOMES = {
     "nsbox.pipes": ("DEVNULL", "PIPE", "STDOUT"),
     "nsbox.plan": ("Plan", "Step"),
     "nsbox.process": ("Process",),
+    "nsbox.reaping": ("reap",),
     "nsbox.rootfs": ("Mount", "RootFS"),
     "nsbox.running": ("popen", "run"),
     "nsbox.security": ("Argument", "Landlock", "Rule", "Seccomp", "Security"),
