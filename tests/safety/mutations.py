@@ -81,9 +81,11 @@ MUTATIONS = (
     ),
     Mutation(
         "other descriptors are closed",
-        (("_native/process.c", "return SYS(__NR_close_range, count, ~0U, 0);", "return 0;"),
-         ("_native/process.c", "page->highest_descriptor + 1, ~0U", "0x7ffffffe, ~0U"),
-         ("options.py", "CloseRangeFlag.CLOSE_RANGE_CLOEXEC))", "CloseRangeFlag(2)))")),
+        (
+            ("_native/process.c", "return SYS(__NR_close_range, count, ~0U, 0);", "return 0;"),
+            ("_native/process.c", "page->highest_descriptor + 1, ~0U", "0x7ffffffe, ~0U"),
+            ("options.py", "yield Step(Operation.CLOSE_RANGE, (Slot.PAGE, CloseRangeFlag.CLOSE_RANGE_CLOEXEC))", "yield from ()"),
+        ),
         (f"{SAFETY}/test_working_folder.py", f"{KERNEL}/test_isolation.py"),
     ),
     Mutation(
@@ -131,7 +133,7 @@ MUTATIONS = (
     ),
     Mutation(
         "no folder at a name that can be guessed",
-        (("network/names.py", 'tempfile.mkdtemp(prefix=prefix)', 'next(iter([p for p in [tempfile.gettempdir() + "/" + prefix + next(tempfile._get_candidate_names())] if os.makedirs(p, exist_ok=True) or p]))'),),
+        (("leftovers.py", 'tempfile.mkdtemp(prefix=prefix)', 'next(iter([p for p in [tempfile.gettempdir() + "/" + prefix + next(tempfile._get_candidate_names())] if os.makedirs(p, exist_ok=True) or p]))'),),
         (f"{SAFETY}/test_helpers.py",),
     ),
     Mutation(
