@@ -54,7 +54,7 @@ if TYPE_CHECKING:
     from nsbox.reaping import reap
     from nsbox.rootfs import Mount, RootFS
     from nsbox.running import popen, run
-    from nsbox.security import Argument, Landlock, Rule, Seccomp, Security
+    from nsbox.security import Argument, FilterProgram, Landlock, Rule, Seccomp, Security
     from nsbox.spec import BoxSpec
     from nsbox.task import Task
     from nsbox.usage import CompletedProcess, Usage
@@ -71,6 +71,7 @@ __all__ = [
     "CompletedProcess",
     "DeviceRule",
     "DEVNULL",
+    "FilterProgram",
     "hierarchies",
     "Hierarchy",
     "HostReport",
@@ -145,7 +146,7 @@ _HOMES = {
     "nsbox.reaping": ("reap",),
     "nsbox.rootfs": ("Mount", "RootFS"),
     "nsbox.running": ("popen", "run"),
-    "nsbox.security": ("Argument", "Landlock", "Rule", "Seccomp", "Security"),
+    "nsbox.security": ("Argument", "FilterProgram", "Landlock", "Rule", "Seccomp", "Security"),
     "nsbox.spec": ("BoxSpec",),
     "nsbox.task": ("Task",),
     "nsbox.usage": ("CompletedProcess", "Usage"),

@@ -120,6 +120,11 @@ class Operation(enum.Enum):
         "landlock_restrict_self({ruleset:slot})",
         "landlock_restrict_self(2)",
     )
+    JOIN_SESSION_KEYRING = "keyctl(KEYCTL_JOIN_SESSION_KEYRING, NULL)", "keyctl(2)"
+    LABEL = (
+        "lsm_set_self_attr(LSM_ATTR_EXEC, {module:number}, {label:text})",
+        "lsm_set_self_attr(2)",
+    )
     SECCOMP = "seccomp(SECCOMP_SET_MODE_FILTER, {program:data})", "seccomp(2)"
     EXECVE = "execve({file:shown}, {argv:shown})", "execve(2)"
 

@@ -179,6 +179,10 @@ static long do_step(struct run *run, const struct nsbox_step *step)
         return add_path_rule(FD(0), TEXT(1), (uint64_t)NUMBER(2));
     case OP_LANDLOCK_RESTRICT_SELF:
         return SYS(__NR_landlock_restrict_self, FD(0), 0);
+    case OP_JOIN_SESSION_KEYRING:
+        return SYS(__NR_keyctl, 1 /* KEYCTL_JOIN_SESSION_KEYRING */, 0);
+    case OP_LABEL:
+        return set_label((uint64_t)NUMBER(0), TEXT(1));
     case OP_SECCOMP:
         return set_filter(TEXT(0), NUMBER(1));
     case OP_EXECVE:

@@ -50,6 +50,7 @@ long hand_over_netlink(struct page *page);
 long set_limit(int resource, uint64_t soft, uint64_t hard);
 long create_ruleset(uint64_t files, uint64_t scopes);
 long add_path_rule(int ruleset, const char *path, uint64_t rights);
+long set_label(uint64_t module, const char *label);
 long set_filter(const char *program, int64_t size);
 
 long default_signals(void);

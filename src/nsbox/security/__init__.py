@@ -1,7 +1,7 @@
 """What a box may do."""
 
 from nsbox.security.landlock import Landlock
-from nsbox.security.seccomp import Argument, Rule, Seccomp
+from nsbox.security.seccomp import Argument, FilterProgram, Rule, Seccomp
 from nsbox.security.security import Security
 
-__all__ = ["Argument", "Landlock", "Rule", "Seccomp", "Security"]
+__all__ = ["Argument", "FilterProgram", "Landlock", "Rule", "Seccomp", "Security"]

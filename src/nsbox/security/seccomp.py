@@ -144,6 +144,29 @@ class Seccomp:
         return _program(self)
 
 
+def _instructions(_: Any, attribute: "attrs.Attribute[bytes]", value: Any) -> None:
+    size = len(bpf.encode([bpf.result(0)]))
+    if not isinstance(value, bytes) or not value or len(value) % size:
+        raise ValueError(f"{attribute.name}: bytes of struct sock_filter, not {value!r}")
+    if len(value) // size > bpf.MAX_INSTRUCTIONS:
+        raise ValueError(f"{attribute.name}: at most {bpf.MAX_INSTRUCTIONS} of them")
+
+
+@attrs.frozen
+class FilterProgram:
+    """A filter of your own, as classic BPF: an array of struct sock_filter. See seccomp(2).
+
+    For what another program has compiled, libseccomp's `export_bpf` for one. The kernel checks it
+    as it is loaded; what it says is not looked at.
+    """
+
+    instructions: bytes = attrs.field(validator=_instructions, repr=lambda it: f"{len(it)} bytes")
+
+    def program(self) -> bytes:
+        """Return the instructions."""
+        return self.instructions
+
+
 @functools.lru_cache(maxsize=16)
 def _program(seccomp: Seccomp) -> bytes:
     numbers = _native.syscalls()

@@ -234,8 +234,6 @@ UNSUPPORTED = {
     "domainname": "nis",
     "hooks.prestart": [{"path": "/bin/true"}],
     "process.terminal": True,
-    "process.apparmorProfile": "profile",
-    "process.selinuxLabel": "label",
     "process.oomScoreAdj": 100,
     "process.scheduler": {"policy": "SCHED_FIFO"},
     "process.ioPriority": {"class": "IOPRIO_CLASS_IDLE"},
