@@ -141,6 +141,7 @@ def _command(
         _namespaces(spec, lowered),
         options.passed(),
         bool(options.terminal),
+        spec.security.handler if invocation is not None else None,
     )
 
 

@@ -21,6 +21,7 @@ from nsbox.link import Port
 from nsbox.perform import given_descriptors
 from nsbox.pipes import Stream
 from nsbox.rootfs.overlay import remove_work
+from nsbox.security.notify import Handler, Listener
 from nsbox.terminal import Channel, Terminal
 from nsbox.usage import Usage
 
@@ -39,6 +40,7 @@ class Command:
     - `connect` makes its place on a network, if it is to have one; given up as it ends.
     - `namespaces` opens those that it joins, as descriptors by slot; one may be of that place.
     - `passed` are descriptors for the command, by slot; `terminal` asks for one of the box's own.
+    - `handler` is asked about its system calls, if anybody is.
     """
 
     args: Any
@@ -54,6 +56,7 @@ class Command:
     namespaces: Callable[[Port | None], AbstractContextManager[Mapping[int, int]]]
     passed: Mapping[int, int]
     terminal: bool
+    handler: Handler | None
 
 
 class Process:
@@ -113,6 +116,7 @@ class Process:
             pipes.opened(*streams) as ends,
             command.namespaces(self.port) as namespaces,
             Channel(wanted=command.terminal) as channel,
+            Listener(command.handler) as listener,
         ):
             self._started = time.monotonic()
             try:
@@ -121,7 +125,8 @@ class Process:
                     command.argv,
                     command.environment,
                     given_descriptors(
-                        {**namespaces, **command.passed, **channel.given}, ends.child
+                        {**namespaces, **command.passed, **channel.given, **listener.given},
+                        ends.child,
                     ),
                     tell_of_exec=tell_of_exec,
                     end_signal=self._end_signal,

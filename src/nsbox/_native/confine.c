@@ -57,11 +57,22 @@ long set_label(uint64_t module, const char *text)
     return SYS(__NR_lsm_set_self_attr, 101 /* LSM_ATTR_EXEC */, &label, label.size, 0);
 }
 
-long set_filter(const char *program, int64_t size)
+long set_filter(const char *program, int64_t size, unsigned flags)
 {
     struct sock_fprog filter = {
         .len = (unsigned short)(size / (int64_t)sizeof(struct sock_filter)),
         .filter = (struct sock_filter *)(uintptr_t)program,
     };
-    return SYS(__NR_seccomp, SECCOMP_SET_MODE_FILTER, 0, &filter);
+    return SYS(__NR_seccomp, SECCOMP_SET_MODE_FILTER, flags, &filter);
+}
+
+/* Who listens decides on calls from here on: so the filter itself must let the listener be sent. */
+long set_heard_filter(const char *program, int64_t size, int socket)
+{
+    long listener = set_filter(program, size, 1U << 3 /* SECCOMP_FILTER_FLAG_NEW_LISTENER */);
+    if (listener < 0)
+        return listener;
+    long result = send_descriptor(socket, (int)listener);
+    SYS(__NR_close, listener);
+    return result;
 }

@@ -126,6 +126,11 @@ class Operation(enum.Enum):
         "lsm_set_self_attr(2)",
     )
     SECCOMP = "seccomp(SECCOMP_SET_MODE_FILTER, {program:data})", "seccomp(2)"
+    SECCOMP_NOTIFY = (
+        "seccomp(SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_NEW_LISTENER, {program:data}) "
+        "-> {socket:slot}",
+        "seccomp_unotify(2)",
+    )
     EXECVE = "execve({file:shown}, {argv:shown})", "execve(2)"
 
     # In the place of another step, for tests: `Lowered.failing`.

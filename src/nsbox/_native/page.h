@@ -22,7 +22,8 @@ enum {
     SLOT_OWNER,   /* the caller's pidfd: readable once it is dead */
     SLOT_STARTED, /* an eventfd that tells the caller of the command's exec */
     SLOT_INIT,    /* the image of the first process */
-    SLOT_PASSED = 21 /* from here on: what the command gets under numbers of its own */
+    SLOT_NOTIFY = 21, /* a socket that takes the listener of a filter to the caller */
+    SLOT_PASSED = 22 /* from here on: what the command gets under numbers of its own */
 };
 
 enum { SLOTS = 64 };

@@ -42,8 +42,9 @@ long arrange_descriptors(struct page *page)
     return SYS(__NR_close_range, count, ~0U, 0);
 }
 
-/* Give the command what is meant for it, under the numbers that the caller has for it. */
-long pass_descriptors(const int32_t *numbers, int count)
+/* Give the command what is meant for it, under the numbers that the caller has for it; *kept is ours
+ * still, under whatever number. */
+long pass_descriptors(const int32_t *numbers, int count, int *kept)
 {
     int highest = SLOT_PASSED + count;
     for (int i = 0; i < count; i++)
@@ -55,6 +56,9 @@ long pass_descriptors(const int32_t *numbers, int count)
         if (moved < 0)
             return moved;
     }
+    long moved_kept = SYS(__NR_fcntl, *kept, F_DUPFD_CLOEXEC, highest + count);
+    if (moved_kept >= 0) /* mostly there is none */
+        *kept = (int)moved_kept;
     for (int i = 0; i < count; i++) {
         long result = SYS(__NR_dup3, highest + i, numbers[i], 0);
         if (result < 0)

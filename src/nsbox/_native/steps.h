@@ -41,8 +41,9 @@ long raise_ambient(uint64_t raised);
 
 long unshare_descriptors(struct page *page);
 long arrange_descriptors(struct page *page);
-long pass_descriptors(const int32_t *numbers, int count);
+long pass_descriptors(const int32_t *numbers, int count, int *kept);
 long open_terminal(int socket);
+long send_descriptor(int socket, int fd);
 long set_window_size(int64_t rows, int64_t columns);
 long hand_over(struct page *page, const char *path);
 long hand_over_netlink(struct page *page);
@@ -51,7 +52,8 @@ long set_limit(int resource, uint64_t soft, uint64_t hard);
 long create_ruleset(uint64_t files, uint64_t scopes);
 long add_path_rule(int ruleset, const char *path, uint64_t rights);
 long set_label(uint64_t module, const char *label);
-long set_filter(const char *program, int64_t size);
+long set_filter(const char *program, int64_t size, unsigned flags);
+long set_heard_filter(const char *program, int64_t size, int socket);
 
 long default_signals(void);
 long loopback_up(void);

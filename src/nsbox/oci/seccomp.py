@@ -40,6 +40,8 @@ def write(seccomp: Seccomp | FilterProgram) -> dict[str, Any]:
     """Write a filter. Raises `UnsupportedError` for one that libseccomp cannot be told."""
     if isinstance(seccomp, FilterProgram):
         raise unsupported("security.seccomp", "a bundle holds rules, not a program")
+    if seccomp.handler is not None:
+        raise unsupported("security.seccomp", "a bundle holds no function to be asked")
     action, errno_ret = _action(seccomp.default)
     default = {} if errno_ret is None else {"defaultErrnoRet": errno_ret}
     rules = seccomp.rules if _is_plain(seccomp.rules) else tuple(_apart(seccomp))

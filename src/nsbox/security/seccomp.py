@@ -4,23 +4,28 @@ import errno
 import functools
 import os
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
 from nsbox import _native
 from nsbox.security import bpf
 
+if TYPE_CHECKING:
+    from nsbox.security.notify import Handler
+
 KILL_PROCESS = 0x80000000
 KILL_THREAD = 0x00000000
 TRAP = 0x00030000
 ERRNO = 0x00050000
+USER_NOTIF = 0x7FC00000
 LOG = 0x7FFC0000
 ALLOW = 0x7FFF0000
 
 _ACTIONS = {
     "allow": ALLOW,
     "log": LOG,
+    "notify": USER_NOTIF,
     "trap": TRAP,
     "kill_thread": KILL_THREAD,
     "kill_process": KILL_PROCESS,
@@ -28,6 +33,7 @@ _ACTIONS = {
 _ARCHITECTURES = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 _X32_BIT = 0x40000000
 _MAX_ERRNO = 4095
+_BEFORE_EXEC = frozenset({"sendmsg", "close", "exit_group"})
 
 
 def _action(value: Any) -> str | int:
@@ -106,13 +112,36 @@ class Seccomp:
     """A filter of system calls. See seccomp(2).
 
     The first of `rules` that fits a call decides, else `default`: ``"allow"``, ``"log"``,
-    ``"trap"``, ``"kill_thread"``, ``"kill_process"``, or the errno with which the call fails. Names
+    ``"trap"``, ``"kill_thread"``, ``"kill_process"``, or the errno with which the call fails. In a
+    rule it may be ``"notify"``: then `handler` is asked, a function of the caller's that takes a
+    `nsbox.security.Call` in a thread of its own; see there. Names
     that this architecture does not have are passed over, as lists serve several; calls younger than
     the headers that this package was built with fail with ENOSYS unless the default allows them.
     """
 
     rules: tuple[Rule, ...] = attrs.field(converter=_rules)
     default: str | int = attrs.field(converter=_action, default=errno.EPERM)
+    handler: "Handler | None" = attrs.field(default=None, kw_only=True)
+
+    @default.validator
+    def _check_default(self, _: Any, default: str | int) -> None:
+        if default == "notify":
+            raise ValueError("default: a handler is asked by rules alone, not 'notify'")
+
+    @handler.validator
+    def _check_handler(self, _: Any, handler: Any) -> None:
+        asked = {name for rule in self.rules if rule.action == "notify" for name in rule.names}
+        if handler is None and asked:
+            raise ValueError(
+                "handler: a rule says 'notify', so a function must be there to be asked"
+            )
+        if handler is not None and not callable(handler):
+            raise ValueError(f"handler: a function that takes a Call, not {handler!r}")
+        if self.handler is not None and asked & _BEFORE_EXEC:
+            raise ValueError(
+                f"rules: by {', '.join(sorted(asked & _BEFORE_EXEC))} the listener itself gets to "
+                "the handler, which cannot be asked about that"
+            )
 
     @classmethod
     def standard(cls) -> "Seccomp":
@@ -135,6 +164,10 @@ class Seccomp:
     def deny(self, *names: str, action: str | int = errno.EPERM) -> "Seccomp":
         """Return this filter with calls denied, whatever it said of them."""
         return attrs.evolve(self, rules=(Rule(names, action), *self.rules))
+
+    def notify(self, *names: str, handler: "Handler") -> "Seccomp":
+        """Return this filter with a handler that is asked about calls, whatever it said of them."""
+        return attrs.evolve(self, rules=(Rule(names, "notify"), *self.rules), handler=handler)
 
     def program(self) -> bytes:
         """Lower to the filter's instructions, an array of struct sock_filter.

@@ -2,7 +2,7 @@
 
 import errno
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
@@ -11,12 +11,15 @@ from nsbox._native.operations import Operation
 from nsbox.constants import Capability
 from nsbox.display import Displayed
 from nsbox.fields import instance_of
-from nsbox.plan import Step
+from nsbox.plan import Slot, Step
 from nsbox.security.capabilities import ALL_CAPABILITIES, DEFAULT_CAPABILITIES
 from nsbox.security.labels import check_label, label_steps
 from nsbox.security.landlock import Landlock
 from nsbox.security.rlimits import Limits, limit_steps, read_limits
 from nsbox.security.seccomp import FilterProgram, Seccomp
+
+if TYPE_CHECKING:
+    from nsbox.security.notify import Handler
 
 _TO_CHANGE_IDS = Capability.CAP_SETUID | Capability.CAP_SETGID
 
@@ -101,6 +104,11 @@ class Security(Displayed):
         return cls(capabilities=ALL_CAPABILITIES, seccomp=None, no_new_privs=False)
 
     @property
+    def handler(self) -> "Handler | None":
+        """Who is asked about system calls, if anybody is."""
+        return self.seccomp.handler if isinstance(self.seccomp, Seccomp) else None
+
+    @property
     def is_privileged(self) -> bool:
         """Whether nothing holds a command back but its namespaces."""
         return self.capabilities == ALL_CAPABILITIES and self.seccomp is None
@@ -142,5 +150,8 @@ class Security(Displayed):
     def filter_steps(self) -> Iterator[Step]:
         """Lower what comes with the exec, and the filter: after it there is nothing else."""
         yield from label_steps(self.apparmor, self.selinux)
-        if self.seccomp is not None:
+        if self.handler is not None:
+            assert self.seccomp is not None
+            yield Step(Operation.SECCOMP_NOTIFY, (self.seccomp.program(), Slot.NOTIFY))
+        elif self.seccomp is not None:
             yield Step(Operation.SECCOMP, (self.seccomp.program(),))
