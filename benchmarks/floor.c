@@ -1,5 +1,7 @@
 /* The floor under nsbox.run: the same steps in straight C, with nothing around them.
  *
+ * Where the box begins with a copy of a template, that is made once here too, before the first start.
+ *
  * FLOOR_PLAN is a header that floor.py makes from a BoxSpec's plan: one call of a step_ function
  * (floor_steps.h) for each step. So the floor follows the spec by itself, yet shares no code with
  * nsbox: there is no interpreter, no encoded list, no shared memory, no report of what went wrong
@@ -48,7 +50,8 @@ static _Noreturn void fail(long step, long result)
             fail(index, result_);   \
     } while (0)
 
-#include FLOOR_PLAN /* NAMESPACES, HAS_FIRST_PROCESS, leave_caller, build_box, become_command */
+#include FLOOR_PLAN /* NAMESPACES, HAS_FIRST_PROCESS, HAS_TEMPLATE, leave_caller, build_box,
+                       become_command, make_template */
 
 /* clone3 as vfork(2) does it: the child runs on our stack, below us, until its exec. */
 static inline long clone_until_exec(uint64_t flags, int *pidfd)
@@ -204,6 +207,30 @@ static void open_descriptors(void)
     SYS(close, OWNER + 1);
 }
 
+#if HAS_TEMPLATE
+/* A mount namespace that lives on by its descriptor, which the child leaves in our table. */
+static void open_template(void)
+{
+    struct clone_args request = {.flags = CLONE_NEWNS | CLONE_FILES | CLONE_VFORK,
+                                 .exit_signal = SIGCHLD_};
+    int status = 0;
+    long pid = SYS(clone3, &request, sizeof request);
+    if (pid == 0) {
+        long made = SYS(openat, AT_FDCWD, "/proc/self/ns/mnt", O_RDONLY, 0);
+        STEP(5, made);
+        STEP(6, made == TEMPLATE ? 0 : SYS(dup3, made, TEMPLATE, 0));
+        SYS(umask, 0);
+        forget_slots();
+        make_template();
+        quit(0);
+    }
+    STEP(7, pid);
+    STEP(8, SYS(wait4, pid, &status, 0, 0));
+    STEP(9, -status);
+    SYS(close_range, DESCRIPTORS, ~0U, 0);
+}
+#endif
+
 int main(int argc, char **argv)
 {
     uint64_t all = ~0ULL;
@@ -214,6 +241,9 @@ int main(int argc, char **argv)
     int isolated = strcmp(argv[2], "box") == 0;
 
     open_descriptors();
+#if HAS_TEMPLATE
+    open_template();
+#endif
     SYS(rt_sigprocmask, 2 /* SIG_SETMASK */, &all, 0, sizeof all);
     for (long i = 0; count == 0 ? SYS(read, 0, &go, 1) == 1 : i < count; i++) {
         printf("%.1f\n", start_once(argv + 3, isolated));

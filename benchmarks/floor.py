@@ -9,7 +9,8 @@ from typing import IO
 from caller import SPECS, as_user
 
 import nsbox
-from nsbox.plan import Plan, Slot, Step
+from nsbox import lower
+from nsbox.plan import Slot, Step
 
 HERE = Path(__file__).parent
 STATIC = [
@@ -75,8 +76,16 @@ def compile_floor(
     return program
 
 
-def header(plan: Plan, spec: nsbox.BoxSpec) -> str:
-    """Write a plan as the three functions that floor.c calls."""
+def plans(spec: nsbox.BoxSpec) -> tuple[list[Step], list[Step]]:
+    """Return the steps of a second box of a spec, and those of the template that it copies."""
+    first = lower.lower(spec)
+    if first.template is None:
+        return list(first.steps), []
+    return list(first.quickest.steps), list(first.template.steps())
+
+
+def header(plan: list[Step], template: list[Step], spec: nsbox.BoxSpec) -> str:
+    """Write a plan as the functions that floor.c calls."""
     names = [step.operation.name for step in plan]
     begin = names.index("CLONE3")
     init = names.index("EXECVEAT") if spec.init else len(plan) - 1
@@ -89,16 +98,23 @@ def header(plan: Plan, spec: nsbox.BoxSpec) -> str:
     }
     lines = [f"#define NAMESPACES {int(str(int(flags)))}ULL"]  # type: ignore[arg-type]
     lines.append(f"#define HAS_FIRST_PROCESS {int(spec.init)}")
+    lines.append(f"#define HAS_TEMPLATE {int(bool(template))}")
     for function, indexes in parts.items():
-        lines.append(f"static inline void {function}(void)\n{{")
-        lines += [f"    STEP({index}, {_call(plan[index])});" for index in indexes]
-        lines.append("}")
+        lines += _function(function, plan, indexes)
+    lines += _function("make_template", template, range(len(template)))
     return "\n".join(lines) + "\n"
+
+
+def _function(name: str, steps: list[Step], indexes: range) -> list[str]:
+    calls = [f"    STEP({index}, {_call(steps[index])});" for index in indexes]
+    return [f"static inline void {name}(void)\n{{", *calls, "}"]
 
 
 def _call(step: Step) -> str:
     words: list[str] = []
     for (_, kind), value in zip(step.operation.operands, step.arguments, strict=True):
+        if kind == "shown":
+            continue
         if kind in ("slot", "into"):
             place = "AT_FDCWD" if value == Slot.CWD else f"slot[{int(value)}]"  # type: ignore[arg-type]
             words.append(f"&{place}" if kind == "into" else place)
@@ -113,4 +129,4 @@ def _call(step: Step) -> str:
 
 if __name__ == "__main__":
     spec = SPECS[sys.argv[1]]
-    print(header(spec.plan(["command"]), spec), end="")
+    print(header(*plans(spec), spec), end="")

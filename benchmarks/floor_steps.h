@@ -45,7 +45,8 @@ static inline long sys6(long n, long a, long b, long c, long d, long e, long f)
     sys6(n, (long)(a), (long)(b), (long)(c), (long)(d), (long)(e), (long)(f))
 #define SYS(name, ...) SYS_MANY(__NR_##name, __VA_ARGS__, 0, 0, 0, 0, 0, 0)
 
-enum { INIT_IMAGE = 3, OWNER = 4, DESCRIPTORS }; /* what a box is given beside 0, 1 and 2 */
+/* What a box is given beside 0, 1 and 2; and where a plan looks for the template. */
+enum { INIT_IMAGE = 3, OWNER, TEMPLATE, DESCRIPTORS, NS_MNT = 10 };
 enum { ENOENT_ = 2, EEXIST_ = 17, EINVAL_ = 22, SIGCHLD_ = 17 };
 
 static int slot[64];
@@ -54,6 +55,7 @@ static void forget_slots(void)
 {
     for (int i = 0; i < 64; i++)
         slot[i] = -1;
+    slot[NS_MNT] = TEMPLATE;
 }
 
 static inline long keep(int *into, long fd)
@@ -121,6 +123,16 @@ static inline long step_write(const char *path, const char *bytes, long length)
     if (fd >= 0)
         SYS(close, fd);
     return result;
+}
+
+static inline long step_setns(int namespace, long type)
+{
+    return SYS(setns, namespace, type);
+}
+
+static inline long step_open_folder(int *into, const char *path)
+{
+    return keep(into, SYS(openat, AT_FDCWD, path, O_PATH | O_DIRECTORY | O_CLOEXEC, 0));
 }
 
 static inline long step_unshare(long flags)
@@ -343,6 +355,11 @@ static inline long step_seccomp(const char *program, long size)
 static inline long step_setgroups(const char *groups, long size)
 {
     return SYS(setgroups, size / 4, groups);
+}
+
+static inline long step_setpgid(void)
+{
+    return SYS(setpgid, 0, 0);
 }
 
 static inline long step_setsid(void)

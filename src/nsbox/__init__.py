@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from nsbox.cgroup import DeviceRule, IOMax, RDMAMax, Resources
     from nsbox.cgroup.cgroup import Cgroup
     from nsbox.cgroup.hierarchy import Hierarchy, Subsystem, hierarchies, subsystems
+    from nsbox.cgroup.meter import Meter
     from nsbox.cgroup.stats import Stats
     from nsbox.errors import (
         ImageError,
@@ -81,6 +82,7 @@ __all__ = [
     "IOMax",
     "ISOLATED",
     "Landlock",
+    "Meter",
     "Mount",
     "Namespace",
     "namespaces",
@@ -119,6 +121,7 @@ _HOMES = {
     "nsbox.cgroup": ("DeviceRule", "IOMax", "RDMAMax", "Resources"),
     "nsbox.cgroup.cgroup": ("Cgroup",),
     "nsbox.cgroup.hierarchy": ("Hierarchy", "Subsystem", "hierarchies", "subsystems"),
+    "nsbox.cgroup.meter": ("Meter",),
     "nsbox.cgroup.stats": ("Stats",),
     "nsbox.errors": (
         "ImageError",

@@ -10,6 +10,7 @@ its box before it lets the cancellation through.
 import asyncio
 import contextlib
 import functools
+import os
 import subprocess
 from typing import TYPE_CHECKING, Any, Literal, Unpack
 
@@ -76,9 +77,11 @@ class Process:
         self.stdout: asyncio.StreamReader | None = None
         self.stderr: asyncio.StreamReader | None = None
         self._read: dict[str, bytearray] = {}
+        self._pipes: list[asyncio.BaseTransport] = []
         self._loop = asyncio.get_running_loop()
         self._ended: asyncio.Future[int] = self._loop.create_future()
-        self._pidfd = sync.fileno()
+        # One of our own: whoever looks at `sync` may close that one while the loop watches it.
+        self._pidfd = os.dup(sync.fileno())
         self._loop.add_reader(self._pidfd, self._end)
 
     @classmethod
@@ -86,30 +89,40 @@ class Process:
         sync = process.Process(command, **streams, tell_of_exec=False)
         try:
             self = cls(sync)
-            await self._connect()
         except BaseException:
             sync.close()
+            raise
+        try:
+            await self._connect()
+        except BaseException:
+            await self.close()
             raise
         return self
 
     async def _connect(self) -> None:
+        """Give the pipes to the loop, which closes them: nobody else may, while it watches."""
         if self._sync.stdin is not None:
             transport, protocol = await self._loop.connect_write_pipe(
                 asyncio.streams.FlowControlMixin, self._sync.stdin
             )
+            self._pipes.append(transport)
+            self._sync.stdin = None
             self.stdin = asyncio.StreamWriter(transport, protocol, None, self._loop)
         for name in ("stdout", "stderr"):
             pipe = getattr(self._sync, name)
             if pipe is not None:
                 reader = asyncio.StreamReader(limit=CHUNK)
                 factory = functools.partial(asyncio.StreamReaderProtocol, reader)
-                await self._loop.connect_read_pipe(factory, pipe)
+                reading, _ = await self._loop.connect_read_pipe(factory, pipe)
+                self._pipes.append(reading)
+                setattr(self._sync, name, None)
                 setattr(self, name, reader)
                 self._read[name] = bytearray()
 
     def _end(self) -> None:
         """Take down the end that the pidfd tells of."""
         self._loop.remove_reader(self._pidfd)
+        os.close(self._pidfd)
         try:
             code = self._sync.wait()
         except Exception as error:
@@ -166,8 +179,13 @@ class Process:
             self.kill()
         with contextlib.suppress(Exception):
             await self.wait()
-        if self.stdin is not None:
-            self.stdin.close()
+        for pipe in self._pipes:
+            if isinstance(pipe, asyncio.WriteTransport) and not pipe.is_closing():
+                pipe.abort()  # what was not read by now, nobody will
+            pipe.close()
+        if self._pipes:
+            await asyncio.sleep(0)  # it is then that the loop closes them
+        self._pipes.clear()
         self._sync.close()
 
     async def __aenter__(self) -> "Process":
@@ -219,12 +237,13 @@ class Box:
         """Wait for the end of the box; return the return code of its first process."""
         loop = asyncio.get_running_loop()
         if self.sync.poll() is None:
-            ended, pidfd = asyncio.Event(), self.sync.fileno()
+            ended, pidfd = asyncio.Event(), os.dup(self.sync.fileno())
             loop.add_reader(pidfd, ended.set)
             try:
                 await ended.wait()
             finally:
                 loop.remove_reader(pidfd)
+                os.close(pidfd)
         return self.sync.wait()
 
     async def stop(self, timeout: float | None = 10) -> int:

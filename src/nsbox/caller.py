@@ -1,5 +1,6 @@
 """Who asks: the calling thread, as far as steps depend on it."""
 
+import functools
 import os
 
 import attrs
@@ -8,7 +9,7 @@ from nsbox import _native
 from nsbox.constants import Capability
 
 
-@attrs.frozen
+@attrs.frozen(cache_hash=True)
 class Caller:
     """The one who starts a box or makes a namespace. See credentials(7), capabilities(7)."""
 
@@ -21,8 +22,7 @@ class Caller:
     @classmethod
     def current(cls) -> "Caller":
         """Look at the calling thread."""
-        capabilities = Capability(_native.capabilities())
-        return cls(os.geteuid(), os.getegid(), capabilities, os.getcwd(), os.getpid())
+        return _known(os.geteuid(), os.getegid(), _native.capabilities(), os.getcwd(), os.getpid())
 
     @property
     def privileged(self) -> bool:
@@ -42,3 +42,9 @@ class Caller:
             return False
         with open("/proc/self/setgroups", encoding="ascii") as file:
             return file.read() == "allow\n"
+
+
+@functools.lru_cache(maxsize=1)
+def _known(uid: int, gid: int, capabilities: int, folder: str, pid: int) -> Caller:
+    """Make the value once for a thread that asks again and again, as one that starts boxes does."""
+    return Caller(uid, gid, Capability(capabilities), folder, pid)

@@ -16,9 +16,9 @@ from nsbox.caller import Caller
 from nsbox.cgroup.account import BoxGroups
 from nsbox.fields import frozen_map, is_kernel_text
 from nsbox.link import Port, connected, unlinked
-from nsbox.lower import Lowered
+from nsbox.lowered import Lowered
 from nsbox.namespace.joining import opened
-from nsbox.options import Options
+from nsbox.options import NO_OPTIONS, Options
 from nsbox.pipes import StrOrBytesPath
 from nsbox.plan import Slot
 from nsbox.process import Command
@@ -48,7 +48,7 @@ class Invocation:
 
     args: Args
     env: Mapping[str, str] | None = None
-    options: Options = attrs.field(default=Options())
+    options: Options = NO_OPTIONS
 
 
 def starting(
@@ -58,20 +58,37 @@ def starting(
 
     The box is in the group `cgroup`, if one is given, or below it in one of its own.
     """
-    lowered = lower.lower(spec, invocation.options, _within(cgroup))
-    lowered.check_sources(spec.hostname)
-    lowered.check_rights()
-    return _command(spec, lowered, invocation, number)
+    return _boxed(spec, invocation, number, _within(cgroup))
 
 
 def staying(spec: "BoxSpec", number: int, cgroup: "Cgroup | None") -> Command:
     """Make a box's first process, which stays without a command; `cgroup` is as for `starting`."""
     if not spec.init:
         raise ValueError("init: a box that stays is kept by its first process, so it must be True")
-    lowered = lower.lower(spec, None, _within(cgroup))
+    return _boxed(spec, None, number, _within(cgroup))
+
+
+def _boxed(
+    spec: "BoxSpec", invocation: Invocation | None, number: int, within: lower.Within
+) -> Command:
+    options = None if invocation is None else invocation.options
+    kept = lower.recall(spec, options, within)
+
+    def anew() -> Command:
+        if kept is not None:
+            kept.outdated()
+        lowered = lower.lower(spec, options, within)
+        return _checked(spec, lowered, invocation, number)
+
+    return anew() if kept is None else _command(spec, kept.quickest, invocation, number, anew=anew)
+
+
+def _checked(
+    spec: "BoxSpec", lowered: Lowered, invocation: Invocation | None, number: int
+) -> Command:
     lowered.check_sources(spec.hostname)
     lowered.check_rights()
-    return _command(spec, lowered, None, number)
+    return _command(spec, lowered, invocation, number)
 
 
 def joining(
@@ -79,14 +96,19 @@ def joining(
 ) -> Command:
     """Make a command in a box that is there, in its groups; `first_process` is a pidfd."""
     within = () if groups is None else tuple(groups.directories.items())
-    lowered = lower.lower_joining(spec, invocation.options, within)
     given: dict[int, int] = {Slot.BOX: first_process}
-    command = _command(spec, lowered, invocation, 0)
-    if groups is not None and command.groups is not None:
-        command.groups.of_box = groups.of_box
-    return attrs.evolve(
-        command, connect=lambda: None, namespaces=lambda _: contextlib.nullcontext(given)
-    )
+    kept = lower.recall(spec, invocation.options, within, joining=True)
+
+    def command(lowered: Lowered, anew: Callable[[], Command] | None = None) -> Command:
+        made = _command(spec, lowered, invocation, 0, anew=anew, joined=given)
+        if groups is not None and made.groups is not None:
+            made.groups.of_box = groups.of_box
+        return made
+
+    def anew() -> Command:
+        return command(lower.lower_joining(spec, invocation.options, within))
+
+    return anew() if kept is None else command(kept, anew)
 
 
 def _within(cgroup: "Cgroup | None") -> lower.Within:
@@ -116,13 +138,18 @@ def check_environment(field: str, value: Mapping[Any, Any]) -> None:
 
 
 def _command(
-    spec: "BoxSpec", lowered: Lowered, invocation: Invocation | None, number: int
+    spec: "BoxSpec",
+    lowered: Lowered,
+    invocation: Invocation | None,
+    number: int,
+    *,
+    anew: Callable[[], Command] | None = None,
+    joined: Mapping[int, int] | None = None,
 ) -> Command:
     listed: tuple[StrOrBytesPath, ...] = ()
-    env, options = None, Options()
+    env, options = None, NO_OPTIONS
     if invocation is not None:
-        listed, env = arguments(invocation.args), invocation.env
-        options = invocation.options
+        listed, env, options = arguments(invocation.args), invocation.env, invocation.options
     if env is not None:
         check_environment("env", env)
     return Command(
@@ -137,11 +164,12 @@ def _command(
         if lowered.groups.directories
         else None,
         lowered.works_of(number),
-        functools.partial(connected, spec),
-        _namespaces(spec, lowered),
+        functools.partial(connected, spec) if joined is None else _unconnected,
+        _namespaces(spec, lowered) if joined is None else functools.partial(_given, joined),
         options.passed(),
         bool(options.terminal),
         spec.security.handler if invocation is not None else None,
+        anew,
     )
 
 
@@ -153,13 +181,15 @@ _kept_environment = functools.lru_cache(maxsize=64)(_environment)
 
 
 def _argv(args: Sequence[StrOrBytesPath]) -> tuple[bytes, ...]:
-    argv = tuple(os.fsencode(argument) for argument in args)
-    if any(b"\0" in argument for argument in argv):
+    argv = tuple(map(os.fsencode, args))
+    if b"\0" in b"".join(argv):
         raise ValueError("args: embedded null byte")
     return argv
 
 
 def _namespaces(spec: "BoxSpec", lowered: Lowered) -> Namespaces:
+    if lowered.held is not None:
+        return functools.partial(_given, {Slot.NS_MNT: lowered.held.namespace})
     if not lowered.joins:
         return _none
     return functools.partial(_opened, spec)
@@ -177,5 +207,12 @@ def _opened(spec: "BoxSpec", port: Port | None) -> Iterator[Mapping[int, int]]:
         yield {**joined, **maps}
 
 
-def _none(_: Port | None) -> AbstractContextManager[Mapping[int, int]]:
-    return contextlib.nullcontext({})
+def _given(by_slot: Mapping[int, int], _: Port | None) -> AbstractContextManager[Mapping[int, int]]:
+    return contextlib.nullcontext(by_slot)
+
+
+_none = functools.partial(_given, {})
+
+
+def _unconnected() -> None:
+    """Give no place on a network: the box has one, or none."""

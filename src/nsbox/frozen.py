@@ -1,6 +1,6 @@
 """A mapping that is a value."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import ItemsView, Iterator, Mapping, ValuesView
 from typing import Any, TypeVar
 
 Key = TypeVar("Key")
@@ -24,6 +24,15 @@ class FrozenMap(Mapping[Key, Value]):
 
     def __len__(self) -> int:
         return len(self._items)
+
+    # Those of Mapping ask for each value by its key; a box's start goes through some of these.
+    def items(self) -> ItemsView[Key, Value]:
+        """Return the dict's own view."""
+        return self._items.items()
+
+    def values(self) -> ValuesView[Value]:
+        """Return the dict's own view."""
+        return self._items.values()
 
     def __hash__(self) -> int:
         if self._hash is None:

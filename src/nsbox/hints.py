@@ -167,6 +167,18 @@ def _refused_parameters(step: Step) -> str:
     )
 
 
+def _no_program(step: Step) -> str:
+    return (
+        "hint: rules for devices are an eBPF program on cgroup v2: to load one takes CAP_BPF and "
+        "CAP_NET_ADMIN, and to replace one CAP_SYS_ADMIN, in the host's own user namespace; a "
+        "container's seccomp filter or a program of a group above may be the reason, too"
+    )
+
+
+def _no_programs(step: Step) -> str:
+    return "hint: this kernel may be without eBPF programs for groups (CONFIG_CGROUP_BPF)"
+
+
 def _no_pivot(step: Step) -> str:
     return (
         "hint: the caller's own root is no mount, as in a chroot(1): mount --bind it on itself "
@@ -175,7 +187,10 @@ def _no_pivot(step: Step) -> str:
 
 
 def _no_mknod(step: Step) -> str:
-    return "hint: CAP_MKNOD is there, but a cgroup's list of devices or a security module refuses"
+    return (
+        "hint: CAP_MKNOD is there, but a cgroup's rules for devices or a security module refuse: a "
+        "box makes the nodes of its /dev itself, which rules of its own allow by 'c *:* m'"
+    )
 
 
 def _not_copied(step: Step) -> str:
@@ -262,6 +277,8 @@ _TABLE: dict[tuple[str, int], Callable[[Step], str | None]] = {
     (Operation.MOVE_MOUNT.syscall, errno.ENODEV): _no_device,
     (Operation.MAP_IDS.syscall, errno.EINVAL): _no_idmap,
     (Operation.FSCONFIG.syscall, errno.EINVAL): _refused_parameters,
+    (Operation.BPF_DEVICES.syscall, errno.EPERM): _no_program,
+    (Operation.BPF_DEVICES.syscall, errno.EINVAL): _no_programs,
     (Operation.PIVOT_ROOT.syscall, errno.EINVAL): _no_pivot,
     (Operation.MKNODAT.syscall, errno.EPERM): _no_mknod,
     (Operation.COPY_TREE.syscall, errno.EOPNOTSUPP): _not_copied,

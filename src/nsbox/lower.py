@@ -1,112 +1,44 @@
-"""A `BoxSpec` lowered: its steps, encoded, and kept for the next box of the same spec."""
+"""How a `BoxSpec` becomes steps, which are kept for the next box of the same spec."""
 
 import functools
 import os
 import signal
-from collections.abc import Hashable, Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import attrs
 
-from nsbox import hints, sequence
-from nsbox._native import Encoded
+from nsbox import sequence
 from nsbox._native.operations import Operation
 from nsbox.caller import Caller
 from nsbox.cgroup import Resources
 from nsbox.cgroup import lower as cgroups
 from nsbox.cgroup.hierarchy import Hierarchy
-from nsbox.errors import StepError, UnsupportedError
+from nsbox.constants import Capability
+from nsbox.errors import UnsupportedError
 from nsbox.link import unlinked
+from nsbox.lowered import Lowered
 from nsbox.namespace import Choice, Namespace, NamespaceType
-from nsbox.namespace.joining import line_up
+from nsbox.namespace.joining import Lineup, line_up
 from nsbox.options import Options
 from nsbox.pipes import StrOrBytesPath
-from nsbox.plan import Plan, Step, encode
+from nsbox.plan import Plan, Step
 from nsbox.rootfs import lower as rootfs
 from nsbox.rootfs.overlay import work_mark
 from nsbox.rootfs.site import Site
+from nsbox.rootfs.template import has_template
+from nsbox.rootfs.template import make as make_template
+from nsbox.template import Held, Template
 
 if TYPE_CHECKING:
     from nsbox.spec import BoxSpec
 
 
+_KEPT = 64
+"""How many specs the process remembers the steps of."""
+
 Within = tuple[tuple[Hierarchy, str], ...] | None
 """The folders of a live group, by hierarchy."""
-
-
-@attrs.frozen(eq=False)
-class Lowered:
-    """The steps of a spec, encoded once and used for every box that is started from it."""
-
-    steps: tuple[Step, ...]
-    encoded: Encoded
-    sources: tuple[tuple[int, str], ...]
-    groups: cgroups.Groups
-    works: tuple[str, ...]
-    end_signal: int
-    joins: bool
-    refusal: UnsupportedError | None = None
-
-    def plan_of(self, number: int) -> Encoded:
-        """Return the plan for the box of this number."""
-        made = [folder for _, folder in self.groups.directories] if self.groups.made else []
-        data = self.encoded.data
-        # Whole names only: a file of the caller's may have the placeholder in it.
-        for name in map(os.path.basename, (*made, *self.works)):
-            data = data.replace(_bytes(name), _bytes(_numbered(name, number)))
-        return self.encoded._replace(data=data)
-
-    def works_of(self, number: int) -> tuple[str, ...]:
-        """Return the work folders of the overlays of the box of this number."""
-        return tuple(_numbered(folder, number) for folder in self.works)
-
-    def directories(self, number: int) -> dict[Hierarchy, str]:
-        """Return the folders of the groups that the box of this number is in."""
-        if not self.groups.made:
-            return dict(self.groups.directories)
-        return {
-            hierarchy: _numbered(folder, number) for hierarchy, folder in self.groups.directories
-        }
-
-    def check_sources(self, box: str | None) -> None:
-        """Look for what the caller wants to be shown, before anything is made."""
-        for index, path in self.sources:
-            try:
-                os.stat(path)
-            except OSError as error:
-                assert error.errno is not None
-                raise self.failure(index, error.errno, (), box) from None
-
-    def check_rights(self) -> None:
-        """Raise `UnsupportedError` where the caller may not make the groups of the plan."""
-        if self.refusal is not None:
-            raise self.refusal
-
-    def failing(self, index: int, errno: int) -> "Lowered":
-        """Return the same with one step that is not done, as if the kernel had said `errno`.
-
-        For tests: what is told and left then must not depend on the step.
-        """
-        steps = list(self.steps)
-        steps[index] = Step(Operation.FAIL, (errno,))
-        return attrs.evolve(self, encoded=encode(steps))
-
-    def failure(
-        self, index: int, errno: int, args: Sequence[StrOrBytesPath], box: str | None
-    ) -> StepError:
-        """Make the error for the step that failed."""
-        step = self.steps[min(max(index, 0), len(self.steps) - 1)]
-        if step.operation is Operation.EXECVE:
-            step = sequence.execve(args)
-        return StepError.of(step, errno, index, box=box, hint=hints.hint(step, errno))
-
-
-def _numbered(folder: str, number: int) -> str:
-    return folder.removesuffix(cgroups.NUMBER) + f"{number:0{len(cgroups.NUMBER)}}"
-
-
-def _bytes(folder: str) -> bytes:
-    return folder.encode(errors="surrogateescape")
 
 
 def plan(spec: "BoxSpec", args: Sequence[StrOrBytesPath]) -> Plan:
@@ -123,31 +55,73 @@ def lower(spec: "BoxSpec", options: Options | None = Options(), within: Within =
     Without `options` the first process stays, and has no command. `within` are the folders of a
     live group for the box to be in.
     """
-    spec = _without_handles(unlinked(spec))
+    given, spec = spec, _without_handles(unlinked(spec))
     state = rootfs.state(spec.rootfs)
     if state is None:
         return _lower(spec, Caller.current(), options, within, None)
     lowered = _kept(spec, Caller.current(), options, within, state)
     if lowered.refusal is not None:  # the caller may have got the right to it since
         return _lower(spec, Caller.current(), options, within, state)
+    if spec is given and lowered.checks:
+        _remember((spec, options, within, os.getpid(), False), lowered)
     return lowered
+
+
+def recall(
+    spec: "BoxSpec", options: Options | None, within: Within, *, joining: bool = False
+) -> Lowered | None:
+    """Return what the last box of this spec was started by, and the next one can be: if it holds.
+
+    With `joining`, what the last command in such a box was started by. Nothing is looked at here,
+    and so the GIL not given up: with busy threads that costs milliseconds each time.
+    """
+    return _recent.get((spec, options, within, os.getpid(), joining))
+
+
+_Key = tuple["BoxSpec", Options | None, Within, int, bool]
+_recent: dict[_Key, Lowered] = {}
+
+
+def _remember(key: _Key, lowered: Lowered) -> None:
+    """Keep it as the latest. Without a lock: a fork might find it locked, a signal handler too."""
+    _recent.pop(key, None)
+    _recent[key] = lowered
+    for oldest in list(_recent)[:-_KEPT]:
+        _recent.pop(oldest, None)
+
+
+def forget() -> None:
+    """Let go of all that is kept for the next boxes, descriptors of templates among it."""
+    _recent.clear()
+    _kept.cache_clear()
 
 
 def lower_joining(spec: "BoxSpec", options: Options, within: Within) -> Lowered:
     """Lower the start of a command in a box of this spec that is in these groups."""
     # By its first process it is found, whatever became of its link.
-    spec = _without_handles(attrs.evolve(spec, link=None))
-    return _kept_joining(spec, Caller.current(), options, within)
+    unlinked = spec if spec.link is None else attrs.evolve(spec, link=None)
+    named = _without_handles(unlinked)
+    caller = Caller.current()
+    groups = cgroups.join(dict(within or ()))
+    steps = tuple(sequence.joining(named, caller, groups, options))
+    checks = (_same(caller),)
+    # Its first process is not process 1: killed, it would leave the command to the box.
+    lowered = Lowered(steps, checks, (), groups, (), signal.SIGRTMAX, joins=True)
+    if named is spec:
+        _remember((spec, options, within, os.getpid(), True), lowered)
+    return lowered
 
 
 def _without_handles(spec: "BoxSpec") -> "BoxSpec":
     """Put names for the namespaces to be joined: what is kept here must keep no handle alive."""
+    if Namespace not in map(type, spec.namespaces.values()):
+        return spec
     named = {
         kind: f"nsfs/{chosen}"
         for kind, chosen in spec.namespaces.items()
         if isinstance(chosen, Namespace)
     }
-    return attrs.evolve(spec, namespaces=spec.namespaces | named) if named else spec
+    return attrs.evolve(spec, namespaces=spec.namespaces | named)
 
 
 def _lower(
@@ -155,12 +129,13 @@ def _lower(
     caller: Caller,
     command: Options | None,
     within: Within,
-    state: Hashable,  # noqa: ARG001 - the lowering is kept as long as it is the same
+    state: rootfs.State | None,
 ) -> Lowered:
     groups, refusal = _groups(spec, within, stays=command is None)
+    lineup = line_up(spec.choices, spec.id_map, caller)
     site = Site.of(
         caller,
-        changes_user=line_up(spec.choices, spec.id_map, caller).changes_user,
+        changes_user=lineup.changes_user,
         work=work_mark() + cgroups.NUMBER,
         kept=spec.security.capabilities,
     )
@@ -173,18 +148,51 @@ def _lower(
     )
     joins = any(step.operation in (Operation.SETNS, Operation.MAP_IDS) for step in steps)
     works = rootfs.work_folders(spec.rootfs, site)
-    return Lowered(steps, encode(steps), sources, groups, works, _end_signal(spec), joins, refusal)
+    checks = tuple(_checks(spec, caller, state))
+    lowered = Lowered(steps, checks, sources, groups, works, _end_signal(spec), joins, refusal)
+    if not (checks and _copies(spec, caller, lineup) and has_template(spec.rootfs, site)):
+        return lowered
+
+    def copying(held: Held) -> Lowered:
+        in_copy = attrs.evolve(site, copied=True)
+        steps = tuple(sequence.starting(spec, caller, groups, command, in_copy))
+        return lowered.by_copy(steps, held)
+
+    template = Template(lambda: make_template(spec.rootfs, site), copying)
+    return attrs.evolve(lowered, template=template)
 
 
-@functools.lru_cache(maxsize=64)
-def _kept_joining(spec: "BoxSpec", caller: Caller, command: Options, within: Within) -> Lowered:
-    groups = cgroups.join(dict(within or ()))
-    steps = tuple(sequence.joining(spec, caller, groups, command))
-    # Its first process is not process 1: killed, it would leave the command to the box.
-    return Lowered(steps, encode(steps), (), groups, (), signal.SIGRTMAX, joins=True)
+def _copies(spec: "BoxSpec", caller: Caller, lineup: Lineup) -> bool:
+    """Whether a box may begin with a copy of a template: who could change the one could the other.
+
+    What is mounted is common to both; to make it writable takes CAP_SYS_ADMIN.
+    """
+    rights = Capability.CAP_SYS_ADMIN | Capability.CAP_SYS_CHROOT
+    return (
+        NamespaceType.MNT in lineup.new
+        and not lineup.joined
+        and caller.capabilities & rights == rights
+        and not spec.security.capabilities & Capability.CAP_SYS_ADMIN
+    )
 
 
-_kept = functools.lru_cache(maxsize=64)(_lower)
+def _same(caller: Caller) -> Step:
+    return Step(Operation.SAME_CALLER, (caller.uid, caller.gid, caller.capabilities))
+
+
+def _checks(spec: "BoxSpec", caller: Caller, state: rootfs.State | None) -> Iterator[Step]:
+    """Check what the steps were made from, where that can be done without Python."""
+    sources = spec.rootfs.sources
+    if state is None or state.interpreter is not None or not all(map(os.path.isabs, sources)):
+        return
+    yield _same(caller)
+    for folder, changed in state.folders:
+        yield Step(Operation.UNCHANGED, (folder, changed))
+    for source in sources:
+        yield Step(Operation.UNCHANGED, (source, -1))
+
+
+_kept = functools.lru_cache(maxsize=_KEPT)(_lower)
 
 
 def _groups(

@@ -94,7 +94,7 @@ def _terminal(value: Pty) -> Pty:
     return check_size("pty", *value)
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, cache_hash=True)
 class Options:
     """The parameters of `subprocess.Popen` that become steps; None is what the spec says."""
 
@@ -136,13 +136,14 @@ class Options:
         return {Slot.PASSED + number: fd for number, fd in enumerate(self.pass_fds)}
 
 
-_NONE = Options()
+NO_OPTIONS = Options()
+"""No options: all is as the spec says."""
 
 
 def options(*, pass_fds: Iterable[int], **given: Any) -> Options:
     """Return the options given; mostly none are, and that takes no time."""
-    if not pass_fds and all(value is None for value in given.values()):
-        return _NONE
+    if not pass_fds and list(given.values()).count(None) == len(given):
+        return NO_OPTIONS
     return Options(**given, pass_fds=pass_fds)
 
 

@@ -8,7 +8,6 @@ import os
 import selectors
 import subprocess
 import time
-from collections.abc import Iterator
 from typing import IO, Any, Protocol
 
 import attrs
@@ -45,21 +44,69 @@ class Text:
         codecs.lookup_error(self.errors or "strict")
 
 
-@attrs.define
 class Ends:
-    """The descriptors of a launch: those that the child gets, and ours of each pipe."""
+    """The descriptors of a launch: those that the child gets, and ours of each pipe.
 
-    child: list[int] = attrs.field(factory=list)
-    ours: list[int] = attrs.field(factory=list)
-    closed_after: list[int] = attrs.field(factory=list)
+    Opens what the three streams ask for; what was not taken is closed at the end of the block.
+    """
+
+    def __init__(self, stdin: Stream, stdout: Stream, stderr: Stream) -> None:
+        self.child: list[int] = []
+        self.ours: list[int] = []
+        self._closed_after: list[int] = []
+        try:
+            self._open(stdin, 0)
+            self._open(stdout, 1)
+            if stderr == STDOUT:
+                self._add(self.child[1])
+            else:
+                self._open(stderr, 2)
+        except BaseException:
+            self._close()
+            raise
+
+    def __enter__(self) -> "Ends":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._close()
 
     def take(self, text: Text | None) -> tuple[Any, Any, Any]:
         """Turn our ends into file objects, which own them from now on."""
-        files: list[IO[Any] | None] = []
+        files: list[IO[Any] | None] = [None, None, None]
         for number, fd in enumerate(self.ours):
-            self.ours[number] = -1
-            files.append(None if fd < 0 else _file(fd, "wb" if number == 0 else "rb", text))
+            if fd >= 0:
+                self.ours[number] = -1
+                files[number] = _file(fd, "wb" if number == 0 else "rb", text)
         return files[0], files[1], files[2]
+
+    def _open(self, stream: Stream, number: int) -> None:
+        if stream is None:
+            self._add(number if _is_open(number) else -1)
+        elif stream == PIPE:
+            reading, writing = os.pipe2(os.O_CLOEXEC)
+            theirs, ours = (reading, writing) if number == 0 else (writing, reading)
+            self._closed_after.append(theirs)
+            self._add(theirs, ours)
+        elif stream == DEVNULL:
+            null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+            self._closed_after.append(null)
+            self._add(null)
+        elif not isinstance(stream, int):
+            self._add(stream.fileno())
+        elif stream >= 0:
+            self._add(stream)
+        else:
+            raise ValueError(f"a descriptor, PIPE, DEVNULL or STDOUT (stderr only), not {stream!r}")
+
+    def _add(self, theirs: int, ours: int = -1) -> None:
+        self.child.append(theirs)
+        self.ours.append(ours)
+
+    def _close(self) -> None:
+        for fd in (*self._closed_after, *self.ours):
+            if fd >= 0:
+                os.close(fd)
 
 
 def _file(fd: int, mode: str, text: Text | None) -> IO[Any]:
@@ -69,46 +116,6 @@ def _file(fd: int, mode: str, text: Text | None) -> IO[Any]:
     return io.TextIOWrapper(
         binary, encoding=text.encoding, errors=text.errors, write_through=mode == "wb"
     )
-
-
-@contextlib.contextmanager
-def opened(stdin: Stream, stdout: Stream, stderr: Stream) -> Iterator[Ends]:
-    """Open what the three streams ask for; what was not taken is closed at the block's end."""
-    ends = Ends()
-    try:
-        _open(ends, stdin, 0)
-        _open(ends, stdout, 1)
-        if stderr == STDOUT:
-            ends.child.append(ends.child[1])
-            ends.ours.append(-1)
-        else:
-            _open(ends, stderr, 2)
-        yield ends
-    finally:
-        for fd in (*ends.closed_after, *ends.ours):
-            if fd >= 0:
-                os.close(fd)
-
-
-def _open(ends: Ends, stream: Stream, number: int) -> None:
-    ours = -1
-    if stream is None:
-        child = number if _is_open(number) else -1
-    elif stream == PIPE:
-        reading, writing = os.pipe2(os.O_CLOEXEC)
-        child, ours = (reading, writing) if number == 0 else (writing, reading)
-        ends.closed_after.append(child)
-    elif stream == DEVNULL:
-        child = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
-        ends.closed_after.append(child)
-    elif isinstance(stream, int):
-        if stream < 0:
-            raise ValueError(f"a descriptor, PIPE, DEVNULL or STDOUT (stderr only), not {stream!r}")
-        child = stream
-    else:
-        child = stream.fileno()
-    ends.child.append(child)
-    ends.ours.append(ours)
 
 
 def _is_open(fd: int) -> bool:

@@ -14,7 +14,7 @@ from typing import Any, Literal
 import attrs
 
 from nsbox import _native, pipes
-from nsbox._native import Encoded, Outcome
+from nsbox._native import Encoded
 from nsbox.cgroup.account import BoxGroups
 from nsbox.errors import StepError
 from nsbox.link import Port
@@ -41,6 +41,8 @@ class Command:
     - `namespaces` opens those that it joins, as descriptors by slot; one may be of that place.
     - `passed` are descriptors for the command, by slot; `terminal` asks for one of the box's own.
     - `handler` is asked about its system calls, if anybody is.
+    - `anew` makes the same command by another plan, where this one is a kept one that may not hold
+      any longer: its checks tell.
     """
 
     args: Any
@@ -57,6 +59,7 @@ class Command:
     passed: Mapping[int, int]
     terminal: bool
     handler: Handler | None
+    anew: "Callable[[], Command] | None" = None
 
 
 class Process:
@@ -82,14 +85,6 @@ class Process:
         self.args = command.args
         self.returncode: int | None = None
         self.usage: Usage | None = None
-        self._failure = command.failure
-        self._end_signal = command.end_signal
-        self._never_caught: dict[int, int] = {
-            signal.SIGKILL: command.end_signal,
-            signal.SIGSTOP: command.stop_signal,
-        }
-        self._groups = command.groups
-        self._works = command.works
         # The thread that holds it may take it again: an exception that a signal handler raises just
         # after the first time would else leave it to nobody.
         self._waiting = threading.RLock()
@@ -98,8 +93,11 @@ class Process:
         self._starter = os.getpid()
         self.terminal: Terminal | None = None
         self.port = command.connect()
+        streams = stdin, stdout, stderr
         try:
-            self._start(command, (stdin, stdout, stderr), text, tell_of_exec=tell_of_exec)
+            while not self._start(command, streams, text, tell_of_exec=tell_of_exec):
+                assert command.anew is not None
+                command = command.anew()
         except BaseException:
             self._disconnect()
             raise
@@ -111,9 +109,18 @@ class Process:
         text: pipes.Text | None,
         *,
         tell_of_exec: bool,
-    ) -> None:
+    ) -> bool:
+        """Launch it; False where its plan does not hold any longer, and nothing was done."""
+        self._failure = command.failure
+        self._end_signal = command.end_signal
+        self._never_caught: dict[int, int] = {
+            signal.SIGKILL: command.end_signal,
+            signal.SIGSTOP: command.stop_signal,
+        }
+        self._groups = command.groups
+        self._works = command.works
         with (
-            pipes.opened(*streams) as ends,
+            pipes.Ends(*streams) as ends,
             command.namespaces(self.port) as namespaces,
             Channel(wanted=command.terminal) as channel,
             Listener(command.handler) as listener,
@@ -130,15 +137,24 @@ class Process:
                     ),
                     tell_of_exec=tell_of_exec,
                     end_signal=self._end_signal,
+                    checked=command.anew is not None,
                 )
             except BaseException:
                 if self._groups:
                     self._groups.remove()
                 raise
+            if command.anew is not None and self._is_outdated(command.plan):
+                self._launched = None
+                return False
             self.pid = self._launched.pid
             self._begin(tell_of_exec)
             self.terminal = channel.receive()
             self.stdin, self.stdout, self.stderr = ends.take(text)
+            return True
+
+    def _is_outdated(self, plan: Encoded) -> bool:
+        assert self._launched is not None
+        return self._launched.pidfd < 0 and self._launched.outcome.step < plan.checks
 
     def _begin(self, tell_of_exec: bool) -> None:
         """Make sure of the start, as far as it can be known yet; whatever failed leaves nothing."""
@@ -188,6 +204,9 @@ class Process:
     def communicate(self, input: Any = None, timeout: float | None = None) -> tuple[Any, Any]:  # noqa: A002
         """Send `input`, read both pipes to their end and wait, as `subprocess.Popen` does."""
         deadline = _deadline(timeout)
+        if self._exchange is None and self.stdin is self.stdout is self.stderr is None:
+            self.wait(timeout)
+            return None, None
         if self._exchange is None:
             outputs = [stream for stream in (self.stdout, self.stderr) if stream is not None]
             self._exchange = pipes.Exchange(self.stdin, outputs, input)
@@ -277,15 +296,17 @@ class Process:
         if ended is None:
             return False
         outcome = launched.outcome
-        launched.close()
         self._launched = None
         self._remove_works()
         self._disconnect()
-        self.returncode, user, system = ended
         wall = time.monotonic() - self._started
-        self.usage = Usage(wall, user, system, None)
+        self.returncode, user, system = ended
+        peak = None
         if outcome.finished:
-            self._report(outcome, wall)
+            self.returncode = os.waitstatus_to_exitcode(outcome.status)
+            user, system = outcome.user_seconds, outcome.system_seconds
+            peak = outcome.memory_peak
+        self.usage = Usage(wall, user, system, peak)
         if self._groups:
             self._account(self._groups)
         if outcome.error:
@@ -329,10 +350,6 @@ class Process:
     def _remove_works(self) -> None:
         for folder in self._works:
             remove_work(folder)
-
-    def _report(self, outcome: Outcome, wall: float) -> None:
-        self.returncode = os.waitstatus_to_exitcode(outcome.status)
-        self.usage = Usage(wall, outcome.user_seconds, outcome.system_seconds, outcome.memory_peak)
 
 
 def _deadline(timeout: float | None) -> float | None:

@@ -25,6 +25,7 @@ from nsbox.options import Options
 from nsbox.pipes import StrOrBytesPath
 from nsbox.plan import Slot, Step
 from nsbox.rootfs import lower as rootfs
+from nsbox.rootfs import template
 from nsbox.rootfs.site import Site
 from nsbox.security import capabilities
 
@@ -53,7 +54,8 @@ def starting(
     # Whose rights count in the new namespaces: known only once a user namespace has been joined.
     late = bool(lineup.joined) and lineup.changes_user
     yield from groups.make
-    yield from _leave_caller(spec, caller, frozenset() if late else lineup.new, groups)
+    copied = {NamespaceType.MNT} if site.copied else set()
+    yield from _leave_caller(spec, caller, frozenset() if late else lineup.new - copied, groups)
     if spec.init:
         yield Step(Operation.EXECVEAT)
         yield Step(Operation.NOT_DUMPABLE)  # from here on nobody in the box can trace it
@@ -186,7 +188,8 @@ def _machine(spec: "BoxSpec", lineup: Lineup, site: Site) -> Iterator[Step]:
     if spec.hostname is not None:
         yield Step(Operation.SETHOSTNAME, (spec.hostname,))
     if NamespaceType.MNT in lineup.new:
-        yield from rootfs.steps(spec.rootfs, site)
+        root = template.copy if site.copied else rootfs.steps
+        yield from root(spec.rootfs, site)
     if NamespaceType.NET in lineup.new:
         yield Step(Operation.LOOPBACK_UP)
 
@@ -198,9 +201,13 @@ def _command(spec: "BoxSpec", caller: Caller, options: Options) -> Iterator[Step
         yield from options.terminal_steps()
     if spec.init:
         yield Step(Operation.VFORK)
-    yield Step(Operation.SETSID)
     if options.terminal:
+        yield Step(Operation.SETSID)
         yield Step(Operation.CONTROLLING_TERMINAL)
+    elif spec.init:  # in the first process's session, out of reach of the caller's terminal
+        yield Step(Operation.SETPGID)
+    else:
+        yield Step(Operation.SETSID)
     yield Step(Operation.UMASK, (options.umask or 0,))
     yield Step(Operation.CHDIR, (options.cwd or "/",))
     yield from spec.security.command_steps(by_root=caller.uid == 0)

@@ -28,6 +28,12 @@ def children() -> list[int]:
     return [int(pid) for task in tasks for pid in task.read_text().split()]
 
 
+def children_of(pid: int) -> list[int]:
+    while not (found := Path(f"/proc/{pid}/task/{pid}/children").read_text().split()):
+        time.sleep(0.001)
+    return [int(child) for child in found]
+
+
 async def try_all(run: Any) -> None:
     done = await run(["sh", "-c", "cat; echo e >&2; exit 3"], input=b"in", capture_output=True)
     assert (done.returncode, done.stdout, done.stderr) == (3, b"in", b"e\n")
@@ -63,6 +69,37 @@ def test_a_box_runs_the_same() -> None:
                 assert b"sleep" in listing.stdout
                 sleeper.terminate()
                 assert await sleeper.wait() == -signal.SIGTERM
+
+    go(main())
+
+
+def test_a_pipe_that_somebody_else_holds_open_is_let_go_of_with_its_process(root: None) -> None:
+    async def main() -> None:
+        async with await aio.popen(SLEEP, stdout=nsbox.PIPE) as process:
+            command = next(pid for pid in children_of(process.pid))
+            other = os.open(f"/proc/{command}/fd/1", os.O_WRONLY)
+        try:
+            for _ in range(3):  # whose pipes get the numbers of those that were closed
+                assert (await aio.run(["echo"], capture_output=True)).stdout == b"\n"
+        finally:
+            os.close(other)
+
+    go(main())
+
+
+def test_whoever_looks_at_the_process_takes_nothing_from_who_waits() -> None:
+    async def main() -> None:
+        async with await aio.start() as box:
+            waiting = asyncio.create_task(box.wait())
+            await asyncio.sleep(0)
+            box.sync.kill()
+            while box.sync.poll() is None:
+                time.sleep(0.001)
+            assert await waiting == -signal.SIGKILL
+        async with await aio.popen(["true"]) as process:
+            os.waitid(os.P_PIDFD, process._sync.fileno(), os.WEXITED | os.WNOWAIT)
+            process.terminate()
+            assert await process.wait() == 0
 
     go(main())
 

@@ -1,5 +1,6 @@
 """`nsbox.run` behaves as `subprocess.run` does: each claim is made of both."""
 
+import ctypes
 import os
 import signal
 import subprocess
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 
 import nsbox
-from nsbox import BoxSpec, Choice, NamespaceType
+from nsbox import BoxSpec, Choice, Mount, NamespaceType, RootFS, StepError
 
 RUNNERS = [
     pytest.param(subprocess.run, id="subprocess"),
@@ -204,3 +205,37 @@ def test_the_result_is_a_completed_process_with_usage() -> None:
     assert 0 < done.usage.cpu_seconds <= done.usage.wall_seconds * (os.cpu_count() or 1)
     assert done.usage.cpu_seconds == done.usage.user_seconds + done.usage.system_seconds
     assert "usage=" in repr(done)
+
+
+def test_what_a_kept_plan_was_made_from_is_looked_at_each_time(tmp_path: Path) -> None:
+    shown = tmp_path / "shown"
+    shown.write_text("one")
+    spec = BoxSpec(rootfs=RootFS.system().with_mounts(Mount.bind(shown, "/tmp/shown")))
+    read = ["cat", "/tmp/shown"]
+    for text in ("one", "two"):
+        shown.write_text(text)
+        assert nsbox.run(read, spec, capture_output=True, text=True).stdout == text
+    shown.unlink()
+    with pytest.raises(FileNotFoundError) as caught:
+        nsbox.run(read, spec)
+    assert isinstance(caught.value, StepError)
+    assert (caught.value.step.name, caught.value.filename) == ("open_tree", str(shown))
+    shown.write_text("three")
+    assert nsbox.run(read, spec, capture_output=True, text=True).stdout == "three"
+
+
+def test_a_caller_that_has_become_another_gets_a_plan_of_its_own(root: None) -> None:
+    pid = os.fork()
+    if pid == 0:
+        status = 1
+        try:
+            nsbox.run(["true"], check=True)
+            os.setgroups([])
+            os.setresgid(65534, 65534, 65534)
+            os.setresuid(65534, 65534, 65534)
+            ctypes.CDLL(None).prctl(4, 1)  # PR_SET_DUMPABLE, else its files in /proc are root's
+            done = nsbox.run(["cat", "/proc/self/uid_map"], capture_output=True)
+            status = int(done.stdout.split() != [b"0", b"65534", b"1"])
+        finally:
+            os._exit(status)
+    assert os.waitpid(pid, 0)[1] == 0

@@ -70,20 +70,20 @@ def fails(spec: BoxSpec) -> None:
 
 
 def breaks(spec: BoxSpec, place: list[int] = [0]) -> None:  # noqa: B006 - another step each time
-    real = lowering.lower
+    real, recall = lowering.lower, lowering.recall
 
     def lower(*args: object) -> lowering.Lowered:
         lowered = real(*args)
         place[0] = (place[0] + 1) % len(lowered.steps)
         return lowered.failing(place[0], errno.ENOMEM)
 
-    lowering.lower = lower
+    lowering.lower, lowering.recall = lower, lambda *_, **__: None
     try:
         nsbox.run(["true"], spec)
     except nsbox.StepError:
         pass
     finally:
-        lowering.lower = real
+        lowering.lower, lowering.recall = real, recall
 
 
 def times_out(spec: BoxSpec) -> None:

@@ -23,7 +23,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("rootfs", "security"),
     ("terminal options", "link"),
     ("process complete", "task"),
-    ("box commands lower parameters running sequence spec",),
+    ("box commands lower lowered parameters running sequence spec template",),
     ("aio", "image", "executor", "network", "oci"),
     ("__init__ __main__", "pytest_plugin testing"),
 )

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nsbox.pipes import DEVNULL, PIPE, STDOUT, Exchange, Text, opened
+from nsbox.pipes import DEVNULL, PIPE, STDOUT, Ends, Exchange, Text
 
 
 def reading(data, text=None):
@@ -222,7 +222,7 @@ def test_the_names_are_those_of_subprocess():
 
 
 def test_pipes_are_opened_for_each_side_and_what_was_not_taken_is_closed():
-    with opened(PIPE, PIPE, PIPE) as ends:
+    with Ends(PIPE, PIPE, PIPE) as ends:
         assert len(set(ends.child + ends.ours)) == 6
         assert not any(map(os.get_inheritable, ends.child + ends.ours))
         for written, read in [(ends.ours[0], ends.child[0]), (ends.child[1], ends.ours[1])]:
@@ -235,7 +235,7 @@ def test_pipes_are_opened_for_each_side_and_what_was_not_taken_is_closed():
 
 
 def test_what_was_taken_is_ours():
-    with opened(PIPE, PIPE, None) as ends:
+    with Ends(PIPE, PIPE, None) as ends:
         child = list(ends.child)
         stdin, stdout, stderr = ends.take(Text("utf-8"))
     assert stderr is None
@@ -248,24 +248,24 @@ def test_what_was_taken_is_ours():
 
 
 def test_errors_can_go_where_output_goes():
-    with opened(DEVNULL, PIPE, STDOUT) as ends:
+    with Ends(DEVNULL, PIPE, STDOUT) as ends:
         assert ends.child[2] == ends.child[1]
         assert ends.ours == [-1, ends.ours[1], -1]
 
 
 def test_descriptors_and_files_are_passed_on_and_left_open(tmp_path):
     with open(tmp_path / "log", "wb") as file:
-        with opened(None, file.fileno(), file) as ends:
+        with Ends(None, file.fileno(), file) as ends:
             assert ends.child[1:] == [file.fileno()] * 2
         os.fstat(file.fileno())
 
 
 @pytest.mark.parametrize("streams", [(None, STDOUT, None), (STDOUT, None, None), (-7, None, None)])
 def test_a_number_that_is_no_descriptor_is_refused_and_nothing_stays_open(streams):
-    with pytest.raises(ValueError, match="a descriptor, PIPE, DEVNULL or STDOUT"), opened(*streams):
+    with pytest.raises(ValueError, match="a descriptor, PIPE, DEVNULL or STDOUT"), Ends(*streams):
         pass
 
 
 def test_what_is_no_stream_is_refused_and_nothing_stays_open():
-    with pytest.raises(AttributeError), opened(PIPE, PIPE, object()):
+    with pytest.raises(AttributeError), Ends(PIPE, PIPE, object()):
         pass

@@ -160,7 +160,7 @@ def test_a_step_with_too_few_or_too_many_arguments_is_refused():
 
 
 def test_no_steps_are_a_plan_too():
-    assert encode([]) == (b"", b"", 0)
+    assert encode([]) == (b"", b"", 0, 0)
     assert str(Plan(())) == ""
     assert len(Plan(())) == 0
 

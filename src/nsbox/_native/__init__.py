@@ -5,6 +5,7 @@ does between clone and exec is in the C files beside this one, as steps of a pla
 """
 
 import functools
+import itertools
 import os
 import signal
 from collections.abc import Sequence
@@ -25,11 +26,12 @@ SLOTS = 64
 
 
 class Encoded(NamedTuple):
-    """A plan in the form that C reads."""
+    """A plan in the form that C reads; the first steps are `checks`, whether it still holds."""
 
     steps: bytes
     data: bytes
     step_count: int
+    checks: int = 0
 
 
 class Outcome(NamedTuple):
@@ -64,7 +66,8 @@ class Launched:
     def outcome(self) -> Outcome:
         """What the box has reported so far."""
         # What is shared begins with it (page.h); a call to ask for it would give up the GIL.
-        told = ffi.cast("struct nsbox_outcome *", self._request.memory)
+        shared = self._request.memory
+        told = ffi.cast("struct nsbox_outcome *", shared) if shared else self._request.outcome
         return Outcome(
             told.step,
             told.error,
@@ -92,10 +95,6 @@ class Launched:
         descriptor, self._request.descriptor = self._request.descriptor, -1
         return int(descriptor)
 
-    def close(self) -> None:
-        """Close what is open of a process that was waited for."""
-        lib.nsbox_close(self._request)
-
     def end(self) -> None:
         """Have the process end, unless it was waited for, and wait until it has."""
         lib.nsbox_end(self._request)
@@ -107,7 +106,7 @@ class Launched:
     def wait_end(self, timeout: float | None) -> tuple[int, float, float] | None:
         """Wait for the first process's end, reap it, return its exit code, user and system time.
 
-        None when ``timeout`` (seconds) is over first.
+        All that the launch held is let go then. None when ``timeout`` (seconds) is over first.
         """
         milliseconds = (
             -1 if timeout is None else max(0, min(int(timeout * 1000 + 0.999), 2**31 - 1))
@@ -117,6 +116,7 @@ class Launched:
             return None
         _answer(result)
         ended = self._request
+        ffi.gc(ended, None)  # nothing is left to be released, and to do so would give up the GIL
         return ended.status, ended.user_us / 1e6, ended.system_us / 1e6
 
 
@@ -128,8 +128,9 @@ def launch(
     *,
     tell_of_exec: bool,
     end_signal: int = signal.SIGKILL,
+    checked: bool = True,
 ) -> Launched:
-    """Carry out a plan: one call, without the GIL.
+    """Carry out a plan: one call, without the GIL; its checks are left out if not `checked`.
 
     `descriptors` become 0, 1, 2 ... of the box's first process; the C fills in its own among them.
     Raises `OSError` where the launch itself could not be prepared (memory, descriptors); a step
@@ -141,6 +142,7 @@ def launch(
     request = ffi.gc(ffi.new("struct nsbox_launch *"), lib.nsbox_release)
     request.steps = ffi.cast("struct nsbox_step *", steps)
     request.step_count = plan.step_count
+    request.first_step = 0 if checked else plan.checks
     data = request.data = ffi.from_buffer(plan.data)
     request.data_size = len(plan.data)
     kept = request.strings = ffi.from_buffer(strings)
@@ -210,6 +212,63 @@ def make_beneath(
     target = ffi.NULL if link is None else link
     _answer(lib.nsbox_make_beneath(folder, name, target, mode, *owner), name)
 
+
+class Texts:
+    """Small files that are read together: one call, without the GIL. See openat(2), pread(2).
+
+    The first `kept` of them stay open from the first time on, and what was not there of them then
+    is not looked for again; the others are opened each time. Not for two threads at once.
+    """
+
+    def __init__(self, paths: Sequence[str], kept: int = 0) -> None:
+        self._paths = ffi.from_buffer(b"".join((os.fsencode("\0".join(paths)), b"\0")))
+        self._descriptors = ffi.new("int32_t[]", [lib.NSBOX_NOT_OPENED] * len(paths))
+        self._lengths = _uncleared("int32_t[]", len(paths))
+        self._buffer = _uncleared("char[]", _ROOM + _USUAL * len(paths))
+        self._numbers = ffi.new("int64_t[]", 0)
+        self._request = ffi.new("struct nsbox_texts *")
+        request = self._request
+        request.count, request.kept, request.paths = len(paths), kept, self._paths
+        request.descriptors, request.lengths = self._descriptors, self._lengths
+
+    def expect(self, forms: Sequence[tuple[bytes, ...]], form_of: Sequence[int]) -> None:
+        """Have the numbers of files parsed, too, that have a form in `forms`; the others have -1.
+
+        A form is the keys of a flat keyed file; an empty key is that of a number alone. A file
+        whose keys are not these, in this order, has -1 as its first number.
+        """
+        keys = [b"".join(key + b"\0" for key in form) for form in forms]
+        starts = itertools.accumulate(map(len, keys), initial=0)
+        rows = [(start, len(form)) for start, form in zip(starts, forms, strict=False)]
+        size = sum(len(forms[form]) for form in form_of if form >= 0)
+        self._forms = ffi.new("struct nsbox_form[]", rows)
+        self._keys = ffi.from_buffer(b"".join(keys))
+        self._form = ffi.new("int32_t[]", form_of)
+        self._numbers = ffi.new("int64_t[]", size)
+        request = self._request
+        request.forms, request.keys, request.form = self._forms, self._keys, self._form
+        request.numbers = self._numbers
+
+    def read(self) -> tuple[bytes, list[int], bytes]:
+        """Read all: the texts one behind the other, the length of each or its -errno, the numbers.
+
+        The numbers are those of the files that have a form, as 64-bit words.
+        """
+        while lib.nsbox_read_texts(self._request, self._buffer, len(self._buffer)) < 0:
+            self._buffer = _uncleared("char[]", 2 * len(self._buffer))
+        lengths: list[int] = ffi.unpack(self._lengths, self._request.count)
+        data = ffi.unpack(self._buffer, sum(length for length in lengths if length > 0))
+        return data, lengths, bytes(ffi.buffer(self._numbers))
+
+    def close(self) -> None:
+        """Close what is kept open."""
+        lib.nsbox_close_texts(self._request)
+
+
+_ROOM, _USUAL = 8192, 128
+"""Bytes: what a read is given at least, and more than most of these files hold."""
+
+_uncleared = ffi.new_allocator(should_clear_after_alloc=False)
 
 _EINTR, _ETIMEDOUT = 4, 110
 

@@ -19,9 +19,9 @@ GENERATED = HERE.parents[2] / "build" / "generated"
 
 STEPS = [
     "steps.c", "rootfs.c", "mounts.c", "copy.c", "identity.c", "process.c", "terminal.c",
-    "confine.c",
+    "confine.c", "devices.c", "unchanged.c",
 ]  # fmt: skip
-CALLER = ["launch.c", "host.c", "beneath.c"]
+CALLER = ["launch.c", "host.c", "beneath.c", "texts.c"]
 FIRST_PROCESS = ["first_process.c", "supervise.c", "tree.c"]
 WARNINGS = ["-Wall", "-Wextra", "-Wswitch-enum", "-Wno-unused-parameter"]
 FREESTANDING = [

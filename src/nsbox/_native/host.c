@@ -7,6 +7,7 @@
 
 #include "first_process.h"
 #include "page.h"
+#include "steps.h"
 #include "sys.h"
 #include "syscalls.h"
 
@@ -42,10 +43,9 @@ int nsbox_first_process(void)
 
 uint64_t nsbox_capabilities(void)
 {
-    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3, .pid = 0};
-    struct __user_cap_data_struct data[2] = {{0}};
-    SYS(__NR_capget, &header, data);
-    return data[0].effective | (uint64_t)data[1].effective << 32;
+    uint64_t effective = 0;
+    effective_capabilities(&effective);
+    return effective;
 }
 
 const struct nsbox_syscall *nsbox_syscalls(void)

@@ -30,6 +30,14 @@ static long get_sets(struct sets *sets)
     return SYS(__NR_capget, &sets->header, sets->data);
 }
 
+long effective_capabilities(uint64_t *effective)
+{
+    struct sets sets;
+    long result = get_sets(&sets);
+    *effective = (uint64_t)sets.data[1].effective << 32 | sets.data[0].effective;
+    return result;
+}
+
 long set_capabilities(uint64_t kept)
 {
     struct sets sets;

@@ -164,7 +164,7 @@ static void begin(struct nsbox_launch *launch, struct page *page)
 {
     struct run run, ours;
     run_begin(&run, page, at(page, page->descriptors));
-    int step = run_steps(&run, 0);
+    int step = run_steps(&run, launch->first_step);
     ours = run; /* the child goes on with the other, in the same memory */
     if (step < 0 || step == (int)page->step_count) { /* all of it was for ourselves */
         run_end(&ours);
@@ -219,6 +219,20 @@ int nsbox_wait_exec(int pidfd, int started)
     return poll(either, 2, -1) < 0 ? -errno : 0;
 }
 
+/* Let go of what was shared; what it told is kept. */
+static void forget(struct nsbox_launch *launch)
+{
+    struct page *page = launch->memory;
+    if (launch->descriptor >= 0)
+        close(launch->descriptor);
+    launch->descriptor = -1;
+    if (page) {
+        launch->outcome = page->outcome;
+        launch->memory = 0;
+        munmap(page, page->size);
+    }
+}
+
 /* Until the end, which is also the end of all in the box; -ETIMEDOUT, -EINTR: not yet. */
 int nsbox_wait_end(struct nsbox_launch *launch, int64_t timeout_ms)
 {
@@ -241,6 +255,8 @@ int nsbox_wait_end(struct nsbox_launch *launch, int64_t timeout_ms)
     launch->user_us = usage.ru_utime.tv_sec * 1000000L + usage.ru_utime.tv_usec;
     launch->system_us = usage.ru_stime.tv_sec * 1000000L + usage.ru_stime.tv_usec;
     launch->waited = 1;
+    nsbox_close(launch);
+    forget(launch);
     return 0;
 }
 
@@ -269,17 +285,11 @@ void nsbox_end(struct nsbox_launch *launch)
 
 void nsbox_release(struct nsbox_launch *launch)
 {
-    struct page *page = launch->memory;
     if (!launch->caller) /* it was never launched */
         return;
     if (launch->caller == getpid())
         nsbox_end(launch);
     else
         nsbox_close(launch);
-    if (launch->descriptor >= 0)
-        close(launch->descriptor);
-    if (page)
-        munmap(page, page->size);
-    launch->descriptor = -1;
-    launch->memory = 0;
+    forget(launch);
 }

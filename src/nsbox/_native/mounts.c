@@ -71,7 +71,8 @@ long clone_device(int dir, const char *path, uint32_t major, uint32_t minor)
 static long clone_null(void)
 {
     struct mount_request readonly = {.set = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID |
-                                            MOUNT_ATTR_NOEXEC};
+                                            MOUNT_ATTR_NOEXEC,
+                                     .clear = MOUNT_ATTR_NODEV};
     long tree = clone_device(AT_FDCWD, "/dev/null", NULL_MAJOR, NULL_MINOR);
     if (tree < 0)
         return tree;

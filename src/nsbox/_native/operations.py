@@ -21,8 +21,20 @@ _OPERAND = re.compile(r"\{(\w+):(slot|into|text|data|number|shown)\}")
 class Operation(enum.Enum):
     """One kind of step: a system call, its operands and its manual page."""
 
+    # Whether a plan that was kept still holds: asked by the caller, and no part of the plan.
+    SAME_CALLER = "capget() -> {uid:number}, {gid:number}, {capabilities:number}", "capget(2)"
+    UNCHANGED = "statx({path:text}) -> {mtime:number}", "statx(2)"
+    SAME_MOUNTS = (
+        "ppoll({mountinfo:number}, POLLPRI) -> 0, mnt:[{inode:number}]",
+        "proc_pid_mountinfo(5)",
+    )
+
     # Before the clone: done by the caller itself.
     MKDIR = "mkdir({path:text}, {mode:number})", "mkdir(2)"
+    BPF_DEVICES = (
+        "bpf(BPF_PROG_ATTACH, {path:text}, BPF_CGROUP_DEVICE, BPF_F_ALLOW_MULTI, {program:data})",
+        "bpf(2)",
+    )
 
     # Leaving the caller: run by a child that still shares the caller's memory.
     OPEN_FOLDER = "{dir:into} = open({path:text}, O_PATH|O_DIRECTORY)", "open(2)"
@@ -100,6 +112,7 @@ class Operation(enum.Enum):
     NO_NEW_PRIVS = "prctl(PR_SET_NO_NEW_PRIVS, 1)", "prctl(2)"
     VFORK = "clone3(CLONE_VM|CLONE_VFORK)", "clone(2)"
     SETSID = "setsid()", "setsid(2)"
+    SETPGID = "setpgid(0, 0)", "setpgid(2)"
     UMASK = "umask({mode:number})", "umask(2)"
     TERMINAL = "ioctl(/dev/pts/ptmx, TIOCGPTPEER) -> {socket:slot}", "ioctl_tty(2)"
     WINDOW_SIZE = "ioctl(0, TIOCSWINSZ, {rows:number}, {columns:number})", "ioctl_tty(2)"

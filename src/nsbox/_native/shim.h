@@ -25,6 +25,7 @@ struct nsbox_outcome {
 struct nsbox_launch {
     const struct nsbox_step *steps;
     uint32_t step_count;
+    uint32_t first_step; /* the one to begin with */
     const char *data; /* the text and data of the steps */
     uint32_t data_size;
     const char *strings; /* argv, then envp, each string NUL-terminated */
@@ -40,12 +41,13 @@ struct nsbox_launch {
     int32_t waited, status;      /* 1 once the first process's end is known; its exit code */
     int64_t user_us, system_us;  /* its CPU time then */
     void *memory; /* what is shared, and begins with a struct nsbox_outcome; or NULL */
+    struct nsbox_outcome outcome; /* once it has ended: what was told there */
 };
 
 /* Each gives 0, or -errno where it could not do its own part; a step that failed is in the outcome. */
 int nsbox_launch(struct nsbox_launch *launch, int tell_of_exec);
 int nsbox_wait_exec(int pidfd, int started);
-int nsbox_wait_end(struct nsbox_launch *launch, int64_t timeout_ms);
+int nsbox_wait_end(struct nsbox_launch *launch, int64_t timeout_ms); /* and let go of all of it */
 
 /* Each in one call, so that nothing that the caller's signal handlers do comes in between. */
 void nsbox_close_started(struct nsbox_launch *launch);
@@ -67,3 +69,23 @@ int nsbox_ask(const char *call); /* what a system call answers to impossible arg
 int nsbox_open_beneath(int root, const char *path, int flags, int mode, int64_t uid, int64_t gid);
 int nsbox_make_beneath(int folder, const char *name, const char *link, int mode, int64_t uid,
                        int64_t gid); /* a folder, or what links to `link` */
+
+/* The keys of a flat keyed file; an empty one is that of a number alone. */
+struct nsbox_form {
+    uint32_t keys, count; /* where they begin, one after the other, each NUL-terminated */
+};
+
+/* Files that are read together; those below `kept` stay open from the first time on. */
+enum { NSBOX_NOT_OPENED = -2147483648 };
+struct nsbox_texts {
+    uint32_t count, kept;
+    const char *paths;    /* one after the other, each NUL-terminated */
+    int32_t *descriptors; /* NSBOX_NOT_OPENED, or -ENOENT for what is not there */
+    int32_t *lengths;     /* of what was read, one text behind the other; or -errno */
+    const struct nsbox_form *forms;
+    const char *keys;
+    const int32_t *form; /* which one a file is of, or -1; or NULL */
+    int64_t *numbers;    /* of all files of a form; -1 at the first of one that is not so */
+};
+int nsbox_read_texts(struct nsbox_texts *texts, char *buffer, uint64_t size); /* or -ENOBUFS */
+void nsbox_close_texts(struct nsbox_texts *texts);

@@ -66,10 +66,19 @@ static long do_step(struct run *run, const struct nsbox_step *step)
     case OP_VFORK:
         return 0; /* these begin another process: run_steps stops before them */
 
+    case OP_SAME_CALLER:
+        return same_caller(NUMBER(0), NUMBER(1), (uint64_t)NUMBER(2));
+    case OP_UNCHANGED:
+        return unchanged(TEXT(0), NUMBER(1));
+    case OP_SAME_MOUNTS:
+        return same_mounts((int)NUMBER(0), NUMBER(1));
+
     case OP_OPEN_FOLDER:
         return KEEP(0, SYS(__NR_openat, AT_FDCWD, TEXT(1), O_PATH | O_DIRECTORY | O_CLOEXEC, 0));
     case OP_MKDIR:
         return SYS(__NR_mkdirat, AT_FDCWD, TEXT(0), NUMBER(1));
+    case OP_BPF_DEVICES:
+        return attach_devices(TEXT(0), TEXT(1), NUMBER(2));
     case OP_UNSHARE_FILES:
         return unshare_descriptors(page);
     case OP_DUP2:
@@ -156,6 +165,8 @@ static long do_step(struct run *run, const struct nsbox_step *step)
         return SYS(__NR_prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
     case OP_SETSID:
         return SYS(__NR_setsid);
+    case OP_SETPGID:
+        return SYS(__NR_setpgid, 0, 0);
     case OP_UMASK:
         return SYS(__NR_umask, NUMBER(0));
     case OP_TERMINAL:

@@ -35,7 +35,14 @@ long attach_attributes(int dir, const char *path, const int64_t *operand);
 long change_folder(const char *path);
 long write_file(struct page *page, const char *path, const char *bytes, int64_t length);
 
+long same_caller(int64_t uid, int64_t gid, uint64_t capabilities);
+long unchanged(const char *path, int64_t mtime);
+long same_mounts(int mountinfo, int64_t inode);
+
+long attach_devices(const char *folder, const char *program, int64_t size);
+
 long drop_from_bounding_set(uint64_t dropped);
+long effective_capabilities(uint64_t *effective);
 long set_capabilities(uint64_t kept);
 long raise_ambient(uint64_t raised);
 

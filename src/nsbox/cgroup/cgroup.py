@@ -9,6 +9,7 @@ from typing import Any, Literal, Protocol
 
 from nsbox.cgroup import (
     attaching,
+    batch,
     changing,
     delegation,
     finding,
@@ -231,7 +232,7 @@ class Cgroup(Displayed):
     @property
     def resources(self) -> Resources:
         """Its limits, read back from the kernel; None for what it has no file of."""
-        return reading.resources(self._readers())
+        return reading.resources(self._folders().readers())
 
     def set(self, resources: Resources) -> None:
         """Change those limits that are given, all or none.
@@ -247,9 +248,9 @@ class Cgroup(Displayed):
         Groups below are counted in by the kernel, save for v1's limits met and OOM kills: `tree`
         adds those of all groups below.
         """
-        found = reading.stats(self._readers())
+        found = batch.Batch([self._folders()]).read()[0].stats()
         if tree:
-            below = (child._readers() for child in self.walk() if child is not self)
+            below = (child._folders().readers() for child in self.walk() if child is not self)
             found = reading.with_below(found, below)
         return found
 
@@ -387,5 +388,5 @@ class Cgroup(Displayed):
         home = own_groups() if self._home is None else self._home
         return self._made(finding.places_below(self._spans, subsystems, wish), name, wish, home)
 
-    def _readers(self) -> reading.Readers:
-        return reading.readers(self.folders, self.subsystems)
+    def _folders(self) -> reading.Folders:
+        return reading.Folders.of(self.folders, self.subsystems)

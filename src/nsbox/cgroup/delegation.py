@@ -5,9 +5,11 @@ Nothing here changes a permission, and nothing moves the caller but `enter_leaf`
 
 import os
 
+from nsbox import _native
 from nsbox.cgroup import files, v2
 from nsbox.cgroup.hierarchy import Hierarchy, own_groups
 from nsbox.cgroup.owner import owner
+from nsbox.constants import Capability
 from nsbox.errors import UnsupportedError
 
 LEAF = "nsbox-leaf-"
@@ -71,6 +73,17 @@ def enter_leaf() -> str | None:
         files.write(f"{leaf}/cgroup.procs", str(os.getpid()))
         return leaf
     return None
+
+
+def check_programs() -> None:
+    """Raise `UnsupportedError` where the caller may load no eBPF program. See capabilities(7)."""
+    held = Capability(_native.capabilities())
+    needed = Capability.CAP_BPF | Capability.CAP_NET_ADMIN
+    if held & needed != needed and not held & Capability.CAP_SYS_ADMIN:
+        raise UnsupportedError(
+            "devices: on cgroup v2 they are an eBPF program, and this caller may load none: that "
+            "takes CAP_BPF and CAP_NET_ADMIN, as root of the host has them"
+        )
 
 
 def _is_delegated(above: str, own: str) -> bool:

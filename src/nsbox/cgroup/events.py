@@ -1,8 +1,13 @@
 """What happens in a group, as it happens: OOM, OOM kills, limits met, the last task gone.
 
 v2 tells by a change of its ``*.events`` files (cgroup-v2.rst, "[Un]populated Notification"), v1 of
-OOM by an eventfd (cgroup-v1/memory.rst, "OOM Control"). What v1 does not tell is looked at ten
-times a second.
+OOM by an eventfd (cgroup-v1/memory.rst, "OOM Control"), and the end of a task by its pidfd. What
+nobody tells is looked at ten times a second:
+
+- v1's limits met (``memory.failcnt``) and OOM kills. A threshold on the usage ("Memory Thresholds")
+  cannot stand in for the first: a charge fails below the limit, too, by as much as is charged at
+  once, and is tried again and again above the threshold, which tells only when it is crossed.
+- the first task in an empty group, without v2.
 """
 
 import os
@@ -15,6 +20,7 @@ import attrs
 
 from nsbox.cgroup import files, formats, stopping
 from nsbox.cgroup.hierarchy import Hierarchy
+from nsbox.cgroup.populated import Populated
 from nsbox.cgroup.waiting import CHANGED, READABLE, Waiter, left
 
 _LOOK_AGAIN = 0.1
@@ -58,19 +64,26 @@ class Events(Waiter):
         self._sources: list[_Source] = []
         self._queue: deque[Event] = deque()
         self._ooms: tuple[int, int] | None = None
-        self._pause = _STILL_THERE
+        self._often = False
+        self._populated: Populated | None = None
         try:
             self._listen(directories)
         except BaseException:
             self.close()
             raise
 
+    def close(self) -> None:
+        """Stop listening."""
+        super().close()
+        if self._populated is not None:
+            self._populated.close()
+
     def wait(self, timeout: float | None = None) -> Event | None:
         """Return the next event; None after `timeout` seconds, or when the group is gone."""
         deadline = None if timeout is None else time.monotonic() + timeout
         while not self._queue and self._sources:
             remaining = left(deadline)
-            self._wait(self._pause if remaining is None else min(self._pause, remaining))
+            self._wait(self._pause() if remaining is None else min(self._pause(), remaining))
             self._look()
             if not self._queue and remaining == 0:
                 break
@@ -90,7 +103,7 @@ class Events(Waiter):
 
     async def __anext__(self) -> Event:
         while not self._queue and self._sources:
-            await self._wait_async(self._pause)
+            await self._wait_async(self._pause())
             self._look()
         if not self._queue:
             raise StopAsyncIteration
@@ -108,12 +121,18 @@ class Events(Waiter):
             if "pids" in hierarchy.subsystems and hierarchy.version == 1:
                 self._add(f"{folder}/pids.events", "pids", formats.flat)
         if unified is None:
-            self._pause = _LOOK_AGAIN
             folder = next(iter(directories.values()))
-            self._add_source("cgroup", lambda: _populated(folder))
+            self._populated = Populated(folder)
+            self._watch(os.dup(self._populated.fileno()), READABLE)
+            self._add_source("cgroup", self._populated.look)
+
+    def _pause(self) -> float:
+        """Seconds until we look again if nothing is told meanwhile."""
+        told = self._populated is None or self._populated.told
+        return _STILL_THERE if told and not self._often else _LOOK_AGAIN
 
     def _listen_to_memory_v1(self, folder: str) -> None:
-        self._pause = _LOOK_AGAIN
+        self._often = True
         self._add(f"{folder}/memory.failcnt", "memory", _limit_met, told=False)
         self._add(f"{folder}/memory.memsw.failcnt", "memory.swap", _limit_met, told=False)
         control = self._add(f"{folder}/memory.oom_control", "memory", _oom_kills, told=False)
@@ -180,13 +199,3 @@ def _oom_kills(text: str) -> dict[str, int]:
 
 def _limit_met(text: str) -> dict[str, int]:
     return {"max": formats.single(text)}
-
-
-def _populated(folder: str) -> dict[str, int] | None:
-    """Look whether tasks are in a v1 group or below, as v2 counts it.
-
-    By opening the list anew: one that is kept open is a copy, which lives on while it is read.
-    """
-    if not os.path.isdir(folder):
-        return None
-    return {"populated": int(any(files.read(f"{g}/cgroup.procs") for g in files.walk(folder)))}

@@ -5,7 +5,7 @@ import os
 
 from nsbox.procfs import decode
 
-_ABSENT = frozenset(
+ABSENT = frozenset(
     {
         errno.ENOENT,
         errno.ENODEV,  # the group was removed
@@ -33,7 +33,7 @@ def open_to_read(path: str) -> int | None:
     try:
         return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError as error:
-        if error.errno in _ABSENT:
+        if error.errno in ABSENT:
             return None
         raise
 
@@ -50,7 +50,7 @@ def read_open(descriptor: int) -> str | None:
             if len(part) < _FULL:
                 break
     except OSError as error:
-        if error.errno in _ABSENT:
+        if error.errno in ABSENT:
             return None
         raise
     return decode(b"".join(parts))
@@ -82,7 +82,7 @@ def below(folder: str) -> list[str]:
         with os.scandir(folder) as entries:
             return sorted(entry.name for entry in entries if entry.is_dir(follow_symlinks=False))
     except OSError as error:
-        if error.errno in _ABSENT:
+        if error.errno in ABSENT:
             return []
         raise
 

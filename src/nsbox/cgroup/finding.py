@@ -100,6 +100,8 @@ def places_below(
     wanted = making.homes(subsystems or (), wish, spans)
     for hierarchy, names in wanted.items():
         missing = names - spans[hierarchy].names - {UNIFIED}
+        if hierarchy.version == 2:
+            missing -= making.IN_EVERY_V2_GROUP
         if missing:
             fields = [
                 field
@@ -113,7 +115,10 @@ def places_below(
                 f"{', '.join(sorted(missing))}; make it with subsystems={{…}} that have it"
             )
     if subsystems is None:
-        wanted = {hierarchy: span.names for hierarchy, span in spans.items()}
+        wanted = {
+            hierarchy: span.names | wanted.get(hierarchy, frozenset())
+            for hierarchy, span in spans.items()
+        }
     else:
         wanted = {hierarchy: wanted.get(hierarchy, frozenset()) for hierarchy in spans}
     folders = {hierarchy: span.folder for hierarchy, span in spans.items()}

@@ -6,7 +6,7 @@ from types import ModuleType
 import attrs
 
 from nsbox.cgroup import controllers, delegation, performing, v1, v2
-from nsbox.cgroup.controllers import Write
+from nsbox.cgroup.controllers import Change, devices
 from nsbox.cgroup.hierarchy import UNIFIED, Hierarchy
 from nsbox.cgroup.resources import Resources
 from nsbox.errors import UnsupportedError
@@ -17,7 +17,7 @@ VERSIONS = {1: v1, 2: v2}
 _ALIASES = {"io": "blkio", "blkio": "io"}
 """One subsystem, by its names on v2 and v1."""
 
-_IN_EVERY_V2_GROUP = frozenset({"cpuacct", "freezer", "perf_event"})
+IN_EVERY_V2_GROUP = frozenset({"cpuacct", "devices", "freezer", "perf_event"})
 """What v1 has subsystems for, and v2 does in every group without being asked."""
 
 
@@ -79,6 +79,8 @@ def places(
     for hierarchy, names in wanted.items():
         enabled = names & hierarchy.subsystems
         folder = bases[hierarchy]
+        if hierarchy.version == 2 and devices.NAMES[2] in names:
+            delegation.check_programs()
         if not exact:
             folder = delegation.base(hierarchy, folder, enabled)
         elif hierarchy.version == 2:
@@ -141,7 +143,7 @@ def lowered(
     subsystems: frozenset[str],
     wish: Resources,
     present: Resources = Resources(),
-) -> list[Write]:
+) -> list[Change]:
     """Lower the limits that belong to one hierarchy."""
     version = hierarchy.version
     return [
@@ -178,7 +180,7 @@ def _home(name: str, found: tuple[Hierarchy, ...]) -> tuple[Hierarchy, str]:
         for hierarchy in found:
             if key is not None and key in hierarchy.keys:
                 return hierarchy, key
-    if name in _IN_EVERY_V2_GROUP:
+    if name in IN_EVERY_V2_GROUP:
         for hierarchy in found:
             if hierarchy.version == 2:
                 return hierarchy, UNIFIED
@@ -193,6 +195,9 @@ def _home_of(
     for hierarchy in found:
         if names[hierarchy.version] in hierarchy.subsystems:
             return hierarchy, names[hierarchy.version]
+    for hierarchy in found:
+        if hierarchy.version == 2 and names[2] in IN_EVERY_V2_GROUP:
+            return hierarchy, names[2]
     if all(hierarchy.version == 2 for hierarchy in found):
         controllers.lower(controller, 2, wish)  # says why v2 cannot
     fields = [field for field in controller.FIELDS if field in wish.given]
@@ -214,7 +219,7 @@ def make(chosen: tuple[Place, ...], name: str, wish: Resources) -> None:
     """Make a group in all its places, or in none. Raises as `performing.perform` does."""
     planned = tuple(steps(chosen, name, wish))
     fields = {
-        f"{place.parent}/{name}/{write.file}": write.field
+        write.step(f"{place.parent}/{name}"): write.field
         for place in chosen
         for write in lowered(place.hierarchy, place.subsystems, wish)
     }

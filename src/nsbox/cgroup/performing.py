@@ -9,13 +9,14 @@ from nsbox import hints
 from nsbox._native.operations import Operation
 from nsbox.cgroup import files, owner
 from nsbox.errors import StepError, UnsupportedError
+from nsbox.perform import perform as performed
 from nsbox.plan import Step
 
 
-def perform(steps: Iterable[Step], field_of: Callable[[str], str | None]) -> list[str]:
+def perform(steps: Iterable[Step], field_of: Callable[[Step], str | None]) -> list[str]:
     """Carry out steps; returns the folders made. What was made is gone again if one fails.
 
-    `field_of` tells which field of `Resources` a path is written for. Raises `UnsupportedError`
+    `field_of` tells which field of `Resources` a step is for. Raises `UnsupportedError`
     naming the field where the kernel lacks its file, `StepError` for what else fails.
     """
     made: list[str] = []
@@ -31,7 +32,7 @@ def perform(steps: Iterable[Step], field_of: Callable[[str], str | None]) -> lis
 
 
 def _perform(
-    step: Step, index: int, field_of: Callable[[str], str | None], made: list[str]
+    step: Step, index: int, field_of: Callable[[Step], str | None], made: list[str]
 ) -> None:
     path = step.path
     assert path is not None
@@ -43,12 +44,14 @@ def _perform(
                 os.mkdir(path, mode)
                 made.append(path)
                 owner.mark(path)
+        elif step.operation is Operation.BPF_DEVICES:
+            performed([step])
         else:
             data = step.arguments[1]
             assert isinstance(data, bytes)
             files.write(path, data.decode())
     except OSError as error:
-        field = field_of(path)
+        field = field_of(step) if step.operation is Operation.WRITE else None
         if error.errno == errno.ENOENT and field is not None and os.path.isdir(_folder(path)):
             raise UnsupportedError(
                 f"{field}: this kernel has no {os.path.basename(path)} for this group"

@@ -1,5 +1,6 @@
 """Pressure stall information: Documentation/accounting/psi.rst; cgroup-v2.rst, "*.pressure"."""
 
+import functools
 import os
 import re
 from collections.abc import Callable
@@ -12,9 +13,8 @@ from nsbox.procfs._lines import rows
 Resource = Literal["cpu", "memory", "io", "irq"]
 
 _AVERAGE = r"([0-9]+\.[0-9]{2})"
-_LINE = re.compile(
-    rf"(some|full) avg10={_AVERAGE} avg60={_AVERAGE} avg300={_AVERAGE} total=([0-9]+)", re.ASCII
-)
+_AVERAGES = rf"avg10={_AVERAGE} avg60={_AVERAGE} avg300={_AVERAGE} total=([0-9]+)"
+_LINE = re.compile(rf"(some|full) {_AVERAGES}", re.ASCII)
 
 
 @attrs.frozen(kw_only=True)
@@ -45,11 +45,19 @@ class Pressure:
     irq: PressureStats | None = None
 
 
+_BOTH = re.compile(rf"some {_AVERAGES}\nfull {_AVERAGES}\n", re.ASCII)
+"""A whole file at once: there are several for each group, and they are read often."""
+
 RESOURCES = tuple(field.name for field in attrs.fields(Pressure))
+FILES = tuple(f"{resource}.pressure" for resource in RESOURCES)
 
 
 def parse(text: str) -> PressureStats:
     """Read a ``*.pressure`` file."""
+    both = _BOTH.fullmatch(text)
+    if both is not None:
+        told = both.groups()
+        return PressureStats(some=_stall(*told[:4]), full=_stall(*told[4:]))
     found: dict[str, Stall] = {}
 
     def add(line: str) -> None:
@@ -58,18 +66,21 @@ def parse(text: str) -> PressureStats:
         if told is None or told[1] in found:
             raise ValueError(f"expected {expected}, each once")
         kind, avg10, avg60, avg300, total = told.groups()
-        found[kind] = Stall(
-            avg10=float(avg10), avg60=float(avg60), avg300=float(avg300), total=int(total)
-        )
+        found[kind] = _stall(avg10, avg60, avg300, total)
 
     rows("pressure", text, add)
     return PressureStats(**found)
 
 
+@functools.lru_cache(maxsize=64)  # most groups wait for nothing, and say so in the same words
+def _stall(avg10: str, avg60: str, avg300: str, total: str) -> Stall:
+    return Stall(avg10=float(avg10), avg60=float(avg60), avg300=float(avg300), total=int(total))
+
+
 def read_all(read: Callable[[str], str | None]) -> Pressure | None:
     """Read the pressure of a group; None where none of its files is there."""
-    texts = {resource: read(f"{resource}.pressure") for resource in RESOURCES}
-    found = {resource: parse(text) for resource, text in texts.items() if text is not None}
+    texts = zip(RESOURCES, map(read, FILES), strict=True)
+    found = {resource: parse(text) for resource, text in texts if text is not None}
     return Pressure(**found) if found else None
 
 

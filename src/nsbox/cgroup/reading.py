@@ -1,7 +1,8 @@
 """The figures and limits of a group, read from whichever hierarchies it is in."""
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+import functools
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
 
 import attrs
 
@@ -10,12 +11,59 @@ from nsbox.cgroup.controllers import CONTROLLERS, Read
 from nsbox.cgroup.hierarchy import Hierarchy
 from nsbox.cgroup.resources import Resources
 from nsbox.cgroup.stats import Stats
-from nsbox.frozen import FrozenMap
+
+COUNTING = {one.NAMES[2]: one for one in CONTROLLERS if hasattr(one, "COUNTED")}
+"""The controllers that count something, by the names of their figures."""
+
+PRESSURE = "pressure"
+PARTS = (*COUNTING, PRESSURE)
+
+
+@attrs.frozen
+class Folders:
+    """The folders of a group: those of v1 by subsystem, and v2's."""
+
+    v1: Mapping[str, str]
+    v2: str | None
+    subsystems: frozenset[str]
+
+    @classmethod
+    def of(cls, folders: Mapping[Hierarchy, str], subsystems: frozenset[str]) -> "Folders":
+        """Sort the folders that a group has in each hierarchy."""
+        v1 = {
+            name: folder
+            for hierarchy, folder in folders.items()
+            if hierarchy.version == 1
+            for name in hierarchy.subsystems
+        }
+        v2 = next((folder for one, folder in folders.items() if one.version == 2), None)
+        return cls(v1, v2, subsystems)
+
+    def readers(self) -> "Readers":
+        """Return readers of its files, each opened when it is read."""
+        return Readers(self._read_v1, self._read_v2, self.subsystems)
+
+    def path_v1(self, file: str) -> str | None:
+        """Find the folder of a v1 file by the subsystem that its name begins with."""
+        folder = self.v1.get(file.partition(".")[0])
+        return None if folder is None else f"{folder}/{file}"
+
+    def path_v2(self, file: str) -> str | None:
+        """Return the path of a v2 file."""
+        return None if self.v2 is None else f"{self.v2}/{file}"
+
+    def _read_v1(self, file: str) -> str | None:
+        path = self.path_v1(file)
+        return None if path is None else files.read(path)
+
+    def _read_v2(self, file: str) -> str | None:
+        path = self.path_v2(file)
+        return None if path is None else files.read(path)
 
 
 @attrs.frozen
 class Readers:
-    """How to read the files of a group: those of v1 by the subsystem in their names, and v2's."""
+    """How to read the files of a group, v1's and v2's."""
 
     v1: Read
     v2: Read
@@ -26,50 +74,70 @@ class Readers:
         return name in self.subsystems or (name == "cpu" and version == 2)
 
 
-def _each_time(folder: str) -> Read:
-    return lambda file: files.read(f"{folder}/{file}")
+class Counted(NamedTuple):
+    """A file with figures: what part of `Stats` they are, the file's version and name."""
+
+    part: str
+    version: int
+    file: str
 
 
-def readers(
-    directories: Mapping[Hierarchy, str],
-    subsystems: frozenset[str],
-    reader: Callable[[str], Read] = _each_time,
-) -> Readers:
-    """Return readers of a group's files; `reader` says how to read those of a folder."""
-    routes = {}
-    unified: Read = _nothing
-    for hierarchy, folder in directories.items():
-        read = reader(folder)
-        if hierarchy.version == 2:
-            unified = read
-        else:
-            routes.update(dict.fromkeys(hierarchy.subsystems, read))
-    return Readers(_routed(routes), unified, subsystems)
+def counted(of: Folders, wanted: tuple[str, ...]) -> tuple[Counted, ...]:
+    """Return the files with the figures of a group, as far as they are of the parts wanted."""
+    return _counted(tuple(of.v1), of.v2 is not None, of.subsystems, wanted)
 
 
-def _nothing(_: str) -> None:
+def paths(of: Folders, files: Iterable[Counted]) -> list[str]:
+    """Return the paths of such files."""
+    found = (of.path_v1(one.file) if one.version == 1 else of.path_v2(one.file) for one in files)
+    return [path for path in found if path is not None]
+
+
+@functools.lru_cache(maxsize=64)  # it is the same for all groups of a kind
+def _counted(
+    v1: tuple[str, ...], v2: bool, subsystems: frozenset[str], wanted: tuple[str, ...]
+) -> tuple[Counted, ...]:
+    of = Folders(dict.fromkeys(v1, ""), "" if v2 else None, subsystems)
+    found: list[Counted] = []
+    for part in PARTS:
+        if part == PRESSURE and part in wanted:
+            found += [Counted(part, 2, file) for file in pressure.FILES if v2]
+        elif part in wanted:
+            found += _of_controller(of, part)
+    return tuple(found)
+
+
+def _of_controller(of: Folders, part: str) -> list[Counted]:
+    """List the files of v1 and, if the decisive one is not among them, of v2."""
+    found: list[Counted] = []
+    readers = of.readers()
+    for version, path_of in ((1, of.path_v1), (2, of.path_v2)):
+        if readers.has(COUNTING[part].NAMES[version], version):
+            files = controllers.counted(COUNTING[part], version)
+            there = [Counted(part, version, file) for file in files if path_of(file) is not None]
+            found += there
+            if there and there[0].file == files[0]:
+                break
+    return found
+
+
+def part(of: Readers, name: str) -> Any:
+    """Decode the figures of that name, None where the group does not tell them."""
+    if name == PRESSURE:
+        return pressure.read_all(of.v2)
+    controller = COUNTING[name]
+    for version, read in ((1, of.v1), (2, of.v2)):
+        if of.has(controller.NAMES[version], version):
+            found = controllers.figures(controller, version, read)
+            if found is not None:
+                return found
     return None
 
 
-def _routed(routes: Mapping[str, Read]) -> Read:
-    """Find the folder of a v1 file by the subsystem that its name begins with."""
-    return lambda file: routes.get(file.partition(".")[0], _nothing)(file)
-
-
-def stats(of: Readers) -> Stats:
-    """Read every figure that the subsystems of a group tell."""
-    parts: dict[str, Any] = {}
-    for controller in CONTROLLERS:
-        for version, read in ((1, of.v1), (2, of.v2)):
-            name = controller.NAMES[version]
-            if controller.NAMES[2] not in parts and of.has(name, version):
-                part = controllers.figures(controller, version, read)
-                if part is not None:
-                    parts[controller.NAMES[2]] = part
-    pressures = pressure.read_all(of.v2)
-    if pressures is not None:
-        parts["pressure"] = pressures
-    return Stats(FrozenMap(parts))
+def parts(of: Readers, names: Iterable[str]) -> dict[str, Any]:
+    """Decode the figures of these names, as far as the group tells them."""
+    found = {name: part(of, name) for name in names}
+    return {name: figures for name, figures in found.items() if figures is not None}
 
 
 def resources(of: Readers) -> Resources:
@@ -89,12 +157,12 @@ def with_below(found: Stats, below: Iterable[Readers]) -> Stats:
     if memory is None:
         return found
     for one in below:
-        part = controllers.figures(controllers.memory, 1, one.v1)
-        if part is not None:
+        figures = controllers.figures(controllers.memory, 1, one.v1)
+        if figures is not None:
             memory = attrs.evolve(
                 memory,
-                oom_kills=_plus(memory.oom_kills, part.oom_kills),
-                max_hits=_plus(memory.max_hits, part.max_hits),
+                oom_kills=_plus(memory.oom_kills, figures.oom_kills),
+                max_hits=_plus(memory.max_hits, figures.max_hits),
             )
     return Stats(found.parts | {"memory": memory})
 

@@ -132,7 +132,7 @@ class Resources(Displayed):
     - `pids_max`: tasks, processes and threads alike.
     - `hugetlb_max`: bytes by page size, as the kernel writes that: ``{"2MB": "64M"}``.
     - `devices`: the devices that may be used, as `DeviceRule` or ``"c 1:3 rwm"``; all else is
-      refused.
+      refused. On v2 an eBPF program sees to it, and it is not read back.
     - `rdma_max`: `RDMAMax` by RDMA device.
     - `misc_max`: a number by kind of scalar resource, such as ``sev``.
     - `net_cls_classid`: the class of its packets, for tc(8); v1 only.

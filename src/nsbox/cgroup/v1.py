@@ -14,7 +14,7 @@ from nsbox.cgroup import files
 from nsbox.plan import Step
 
 if TYPE_CHECKING:
-    from nsbox.cgroup.controllers import Write
+    from nsbox.cgroup.controllers import Change
 
 JOIN = "tasks"
 """Writing "0" here moves just the writing thread, which costs far less than ``cgroup.procs``."""
@@ -31,7 +31,7 @@ def with_counters(subsystems: Iterable[str]) -> frozenset[str]:
 
 
 def make(
-    parent: str, folder: str, subsystems: frozenset[str], writes: "Iterable[Write]"
+    parent: str, folder: str, subsystems: frozenset[str], writes: "Iterable[Change]"
 ) -> Iterator[Step]:
     """Make a group: its folder, what it must be seeded with, its limits. Looks at the parent."""
     yield Step(Operation.MKDIR, (folder, 0o755))
@@ -39,7 +39,7 @@ def make(
     for file, value in _seed(parent, subsystems, {write.file for write in writes}):
         yield Step(Operation.WRITE, (f"{folder}/{file}", value.encode()))
     for write in writes:
-        yield Step(Operation.WRITE, (f"{folder}/{write.file}", write.value.encode()))
+        yield write.step(folder)
 
 
 def _seed(parent: str, subsystems: frozenset[str], given: set[str]) -> Iterator[tuple[str, str]]:

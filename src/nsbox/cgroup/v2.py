@@ -14,7 +14,7 @@ from nsbox.cgroup import files
 from nsbox.plan import Step
 
 if TYPE_CHECKING:
-    from nsbox.cgroup.controllers import Write
+    from nsbox.cgroup.controllers import Change
 
 JOIN = "cgroup.procs"
 THREADS = "cgroup.threads"
@@ -59,10 +59,10 @@ def hand_down(folder: str, subsystems: Iterable[str]) -> Iterator[Step]:
 
 
 def make(
-    parent: str, folder: str, subsystems: frozenset[str], writes: "Iterable[Write]"
+    parent: str, folder: str, subsystems: frozenset[str], writes: "Iterable[Change]"
 ) -> Iterator[Step]:
     """Make a group: its controllers handed down, its folder, its limits. Looks at the parent."""
     yield from hand_down(parent, subsystems)
     yield Step(Operation.MKDIR, (folder, 0o755))
     for write in writes:
-        yield Step(Operation.WRITE, (f"{folder}/{write.file}", write.value.encode()))
+        yield write.step(folder)

@@ -2,7 +2,7 @@
 
 import functools
 import os
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 
 from nsbox._native.operations import Operation
 from nsbox.constants import AtFlag, MountAttribute, Propagation
@@ -35,12 +35,12 @@ def build(rootfs: RootFS, layout: Layout) -> Ready:
 
 @build.register
 def _system(rootfs: SystemRoot, layout: Layout) -> Ready:
-    return _readonly(Tree(system_tree()), layout)
+    return readonly_tree(Tree(system_tree()), layout)
 
 
 @build.register
 def _empty(rootfs: EmptyRoot, layout: Layout) -> Ready:
-    return _readonly(Tree(Folder()), layout)
+    return readonly_tree(Tree(Folder()), layout)
 
 
 @build.register
@@ -48,7 +48,7 @@ def _directory(rootfs: DirectoryRoot, layout: Layout) -> Ready:
     bind = Bind(os.path.abspath(rootfs.path))
     # One that is missing is not looked at: the step that takes it will fail and say so.
     if rootfs.readonly and os.path.isdir(bind.source):
-        return (yield from _readonly(Tree(bind), layout))
+        return (yield from readonly_tree(Tree(bind), layout))
     yield from _bound(bind, layout.site, RDONLY if rootfs.readonly else NOTHING)
     return []
 
@@ -76,7 +76,8 @@ def _overlay_points(wanted: Sequence[Mount]) -> Iterator[tuple[str, bool]]:
             yield mount.target.lstrip("/"), needed is Point.FOLDER
 
 
-def _readonly(tree: Tree, layout: Layout) -> Ready:
+def readonly_tree(tree: Tree, layout: Layout, beside: Iterable[Step] = ()) -> Ready:
+    """Lower a tree that nobody writes to any longer; `beside` is what else is made in it."""
     ready = [mount for mount in layout.mounts if _has_room(tree, mount)]
     if isinstance(tree.root, Bind):
         yield from _bound(tree.root, layout.site, RDONLY)
@@ -84,6 +85,7 @@ def _readonly(tree: Tree, layout: Layout) -> Ready:
     yield from new_tmpfs(Slot.ROOT, mode=tree.root.mode)
     yield Step(Operation.MOVE_MOUNT, (Slot.ROOT, Slot.CWD, layout.site.place))
     yield from tree.steps()
+    yield from beside
     yield _restrict(RDONLY)
     return ready
 

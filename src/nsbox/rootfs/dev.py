@@ -44,12 +44,12 @@ def dev(mount: DevMount, number: int, layout: Layout) -> Iterator[Step]:
 
     Where the box could make devices itself, no file system that it can write to lets them work.
     """
-    made = layout.site.devices
-    attributes = NOSUID | NOEXEC | (NOTHING if made else NODEV)
+    makes = layout.site.devices
+    attributes = NOSUID | NOEXEC | (NOTHING if makes else NODEV)
     yield from new_tmpfs(Slot.MOUNT, mode=0o755, attributes=attributes)
     yield attach(Slot.MOUNT, mount.target)
     for name in DEVICES:
-        yield from _made(name) if made else _bound(name)
+        yield from made(name) if makes else _bound(name)
     for name, link in LINKS.items():
         yield Step(Operation.SYMLINKAT, (link, Slot.MOUNT, name))
     yield point(Slot.MOUNT, "pts", folder=True)
@@ -71,8 +71,10 @@ def _new_devpts(mode: int) -> Iterator[Step]:
     yield from new_mount("devpts", Slot.TREE, options, NOSUID | NOEXEC)
 
 
-def _made(name: str) -> Iterator[Step]:
-    yield Step(Operation.MKNODAT, (Slot.MOUNT, name, stat.S_IFCHR | 0o666, *DEVICES[name]))
+def made(path: str, *, beneath: Slot = Slot.MOUNT) -> Iterator[Step]:
+    """Make a device by its name."""
+    numbers = DEVICES[path.rpartition("/")[2]]
+    yield Step(Operation.MKNODAT, (beneath, path, stat.S_IFCHR | 0o666, *numbers))
 
 
 def _bound(name: str) -> Iterator[Step]:

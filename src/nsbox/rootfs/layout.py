@@ -8,6 +8,9 @@ from nsbox.rootfs.mount import BindMount, Mount
 from nsbox.rootfs.site import Site
 
 _HELD = (Slot.HELD_1, Slot.HELD_2, Slot.HELD_3, Slot.HELD_4)
+MOST_HELD = len(_HELD)
+"""How many binds can be taken before there is a root to mount them in."""
+
 _IDMAPS = (Slot.IDMAP_1, Slot.IDMAP_2, Slot.IDMAP_3, Slot.IDMAP_4)
 
 
@@ -23,10 +26,10 @@ class Layout:
         numbers = [
             number
             for number, mount in enumerate(self.mounts)
-            if isinstance(mount, BindMount) and mount.propagation != "private"
+            if isinstance(mount, BindMount) and (mount.propagation != "private" or self.site.copied)
         ]
-        if len(numbers) > len(_HELD):
-            raise ValueError(f"propagation: at most {len(_HELD)} mounts that are not private")
+        if len(numbers) > MOST_HELD:
+            raise ValueError(f"propagation: at most {MOST_HELD} mounts that are not private")
         return dict(zip(numbers, _HELD, strict=False))
 
     def idmaps(self) -> dict[IDMap, Slot]:

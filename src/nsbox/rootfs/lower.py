@@ -1,7 +1,9 @@
 """A `RootFS` lowered to steps: the root is built over the host's, entered, the host let go."""
 
 import os
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Iterator, Sequence
+
+import attrs
 
 from nsbox._native.operations import Operation
 from nsbox.constants import AtFlag, Propagation, UnmountFlag
@@ -16,6 +18,11 @@ from nsbox.rootfs.root import DirectoryRoot, OverlayRoot, RootFS, SystemRoot
 from nsbox.rootfs.site import Site
 from nsbox.rootfs.tree import point
 
+PRIVATE = Step(
+    Operation.MOUNT_SETATTR,
+    (Slot.CWD, "/", AtFlag.AT_RECURSIVE, 0, 0, Propagation.MS_PRIVATE),
+)
+
 STANDARD_MOUNTS: tuple[Mount, ...] = (Mount.proc(), Mount.dev(), Mount.tmpfs("/tmp"))
 
 
@@ -25,50 +32,68 @@ def steps(rootfs: RootFS, site: Site) -> Iterator[Step]:
     Raises `ValueError` for a mount that has no place in the root, and `UnsupportedError`, with the
     reason, for what this host cannot do.
     """
-    layout = Layout(_all_mounts(rootfs, site), site)
+    layout = Layout(all_mounts(rootfs, site), site)
     if site.own_mounts:
         yield from bind.hold(layout)
         # Nothing that is mounted here may reach the host, or the host's later mounts us.
-        private = (Slot.CWD, "/", AtFlag.AT_RECURSIVE, 0, 0, Propagation.MS_PRIVATE)
-        yield Step(Operation.MOUNT_SETATTR, private)
+        yield PRIVATE
     staged = isinstance(rootfs, OverlayRoot) or any(
         isinstance(mount, mounts.STAGED) for mount in layout.mounts
     )
     if staged:
         yield from files.stage(site)
     ready = yield from build(rootfs, layout)
+    yield from mount_all(layout, ready)
+    if site.own_mounts:
+        yield from enter(site, staged=staged)
+
+
+def mount_all(layout: Layout, ready: Sequence[Mount]) -> Iterator[Step]:
+    """Mount all that is to be mounted; what is `ready` has its mount point, or is a link there."""
     for number, mount in enumerate(layout.mounts):
         if mount not in ready:
             yield from _points(mount)
         if mount not in ready or not isinstance(mount, SymlinkMount):
             yield from mounts.steps(mount, number, layout)
-    if site.own_mounts:
-        yield from _enter(site, staged=staged)
 
 
-def state(rootfs: RootFS) -> Hashable | None:
-    """Return what the steps depend on beside the root itself; while it is equal, they hold.
+@attrs.frozen(cache_hash=True)
+class State:
+    """What the steps of a root depend on beside the root itself; while it is equal, they hold.
 
-    None where they show a folder's entries, and so must be found out each time.
+    `folders` are those of the host that were looked into, with the time of their last change in
+    nanoseconds; `interpreter` is what is shown of the running one.
     """
+
+    folders: tuple[tuple[str, int], ...] = ()
+    interpreter: Hashable | None = None
+
+
+def state(rootfs: RootFS) -> State | None:
+    """Return what there is to tell; None where the steps must be found out each time."""
     if isinstance(rootfs, DirectoryRoot) and rootfs.readonly:
         return None
-    if isinstance(rootfs, SystemRoot):
-        changed = tuple(os.stat(folder).st_mtime_ns for folder in ("/", "/etc"))
-        return (changed, import_state() if rootfs.python else None)
-    return ()
+    if not isinstance(rootfs, SystemRoot):
+        return State()
+    changed = tuple(
+        (folder, os.stat(folder).st_mtime_ns)
+        for folder in ("/", "/etc", "/etc/ssl")
+        if os.path.isdir(folder)
+    )
+    return State(changed, import_state() if rootfs.python else None)
 
 
 def work_folders(rootfs: RootFS, site: Site) -> tuple[str, ...]:
     """Return the work folders that the steps make, to be removed when the root is let go."""
     overlays = [layers_of(rootfs)] if isinstance(rootfs, OverlayRoot) else []
-    for number, mount in enumerate(_all_mounts(rootfs, site)):
+    for number, mount in enumerate(all_mounts(rootfs, site)):
         if isinstance(mount, OverlayMount):
             overlays.append(layers_of_mount(mount, number))
     return tuple(work for layers in overlays if (work := layers.work(site)) is not None)
 
 
-def _all_mounts(rootfs: RootFS, site: Site) -> tuple[Mount, ...]:
+def all_mounts(rootfs: RootFS, site: Site) -> tuple[Mount, ...]:
+    """Return what is mounted in a root, in order: what belongs to it anyway comes first."""
     chosen = {mount.target for mount in rootfs.mounts}
     standard = [m for m in STANDARD_MOUNTS if site.standard and m.target not in chosen]
     python = python_mounts() if isinstance(rootfs, SystemRoot) and rootfs.python else ()
@@ -88,7 +113,7 @@ def _points(mount: Mount) -> Iterator[Step]:
         yield point(Slot.ROOT, "/".join(parts), folder=folder)
 
 
-def _enter(site: Site, *, staged: bool) -> Iterator[Step]:
+def enter(site: Site, *, staged: bool) -> Iterator[Step]:
     """Take the new root for / and let go of the old one. See pivot_root(2), NOTES.
 
     What was stacked on the old root is stacked on the new one by then, and goes from the top down:

@@ -23,7 +23,8 @@ class Site:
     one other than the host's first; `devices`: whether devices can be made, and by nobody
     in the box; `pivots`: whether
     pivot_root(2) can be used; `work`: what the work folders of overlays are named by; `standard`:
-    whether /proc, /dev and /tmp belong to it.
+    whether /proc, /dev and /tmp belong to it; `copied`: whether it is made of a template, which is
+    in `Slot.NS_MNT`.
     """
 
     kernel: tuple[int, int]
@@ -35,6 +36,7 @@ class Site:
     place: str = "/"
     own_mounts: bool = True
     standard: bool = True
+    copied: bool = False
 
     @classmethod
     def of(

@@ -9,6 +9,7 @@ import time
 import pytest
 
 from nsbox import Resources, UnsupportedError
+from nsbox.cgroup.events import Events
 
 pytestmark = pytest.mark.cgroups
 
@@ -39,6 +40,47 @@ def test_the_last_task_gone(lab, start):
         gone = until(events, ("cgroup", "populated"))
         assert gone is not None
         assert (gone.before, gone.value) == (1, 0)
+
+
+def test_the_last_task_gone_is_told_at_once_by_v1_alone(lab, start, monkeypatch):
+    web = lab.child("web")
+    folders = {h: folder for h, folder in web.folders.items() if "pids" in h.subsystems}
+    if any(hierarchy.version == 2 for hierarchy in folders):
+        pytest.skip("needs the pids subsystem on v1")
+    first, second = start("true"), start("true")
+    for process in (first, second):
+        web.attach(process.pid)
+    before = set(os.listdir("/proc/self/fd"))
+    monkeypatch.setattr("nsbox.cgroup.events._LOOK_AGAIN", 1000.0)
+    monkeypatch.setattr("nsbox.cgroup.events._STILL_THERE", 1000.0)
+    with Events(folders) as events:
+        assert events.wait(0) is None
+        first.kill()
+        first.wait()
+        assert events.wait(0.5) is None
+        second.stdin.close()
+        second.wait()
+        gone = until(events, ("cgroup", "populated"))
+        assert gone is not None
+        assert (gone.before, gone.value) == (1, 0)
+        assert events.wait(0.2) is None
+    assert set(os.listdir("/proc/self/fd")) <= before
+
+
+def test_a_task_that_is_moved_away_is_looked_for(lab, start):
+    web, other = lab.child("web"), lab.child("other")
+    folders = {h: folder for h, folder in web.folders.items() if h.version == 1}
+    if not folders:
+        pytest.skip("needs v1")
+    process = start("true")
+    web.attach(process.pid)
+    with Events(folders) as events:
+        other.attach(process.pid)
+        gone = until(events, ("cgroup", "populated"))
+        assert gone is not None
+        assert (gone.before, gone.value) == (1, 0)
+        web.attach(process.pid)
+        assert until(events, ("cgroup", "populated")) is not None
 
 
 def test_out_of_memory(lab, start):
@@ -140,9 +182,11 @@ def test_its_descriptor_is_readable_when_there_is_something_to_see(lab, start):
 
 
 def test_forgotten_listeners_are_told_of(lab):
-    events = lab.events()
-    with pytest.warns(ResourceWarning, match="Events"):
-        del events
+    alone = {h: folder for h, folder in lab.folders.items() if h.version == 1} or lab.folders
+    for folders in (lab.folders, alone):
+        events = Events(folders)
+        with pytest.warns(ResourceWarning, match="Events"):
+            del events
 
 
 def test_pressure_is_told_and_waited_for(lab, start):

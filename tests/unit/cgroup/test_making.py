@@ -111,8 +111,19 @@ def test_what_is_nowhere_is_said(layout):
         printed(layout("hybrid"), Resources(rdma_max={}, pids_max=5))
     with pytest.raises(UnsupportedError, match=r"'no-such'; there are: .*memory"):
         printed(layout("v1"), Resources(), {"no-such"})
-    with pytest.raises(UnsupportedError, match=r"devices.*eBPF"):
-        printed(layout("v2"), Resources(devices=()))
+
+
+def test_devices_are_a_program_where_no_v1_hierarchy_has_them(layout, monkeypatch):
+    wish = Resources(devices=["c 1:3 rwm"], pids_max=5)
+    monkeypatch.setattr("nsbox._native.capabilities", lambda: -1)
+    assert printed(layout("v2"), wish)[-1].startswith('bpf(BPF_PROG_ATTACH, "/new", BPF_CGROUP_D')
+    assert [step for step in printed(layout("v1"), wish) if "allow" in step or "bpf" in step] == [
+        'write("/devices/new/devices.allow", "c 1:3 rwm")'
+    ]
+    monkeypatch.setattr("nsbox._native.capabilities", lambda: 0)
+    with pytest.raises(UnsupportedError, match=r"devices.*CAP_BPF and CAP_NET_ADMIN"):
+        printed(layout("v2"), wish)
+    printed(layout("v1"), wish)
 
 
 def test_a_container_that_holds_processes_is_told_to_enter_a_leaf_or_move_them(layout):

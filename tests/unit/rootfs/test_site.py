@@ -6,7 +6,7 @@ import pytest
 from nsbox import Mount, RootFS
 from nsbox.caller import Caller
 from nsbox.constants import Capability
-from nsbox.rootfs.lower import state, steps
+from nsbox.rootfs.lower import State, state, steps
 from nsbox.rootfs.site import Site, is_initial
 
 DISK = "29 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw\n"
@@ -63,6 +63,6 @@ def test_on_the_host_nothing_but_the_place_is_touched():
 
 def test_a_lowering_is_kept_as_long_as_the_host_is_the_same(tmp_path):
     assert state(RootFS.directory(tmp_path, readonly=True)) is None
-    assert state(RootFS.directory(tmp_path)) == state(RootFS.overlay(tmp_path)) == ()
+    assert state(RootFS.directory(tmp_path)) == state(RootFS.overlay(tmp_path)) == State()
     assert state(RootFS.system()) == state(RootFS.system())
     assert state(RootFS.system(python=True)) != state(RootFS.system())

@@ -3,7 +3,10 @@
 from collections.abc import Callable
 from typing import NamedTuple, TypeVar
 
+from nsbox._native.operations import Operation
+from nsbox.cgroup import formats
 from nsbox.errors import UnsupportedError
+from nsbox.plan import Step
 
 Value = TypeVar("Value")
 
@@ -18,6 +21,29 @@ class Write(NamedTuple):
     value: str
     field: str
 
+    def step(self, folder: str) -> Step:
+        """Return the step that does it in a group's folder."""
+        return Step(Operation.WRITE, (f"{folder}/{self.file}", self.value.encode()))
+
+
+class Attach(NamedTuple):
+    """An eBPF program for the devices of a group of v2, in place of one from before."""
+
+    program: bytes
+    field: str
+
+    @property
+    def file(self) -> str:
+        """None: it is the folder itself that a program is attached to."""
+        return ""
+
+    def step(self, folder: str) -> Step:
+        """Return the step that does it in a group's folder."""
+        return Step(Operation.BPF_DEVICES, (folder, self.program))
+
+
+Change = Write | Attach
+
 
 def told(read: Read, file: str, parse: Callable[[str], Value]) -> Value | None:
     """Return what a file says, None where the group has no such file."""
@@ -28,6 +54,23 @@ def told(read: Read, file: str, parse: Callable[[str], Value]) -> Value | None:
         return parse(text)
     except ValueError as error:
         raise ValueError(f"{file}: {error}") from None
+
+
+def flat(read: Read, file: str) -> dict[str, int] | None:
+    """Return the numbers of a flat keyed file by key, None where the group has no such file.
+
+    A reader that may have them parsed has a method for it, which gives None where it has not.
+    """
+    parsed: Callable[[str], dict[str, int] | None] | None = getattr(read, "flat", None)
+    found = None if parsed is None else parsed(file)
+    return told(read, file, formats.flat) if found is None else found
+
+
+def single(read: Read, file: str) -> int | None:
+    """Return the number that a file is, None where the group has no such file; as `flat` does."""
+    parsed: Callable[[str], int | None] | None = getattr(read, "single", None)
+    found = None if parsed is None else parsed(file)
+    return told(read, file, formats.single) if found is None else found
 
 
 def refuse(version: int, fields: dict[str, object], *, instead: str = "") -> None:

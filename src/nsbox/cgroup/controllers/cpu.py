@@ -7,7 +7,7 @@ import attrs
 
 from nsbox.cgroup import formats
 from nsbox.cgroup.amounts import CPU_PERIOD, CPUs
-from nsbox.cgroup.controllers._lowering import Read, Write, told
+from nsbox.cgroup.controllers._lowering import Read, Write, flat, single, told
 from nsbox.cgroup.resources import Resources
 
 NAMES = {1: "cpu", 2: "cpu"}
@@ -19,6 +19,11 @@ FIELDS = (
     "cpu_uclamp_min",
     "cpu_uclamp_max",
 )
+
+COUNTED = {
+    1: ("cpuacct.usage", "cpu.stat", "cpuacct.usage_user", "cpuacct.usage_sys", "cpuacct.stat"),
+    2: ("cpu.stat",),
+}
 
 _WEIGHT, _SHARES = 100, 1024
 """The same share in the words of v2 and of v1; between them the kernel itself converts so."""
@@ -164,7 +169,7 @@ def _percent(text: str) -> "float | str":
 
 def stats_v2(read: Read) -> CPUStats | None:
     """Read ``cpu.stat``; the three times are there without the controller, too."""
-    stat = told(read, "cpu.stat", formats.flat)
+    stat = flat(read, "cpu.stat")
     if stat is None or "usage_usec" not in stat:
         return None
     return CPUStats(
@@ -174,14 +179,14 @@ def stats_v2(read: Read) -> CPUStats | None:
 
 def stats_v1(read: Read) -> CPUStats | None:
     """Read ``cpuacct.*`` for the times and ``cpu.stat``, in nanoseconds, for the throttling."""
-    usage = told(read, "cpuacct.usage", formats.single)
+    usage = single(read, "cpuacct.usage")
     if usage is None:
         return None
-    stat = told(read, "cpu.stat", formats.flat) or {}
-    user = told(read, "cpuacct.usage_user", formats.single)
-    system = told(read, "cpuacct.usage_sys", formats.single)
+    stat = flat(read, "cpu.stat") or {}
+    user = single(read, "cpuacct.usage_user")
+    system = single(read, "cpuacct.usage_sys")
     if user is None or system is None:  # before Linux 4.7
-        ticks = told(read, "cpuacct.stat", formats.flat) or {}
+        ticks = flat(read, "cpuacct.stat") or {}
         user, system = (
             ticks.get(key, 0) * 10**9 // os.sysconf("SC_CLK_TCK") for key in ("user", "system")
         )

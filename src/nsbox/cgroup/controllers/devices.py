@@ -5,7 +5,8 @@ See cgroup-v1/devices.rst; cgroup-v2.rst, "Device controller".
 
 from typing import Any
 
-from nsbox.cgroup.controllers._lowering import Read, Write, refuse, told
+from nsbox.cgroup.controllers._lowering import Attach, Read, Write, told
+from nsbox.cgroup.device_program import program
 from nsbox.cgroup.resources import DeviceRule, Resources
 
 NAMES = {1: "devices", 2: "devices"}
@@ -23,14 +24,9 @@ def v1(wish: Resources, present: Resources = Resources()) -> list[Write]:
     ]
 
 
-def v2(wish: Resources, present: Resources = Resources()) -> list[Write]:
-    """Refuse: what would do it is `device_program.program`, but nothing here can load it yet."""
-    refuse(
-        2,
-        {"devices": wish.devices},
-        instead=" in a file: it takes an eBPF program, which this version does not load yet",
-    )
-    return []
+def v2(wish: Resources, present: Resources = Resources()) -> list[Attach]:
+    """Lower to a program, that takes the place of the one before it."""
+    return [] if wish.devices is None else [Attach(program(wish.devices), "devices")]
 
 
 def read_v1(read: Read) -> dict[str, Any]:
@@ -39,7 +35,7 @@ def read_v1(read: Read) -> dict[str, Any]:
 
 
 def read_v2(read: Read) -> dict[str, Any]:
-    """Nothing is to be read: eBPF programs are no files."""
+    """Nothing is to be read: a program is no list of rules any more."""
     return {}
 
 

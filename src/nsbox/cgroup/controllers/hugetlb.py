@@ -10,12 +10,17 @@ from typing import Any
 import attrs
 
 from nsbox.cgroup import formats
-from nsbox.cgroup.controllers._lowering import Read, Write, told
+from nsbox.cgroup.controllers._lowering import Read, Write, flat, single, told
 from nsbox.cgroup.resources import Resources
 from nsbox.frozen import FrozenMap
 
 NAMES = {1: "hugetlb", 2: "hugetlb"}
 FIELDS = ("hugetlb_max",)
+COUNTED = {
+    1: ("usage_in_bytes", "max_usage_in_bytes", "failcnt"),
+    2: ("current", "events"),
+}
+"""For each size of pages."""
 
 _FOLDER = re.compile(r"hugepages-([0-9]+)kB", re.ASCII)
 
@@ -91,9 +96,9 @@ def stats_v2(read: Read) -> HugetlbStats | None:
     """Read ``hugetlb.SIZE.*``."""
     sizes = {}
     for size in page_sizes():
-        current = told(read, f"hugetlb.{size}.current", formats.single)
+        current = single(read, f"hugetlb.{size}.current")
         if current is not None:
-            events = told(read, f"hugetlb.{size}.events", formats.flat) or {}
+            events = flat(read, f"hugetlb.{size}.events") or {}
             sizes[size] = HugePagesStats(current=current, max_hits=events.get("max"))
     return HugetlbStats(sizes=FrozenMap(sizes)) if sizes else None
 
@@ -102,11 +107,11 @@ def stats_v1(read: Read) -> HugetlbStats | None:
     """Read ``hugetlb.SIZE.*``."""
     sizes = {}
     for size in page_sizes():
-        current = told(read, f"hugetlb.{size}.usage_in_bytes", formats.single)
+        current = single(read, f"hugetlb.{size}.usage_in_bytes")
         if current is not None:
             sizes[size] = HugePagesStats(
                 current=current,
-                peak=told(read, f"hugetlb.{size}.max_usage_in_bytes", formats.single),
-                max_hits=told(read, f"hugetlb.{size}.failcnt", formats.single),
+                peak=single(read, f"hugetlb.{size}.max_usage_in_bytes"),
+                max_hits=single(read, f"hugetlb.{size}.failcnt"),
             )
     return HugetlbStats(sizes=FrozenMap(sizes)) if sizes else None

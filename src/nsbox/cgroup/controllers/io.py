@@ -12,6 +12,15 @@ from nsbox.frozen import FrozenMap
 
 NAMES = {1: "blkio", 2: "io"}
 FIELDS = ("io_weight", "io_max", "io_latency")
+COUNTED = {
+    1: (
+        "blkio.throttle.io_service_bytes_recursive",
+        "blkio.throttle.io_service_bytes",
+        "blkio.throttle.io_serviced_recursive",
+        "blkio.throttle.io_serviced",
+    ),
+    2: ("io.stat",),
+}
 
 _V1_FILES = {
     "rbps": "blkio.throttle.read_bps_device",

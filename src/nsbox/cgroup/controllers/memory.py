@@ -1,11 +1,12 @@
 """The memory controller: cgroup-v2.rst, "Memory"; cgroup-v1/memory.rst."""
 
+import functools
 from typing import Any
 
 import attrs
 
 from nsbox.cgroup import formats
-from nsbox.cgroup.controllers._lowering import Read, Write, refuse, told
+from nsbox.cgroup.controllers._lowering import Read, Write, flat, refuse, single, told
 from nsbox.cgroup.formats import Limit
 from nsbox.cgroup.resources import Resources
 from nsbox.errors import UnsupportedError
@@ -20,6 +21,26 @@ FIELDS = (
     "memory_swap_max",
     "memory_oom_group",
 )
+
+COUNTED = {
+    1: (
+        "memory.usage_in_bytes",
+        "memory.memsw.usage_in_bytes",
+        "memory.stat",
+        "memory.max_usage_in_bytes",
+        "memory.oom_control",
+        "memory.failcnt",
+        "memory.memsw.failcnt",
+    ),
+    2: (
+        "memory.current",
+        "memory.events",
+        "memory.peak",
+        "memory.swap.current",
+        "memory.swap.peak",
+        "memory.stat",
+    ),
+}
 
 
 @attrs.frozen(kw_only=True)
@@ -152,49 +173,52 @@ def read_v1(read: Read) -> dict[str, Any]:
 
 def stats_v2(read: Read) -> MemoryStats | None:
     """Read ``memory.*``."""
-    current = told(read, "memory.current", formats.single)
+    current = single(read, "memory.current")
     if current is None:
         return None
-    events = told(read, "memory.events", formats.flat) or {}
+    events = flat(read, "memory.events") or {}
     return MemoryStats(
         current=current,
-        peak=told(read, "memory.peak", formats.single),
-        swap_current=told(read, "memory.swap.current", formats.single),
-        swap_peak=told(read, "memory.swap.peak", formats.single),
+        peak=single(read, "memory.peak"),
+        swap_current=single(read, "memory.swap.current"),
+        swap_peak=single(read, "memory.swap.peak"),
         ooms=events.get("oom"),
         oom_kills=events.get("oom_kill"),
         oom_group_kills=events.get("oom_group_kill"),
         max_hits=events.get("max"),
         high_hits=events.get("high"),
         low_hits=events.get("low"),
-        stat=FrozenMap(told(read, "memory.stat", formats.flat)),
+        stat=FrozenMap(flat(read, "memory.stat")),
     )
 
 
 def stats_v1(read: Read) -> MemoryStats | None:
     """Read ``memory.*``; what v1 tells of memory and swap together is taken apart where it can."""
-    current = told(read, "memory.usage_in_bytes", formats.single)
+    current = single(read, "memory.usage_in_bytes")
     if current is None:
         return None
-    both = told(read, "memory.memsw.usage_in_bytes", formats.single)
-    stat = told(read, "memory.stat", formats.flat) or {}
+    both = single(read, "memory.memsw.usage_in_bytes")
+    stat = flat(read, "memory.stat") or {}
     return MemoryStats(
         current=current,
-        peak=told(read, "memory.max_usage_in_bytes", formats.single),
+        peak=single(read, "memory.max_usage_in_bytes"),
         swap_current=None if both is None else stat.get("total_swap", max(both - current, 0)),
-        oom_kills=(told(read, "memory.oom_control", formats.flat) or {}).get("oom_kill"),
+        oom_kills=(flat(read, "memory.oom_control") or {}).get("oom_kill"),
         max_hits=_hits(read),
-        stat=FrozenMap(
-            {key.removeprefix("total_"): n for key, n in stat.items() if key.startswith("total_")}
-        ),
+        stat=FrozenMap({short: stat[key] for key, short in _totals(tuple(stat))}),
     )
+
+
+@functools.lru_cache(maxsize=8)  # a kernel has one or two such lists, and they are long
+def _totals(keys: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+    return tuple((key, key.removeprefix("total_")) for key in keys if key.startswith("total_"))
 
 
 def _hits(read: Read) -> int | None:
     """Count both limits of v1: where swap is limited, that of memory and swap is met first."""
     counts = (
-        told(read, "memory.failcnt", formats.single),
-        told(read, "memory.memsw.failcnt", formats.single),
+        single(read, "memory.failcnt"),
+        single(read, "memory.memsw.failcnt"),
     )
     found = [count for count in counts if count is not None]
     return sum(found) if found else None

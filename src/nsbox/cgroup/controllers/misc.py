@@ -5,12 +5,13 @@ from typing import Any
 import attrs
 
 from nsbox.cgroup import formats
-from nsbox.cgroup.controllers._lowering import Read, Write, told
+from nsbox.cgroup.controllers._lowering import Read, Write, flat, told
 from nsbox.cgroup.resources import Resources
 from nsbox.frozen import FrozenMap
 
 NAMES = {1: "misc", 2: "misc"}
 FIELDS = ("misc_max",)
+COUNTED = dict.fromkeys((1, 2), ("misc.current", "misc.peak", "misc.events"))
 
 
 @attrs.frozen(kw_only=True)
@@ -43,11 +44,11 @@ read_v1 = read_v2
 
 def stats_v2(read: Read) -> MiscStats | None:
     """Read ``misc.*``."""
-    current = told(read, "misc.current", formats.flat)
+    current = flat(read, "misc.current")
     if current is None:
         return None
-    peak = told(read, "misc.peak", formats.flat)
-    events = told(read, "misc.events", formats.flat) or {}
+    peak = flat(read, "misc.peak")
+    events = flat(read, "misc.events") or {}
     hits = {key.removesuffix(".max"): n for key, n in events.items() if key.endswith(".max")}
     return MiscStats(
         current=FrozenMap(current),

@@ -5,11 +5,12 @@ from typing import Any
 import attrs
 
 from nsbox.cgroup import formats
-from nsbox.cgroup.controllers._lowering import Read, Write, told
+from nsbox.cgroup.controllers._lowering import Read, Write, flat, single, told
 from nsbox.cgroup.resources import Resources
 
 NAMES = {1: "pids", 2: "pids"}
 FIELDS = ("pids_max",)
+COUNTED = dict.fromkeys((1, 2), ("pids.current", "pids.peak", "pids.events"))
 
 
 @attrs.frozen(kw_only=True)
@@ -41,13 +42,13 @@ read_v1 = read_v2
 
 def stats_v2(read: Read) -> PidsStats | None:
     """Read ``pids.*``."""
-    current = told(read, "pids.current", formats.single)
+    current = single(read, "pids.current")
     if current is None:
         return None
     return PidsStats(
         current=current,
-        peak=told(read, "pids.peak", formats.single),
-        max_hits=(told(read, "pids.events", formats.flat) or {}).get("max"),
+        peak=single(read, "pids.peak"),
+        max_hits=(flat(read, "pids.events") or {}).get("max"),
     )
 
 

@@ -11,6 +11,7 @@ from nsbox.frozen import FrozenMap
 
 NAMES = {1: "rdma", 2: "rdma"}
 FIELDS = ("rdma_max",)
+COUNTED = dict.fromkeys((1, 2), ("rdma.current",))
 
 
 @attrs.frozen(kw_only=True)

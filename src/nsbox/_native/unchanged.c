@@ -1,0 +1,45 @@
+/* Whether what a plan was made from is still so. See statx(2), capget(2). */
+#include <linux/poll.h>
+#include <linux/stat.h>
+
+#include "steps.h"
+#include "sys.h"
+
+enum { ESTALE_ = 116 };
+
+static long answer(int same)
+{
+    return same ? 0 : -ESTALE_;
+}
+
+long same_caller(int64_t uid, int64_t gid, uint64_t capabilities)
+{
+    uint64_t effective;
+    long result = effective_capabilities(&effective);
+    if (result < 0)
+        return result;
+    return answer(SYS(__NR_geteuid) == uid && SYS(__NR_getegid) == gid && effective == capabilities);
+}
+
+/* `mtime` in nanoseconds; -1: that it is there will do. */
+long unchanged(const char *path, int64_t mtime)
+{
+    struct statx found;
+    long result = SYS(__NR_statx, AT_FDCWD, path, 0, STATX_MTIME, &found);
+    if (result < 0)
+        return result;
+    return answer(mtime < 0 || found.stx_mtime.tv_sec * 1000000000L + found.stx_mtime.tv_nsec == mtime);
+}
+
+/* Nothing was mounted or unmounted since `mountinfo` was opened, or last asked; and the calling
+ * thread is in the mount namespace of that inode, whose mounts they are. */
+long same_mounts(int mountinfo, int64_t inode)
+{
+    struct pollfd changed = {.fd = mountinfo, .events = POLLPRI};
+    int64_t at_once[2] = {0};
+    struct statx found;
+    long result = SYS(__NR_ppoll, &changed, 1, at_once, 0, 0);
+    if (result == 0)
+        result = SYS(__NR_statx, AT_FDCWD, "/proc/thread-self/ns/mnt", 0, STATX_INO, &found);
+    return result < 0 ? result : answer(changed.revents == 0 && (int64_t)found.stx_ino == inode);
+}

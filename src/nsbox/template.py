@@ -1,0 +1,81 @@
+"""The mount namespace that the boxes of a spec are copies of, kept by their starter."""
+
+import os
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
+
+from nsbox._native.operations import Operation
+from nsbox.constants import CloneFlag
+from nsbox.perform import perform
+from nsbox.plan import Step
+
+if TYPE_CHECKING:
+    from nsbox.lowered import Lowered
+
+_MOST_PATIENCE = 1000
+
+
+class Held:
+    """The namespace, and what tells whether the host's mounts are still those it was made from.
+
+    Both are closed when the last who starts a box by them has let go.
+    """
+
+    def __init__(self, steps: Iterable[Step]) -> None:
+        self.namespace = -1
+        self.mountinfo = os.open("/proc/thread-self/mountinfo", os.O_RDONLY | os.O_CLOEXEC)
+        self.made_from = os.stat("/proc/thread-self/ns/mnt").st_ino
+        made = perform(
+            [
+                Step(Operation.CLONE3, (CloneFlag.CLONE_NEWNS,)),
+                Step(Operation.HAND_OVER, ("/proc/self/ns/mnt",)),
+                Step(Operation.UNSHARE_FILES),
+                Step(Operation.UMASK, (0,)),
+                *steps,
+            ]
+        )
+        self.namespace = made.take_descriptor()
+
+    def __del__(self) -> None:
+        for fd in (self.namespace, self.mountinfo):
+            if fd >= 0:
+                os.close(fd)
+
+
+class Template:
+    """How the boxes of one spec get copies of a root, once there is a second box of it.
+
+    `steps` make the root; `copying` lowers a box that begins with a copy. Where the host's mounts
+    change time and again, a template that is made anew each time would cost more than it gives: so
+    it is waited longer and longer.
+    """
+
+    def __init__(
+        self, steps: Callable[[], Iterable[Step]], copying: "Callable[[Held], Lowered]"
+    ) -> None:
+        self.steps = steps
+        self._copying = copying
+        self._copy: Lowered | None = None
+        self._making = False
+        self._patience = self._left = 0
+
+    def copy(self) -> "Lowered | None":
+        """Return what the next box is started by, or None if it is to make its own root."""
+        if self._copy is not None or self._making:
+            return self._copy
+        if self._left > 0:
+            self._left -= 1
+            return None
+        self._making = True  # by this thread; whoever else asks meanwhile does without
+        try:
+            self._copy = self._copying(Held(self.steps()))
+        except OSError:
+            self.let_go()  # a box will say what it was that failed
+        finally:
+            self._making = False
+        return self._copy
+
+    def let_go(self) -> None:
+        """Make it anew, some time later: what it was made from has changed."""
+        self._copy = None
+        self._patience = self._left = min(2 * self._patience + 1, _MOST_PATIENCE)
