@@ -180,7 +180,7 @@ def test_each_step_of_a_command_with_ids_and_descriptors_fails(
         with nsbox.popen(
             ["true"], user=1000, group=1000, extra_groups=[7], pass_fds=[reading], pty=pty, **given
         ) as process:
-            process.wait()
+            assert process.wait() == 0
 
     reading, writing = os.pipe()
     try:

@@ -42,14 +42,22 @@ long arrange_descriptors(struct page *page)
     return SYS(__NR_close_range, count, ~0U, 0);
 }
 
+/* Among a plan's data nothing is aligned. */
+static int number_at(const char *numbers, int i)
+{
+    int32_t number;
+    __builtin_memcpy(&number, numbers + i * (int)sizeof number, sizeof number);
+    return number;
+}
+
 /* Give the command what is meant for it, under the numbers that the caller has for it; *kept is ours
  * still, under whatever number. */
-long pass_descriptors(const int32_t *numbers, int count, int *kept)
+long pass_descriptors(const char *numbers, int count, int *kept)
 {
     int highest = SLOT_PASSED + count;
     for (int i = 0; i < count; i++)
-        if (numbers[i] >= highest)
-            highest = numbers[i] + 1;
+        if (number_at(numbers, i) >= highest)
+            highest = number_at(numbers, i) + 1;
     /* First out of the way of the numbers to come, so that none is overwritten before its turn. */
     for (int i = 0; i < count; i++) {
         long moved = SYS(__NR_dup3, SLOT_PASSED + i, highest + i, O_CLOEXEC);
@@ -60,7 +68,7 @@ long pass_descriptors(const int32_t *numbers, int count, int *kept)
     if (moved_kept >= 0) /* mostly there is none */
         *kept = (int)moved_kept;
     for (int i = 0; i < count; i++) {
-        long result = SYS(__NR_dup3, highest + i, numbers[i], 0);
+        long result = SYS(__NR_dup3, highest + i, number_at(numbers, i), 0);
         if (result < 0)
             return result;
     }

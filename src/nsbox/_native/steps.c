@@ -176,8 +176,7 @@ static long do_step(struct run *run, const struct nsbox_step *step)
     case OP_CONTROLLING_TERMINAL:
         return SYS(__NR_ioctl, 0, TIOCSCTTY, 0);
     case OP_PASS:
-        return pass_descriptors((const int32_t *)at(page, page->data + (uint32_t)operand[0]),
-                                (int)(NUMBER(1) / 4), &run->slot[SLOT_NOTIFY]);
+        return pass_descriptors(TEXT(0), (int)(NUMBER(1) / 4), &run->slot[SLOT_NOTIFY]);
     case OP_SIGNALS:
         return default_signals();
     case OP_CLOSE_RANGE:

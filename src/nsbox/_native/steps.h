@@ -48,7 +48,7 @@ long raise_ambient(uint64_t raised);
 
 long unshare_descriptors(struct page *page);
 long arrange_descriptors(struct page *page);
-long pass_descriptors(const int32_t *numbers, int count, int *kept);
+long pass_descriptors(const char *numbers, int count, int *kept);
 long open_terminal(int socket);
 long send_descriptor(int socket, int fd);
 long set_window_size(int64_t rows, int64_t columns);
