@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import peers
-from caller import SPECS, Caller
+from caller import AHEAD, SPECS, Caller
 from floor import HERE, Floor, compile_floor
 from heavy import measure_callers
 
@@ -52,7 +52,7 @@ def contestants(folder: Path, true: list[str], stack: contextlib.ExitStack) -> C
     root = os.geteuid() == 0
     commands = peers.privileged(folder, true) if root else peers.unprivileged(true)
     caller = stack.enter_context(closing(Caller(true, commands)))
-    found |= _ways(caller, ["subprocess.run", *SPECS, *commands])
+    found |= _ways(caller, ["subprocess.run", *SPECS, *AHEAD, *commands])
     if root:
         commands = peers.on_cgroup2(folder, true)
         view = peers.cgroup2_view()
@@ -77,7 +77,7 @@ def as_ordinary_user(
     interpreter = (python, str(copy / "caller.py"))
     caller = Caller(true, commands, interpreter=interpreter, user=user)
     stack.enter_context(closing(caller))
-    found |= _ways(caller, ["subprocess.run", *boxes, *commands])
+    found |= _ways(caller, ["subprocess.run", *boxes, *AHEAD, *commands])
     return {
         f"user: {name}": Contestant(one.start, f"user: {one.floor}") for name, one in found.items()
     }

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from nsbox.errors import (
         ImageError,
         NsboxError,
+        OutputExceeded,
         RemoteError,
         StepError,
         UnsupportedError,
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
     )
     from nsbox.pipes import DEVNULL, PIPE, STDOUT
     from nsbox.plan import Plan, Step
+    from nsbox.pool import Pool
     from nsbox.process import Process
     from nsbox.reaping import reap
     from nsbox.rootfs import Mount, RootFS
@@ -88,8 +90,10 @@ __all__ = [
     "namespaces",
     "NamespaceType",
     "NsboxError",
+    "OutputExceeded",
     "PIPE",
     "Plan",
+    "Pool",
     "popen",
     "probe",
     "Process",
@@ -126,6 +130,7 @@ _HOMES = {
     "nsbox.errors": (
         "ImageError",
         "NsboxError",
+        "OutputExceeded",
         "RemoteError",
         "StepError",
         "UnsupportedError",
@@ -145,6 +150,7 @@ _HOMES = {
     ),
     "nsbox.pipes": ("DEVNULL", "PIPE", "STDOUT"),
     "nsbox.plan": ("Plan", "Step"),
+    "nsbox.pool": ("Pool",),
     "nsbox.process": ("Process",),
     "nsbox.reaping": ("reap",),
     "nsbox.rootfs": ("Mount", "RootFS"),

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 from nsbox import commands, process
 from nsbox.commands import Args, Invocation
-from nsbox.complete import with_pipes
+from nsbox.complete import bytes_at_most, with_pipes
+from nsbox.errors import OutputExceeded
 from nsbox.parameters import PopenParameters, RunParameters, check_names, invoke
 from nsbox.pipes import CHUNK, Text, decoded, encoded
 from nsbox.process import Command
@@ -26,18 +27,22 @@ from nsbox.usage import CompletedProcess, Usage
 if TYPE_CHECKING:
     from nsbox.box import Box as SyncBox
     from nsbox.cgroup.cgroup import Cgroup
+    from nsbox.pool import Pool
 
 _DEFAULT = BoxSpec()
 
 
 async def run(
     args: Args,
-    spec: BoxSpec | None = None,
+    spec: "BoxSpec | Pool | None" = None,
     *,
     cgroup: "Cgroup | None" = None,
     **parameters: Unpack[RunParameters],
 ) -> CompletedProcess:
-    """Run a command in a box of its own, as `nsbox.run` does with the same parameters."""
+    """Run a command in a box of its own, as `nsbox.run` does with the same parameters.
+
+    With a `Pool` for a spec, in one that was made ahead.
+    """
     check_names("run", parameters, RunParameters)
     invocation, rest = invoke(args, parameters)
     return await _complete(_starting(spec, invocation, cgroup), **rest)
@@ -45,7 +50,7 @@ async def run(
 
 async def popen(
     args: Args,
-    spec: BoxSpec | None = None,
+    spec: "BoxSpec | Pool | None" = None,
     *,
     cgroup: "Cgroup | None" = None,
     **parameters: Unpack[PopenParameters],
@@ -155,9 +160,30 @@ class Process:
         """Wait for the end; cancelling this leaves the command alone. Raises `StepError`."""
         return await asyncio.shield(self._ended)
 
-    async def communicate(self, input: bytes | None = None) -> tuple[bytes | None, bytes | None]:  # noqa: A002
-        """Send `input`, read both pipes to their end, and wait."""
-        await asyncio.gather(self._feed(input), self._drain("stdout"), self._drain("stderr"))
+    async def communicate(
+        self,
+        input: bytes | None = None,  # noqa: A002
+        *,
+        output_max: int | None = None,
+    ) -> tuple[bytes | None, bytes | None]:
+        """Send `input`, read both pipes to their end, and wait.
+
+        Raises `OutputExceeded` once more than `output_max` bytes came from both together; the
+        command goes on then.
+        """
+        parts = [
+            asyncio.ensure_future(part)
+            for part in (
+                self._feed(input),
+                self._drain("stdout", output_max),
+                self._drain("stderr", output_max),
+            )
+        ]
+        try:
+            await asyncio.gather(*parts)
+        finally:
+            for part in parts:
+                part.cancel()  # those that are left where one has raised
         await self.wait()
         return self._so_far("stdout"), self._so_far("stderr")
 
@@ -204,11 +230,15 @@ class Process:
                 await self.stdin.drain()
         self.stdin.close()
 
-    async def _drain(self, name: str) -> None:
+    async def _drain(self, name: str, output_max: int | None) -> None:
         reader: asyncio.StreamReader | None = getattr(self, name)
-        if reader is not None:
-            while chunk := await reader.read(CHUNK):
-                self._read[name] += chunk
+        if reader is None:
+            return
+        while chunk := await reader.read(CHUNK):
+            self._read[name] += chunk
+            if output_max is not None and sum(map(len, self._read.values())) > output_max:
+                read = (self._so_far(one) for one in ("stdout", "stderr"))
+                raise OutputExceeded(self.args, output_max, *read)
 
     def _so_far(self, name: str) -> bytes | None:
         read = self._read.get(name)
@@ -271,7 +301,13 @@ class Box:
         return False
 
 
-def _starting(spec: BoxSpec | None, invocation: Invocation, cgroup: "Cgroup | None") -> Command:
+def _starting(
+    spec: "BoxSpec | Pool | None", invocation: Invocation, cgroup: "Cgroup | None"
+) -> Command:
+    if spec is not None and not isinstance(spec, BoxSpec):
+        if cgroup is not None:
+            raise ValueError("cgroup: that of a pool's boxes is the pool's")
+        return spec.starting(invocation)
     return commands.starting(spec or _DEFAULT, invocation, commands.next_number(), cgroup)
 
 
@@ -292,16 +328,18 @@ async def _complete(
     text: bool | None = None,
     encoding: str | None = None,
     errors: str | None = None,
+    output_max: int | str | None = None,
     **streams: Any,
 ) -> CompletedProcess:
     """Start a command and wait for its end, which comes with a timeout or a cancellation too."""
+    most = bytes_at_most(output_max)
     streams = with_pipes(streams, has_input=input is not None, capture_output=capture_output)
     kind = Text(encoding, errors) if text or encoding or errors else None
     data = encoded(input, kind) if isinstance(input, str) and kind else input
     async with await Process._start(command, **streams) as running:
         try:
             async with asyncio.timeout(timeout):
-                output = await running.communicate(data)
+                output = await running.communicate(data, output_max=most)
         except TimeoutError:
             read = (running._so_far(name) for name in ("stdout", "stderr"))
             raise subprocess.TimeoutExpired(command.args, timeout or 0, *read) from None

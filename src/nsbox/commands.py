@@ -18,7 +18,7 @@ from nsbox.fields import frozen_map, is_kernel_text
 from nsbox.link import Port, connected, unlinked
 from nsbox.lowered import Lowered
 from nsbox.namespace.joining import opened
-from nsbox.options import NO_OPTIONS, Options
+from nsbox.options import NO_OPTIONS, PARKED, Options
 from nsbox.pipes import StrOrBytesPath
 from nsbox.plan import Slot
 from nsbox.process import Command
@@ -89,6 +89,44 @@ def _checked(
     lowered.check_sources(spec.hostname)
     lowered.check_rights()
     return _command(spec, lowered, invocation, number)
+
+
+@attrs.frozen(eq=False)
+class Parking:
+    """The start of a box that waits for its command, and what that was lowered to."""
+
+    command: Command
+    lowered: Lowered
+    first: Lowered
+
+    def given(self, spec: "BoxSpec", invocation: Invocation) -> Command:
+        """Return the command that such a box is given."""
+        listed = arguments(invocation.args)
+        environment = self.command.environment
+        if invocation.env is not None:
+            check_environment("env", invocation.env)
+            environment = _environment(invocation.env)
+        return attrs.evolve(
+            self.command,
+            args=invocation.args,
+            argv=_argv(listed),
+            environment=environment,
+            failure=lambda index, errno: self.lowered.failure(index, errno, listed, spec.hostname),
+        )
+
+
+def parking(spec: "BoxSpec", number: int, cgroup: "Cgroup | None") -> Parking:
+    """Make the start of a box that waits for its command. See `nsbox.pool`."""
+    first = lower.lower(spec, PARKED, _within(cgroup))
+    first.check_sources(spec.hostname)
+    first.check_rights()
+    lowered = first.quickest
+    return Parking(
+        _command(spec, lowered, Invocation(_LATER, options=PARKED), number), lowered, first
+    )
+
+
+_LATER = ("",)
 
 
 def joining(

@@ -3,8 +3,10 @@
 import subprocess
 from typing import Any
 
+from nsbox.errors import OutputExceeded
 from nsbox.pipes import PIPE, Stream, Text
 from nsbox.process import Command, Process
+from nsbox.sizes import size_in_bytes
 from nsbox.usage import CompletedProcess
 
 
@@ -21,8 +23,13 @@ def complete(
     encoding: str | None = None,
     errors: str | None = None,
     text: bool | None = None,
+    output_max: int | str | None = None,
 ) -> CompletedProcess:
-    """Start a command and wait for its end; the parameters are those of `subprocess.run`."""
+    """Start a command and wait for its end; the parameters are those of `subprocess.run`.
+
+    With `output_max`, more bytes than that end it, with `OutputExceeded`.
+    """
+    most = bytes_at_most(output_max)
     streams: dict[str, Any] = {"stdin": stdin, "stdout": stdout, "stderr": stderr}
     with process(
         command,
@@ -33,8 +40,8 @@ def complete(
         tell_of_exec=False,
     ) as running:
         try:
-            output, error = running.communicate(input, timeout)
-        except subprocess.TimeoutExpired:
+            output, error = running.communicate(input, timeout, output_max=most)
+        except (subprocess.TimeoutExpired, OutputExceeded):
             running.kill()
             running.wait()
             raise
@@ -43,6 +50,11 @@ def complete(
     if check and running.returncode:
         raise subprocess.CalledProcessError(running.returncode, running.args, output, error)
     return CompletedProcess(running.args, running.returncode, output, error, running.usage)
+
+
+def bytes_at_most(output_max: int | str | None) -> int | None:
+    """Read ``"64M"`` and the like. Raises `ValueError`."""
+    return None if output_max is None else size_in_bytes(output_max, "output_max")
 
 
 def with_pipes(streams: dict[str, Any], *, has_input: bool, capture_output: bool) -> dict[str, Any]:

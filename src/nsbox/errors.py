@@ -12,6 +12,7 @@ under ``check=True`` is subprocess's own `TimeoutExpired` or `CalledProcessError
 """
 
 import os
+import subprocess
 from typing import Any, Protocol
 
 
@@ -69,6 +70,27 @@ class RemoteError(NsboxError):
     That is an exception that pickle cannot take, or whose class the caller cannot have. Its
     `__cause__` shows the traceback.
     """
+
+
+class OutputExceeded(NsboxError, subprocess.SubprocessError):  # noqa: N818 - as TimeoutExpired
+    """A command wrote more than `output_max` bytes to its pipes.
+
+    `cmd` is the command, `output` and `stderr` what was read by then: bytes, None without a pipe.
+    """
+
+    def __init__(
+        self, cmd: Any, output_max: int, output: bytes | None = None, stderr: bytes | None = None
+    ) -> None:
+        super().__init__(cmd, output_max, output, stderr)
+        self.cmd, self.output_max, self.output, self.stderr = cmd, output_max, output, stderr
+
+    @property
+    def stdout(self) -> bytes | None:
+        """The same as `output`."""
+        return self.output
+
+    def __str__(self) -> str:
+        return f"Command '{self.cmd}' wrote more than {self.output_max} bytes"
 
 
 class FailedStep(Protocol):

@@ -9,22 +9,7 @@ from collections.abc import Callable
 from nsbox._native.operations import Operation
 from nsbox.constants import AT_FDCWD, CloneFlag
 from nsbox.plan import Step
-
-OLDEST_KERNEL = {
-    "clone3": "5.3",
-    "close_range": "5.9",
-    "fsconfig": "5.2",
-    "fsmount": "5.2",
-    "fsopen": "5.2",
-    "mount_setattr": "5.12",
-    "move_mount": "5.2",
-    "open_tree": "5.2",
-    "openat2": "5.6",
-}
-"""The first Linux that has a system call."""
-
-RESOLVED_BY = dict.fromkeys(("mkdirat", "openat", "symlinkat"), "openat2")
-"""Old calls on a path that a younger one resolves first, so that no link leads out of the root."""
+from nsbox.system_calls import SINCE
 
 
 def hint(step: Step, number: int) -> str | None:
@@ -36,10 +21,9 @@ def hint(step: Step, number: int) -> str | None:
 
 
 def _too_old(step: Step) -> str:
-    call = RESOLVED_BY.get(step.name, step.name)
-    version = OLDEST_KERNEL.get(call)
-    need = f"it came with Linux {version}" if version else "it is not configured"
-    return f"hint: this kernel has no {call} ({need}), or a seccomp filter hides it"
+    version = SINCE.get(step.name)
+    need = "it came with Linux {}.{}".format(*version) if version else "it is not configured"
+    return f"hint: this kernel has no {step.name} ({need}), or a seccomp filter hides it"
 
 
 def _user_namespaces(step: Step) -> str | None:
@@ -150,7 +134,10 @@ def _missing_source(step: Step) -> str:
 
 
 def _no_device(step: Step) -> str:
-    name = step.path if step.operation is Operation.OPEN_DEVICE else "/dev/null"
+    if step.operation is Operation.MOUNT:
+        return f"hint: this kernel has no file system {step.arguments[1]!r}, or no module of it"
+    named = step.operation in (Operation.OPEN_DEVICE, Operation.BIND_DEVICE)
+    name = step.path if named else "/dev/null"
     return f"hint: {name} of this host is not the device of that name; see mknod(1), null(4)"
 
 
@@ -209,6 +196,33 @@ def _no_copy(step: Step) -> str:
     return (
         "hint: to mount takes CAP_SYS_ADMIN in the user namespace that owns the caller's mnt "
         "namespace: an ordinary user has that in one of its own, as unshare -Urm makes it"
+    )
+
+
+def _by_mount(step: Step) -> str | None:
+    """Tell of a missing source or place as of the younger calls'; the older one has one name."""
+    if step.operation in (Operation.BIND, Operation.BIND_DEVICE):
+        return _missing_source(step)
+    return _missing_target(step) if step.operation is Operation.MOVE else None
+
+
+def _mount_refused(step: Step) -> str | None:
+    if step.operation is Operation.MOUNT and step.arguments[1] in ("proc", "sysfs"):
+        return _masked_proc(step)
+    return _mount_denied(step)
+
+
+def _covered(step: Step) -> str:
+    return (
+        "hint: below what is shown something is mounted upon another mount, which this kernel "
+        "cannot restrict; from Linux 5.12 on it can"
+    )
+
+
+def _no_priority(step: Step) -> str:
+    return (
+        "hint: to come before others takes CAP_SYS_NICE in the host's user namespace, or a limit "
+        "(nice, rtprio) that allows it; in a cgroup of v1, real time that cpu.rt_runtime_us gives"
     )
 
 
@@ -275,6 +289,13 @@ _TABLE: dict[tuple[str, int], Callable[[Step], str | None]] = {
     (Operation.MOUNT_SETATTR.syscall, errno.EPERM): _mount_denied,
     (Operation.OPEN_TREE.syscall, errno.ENODEV): _no_device,
     (Operation.MOVE_MOUNT.syscall, errno.ENODEV): _no_device,
+    (Operation.SETPRIORITY.syscall, errno.EACCES): _no_priority,
+    (Operation.SCHED_SETSCHEDULER.syscall, errno.EPERM): _no_priority,
+    (Operation.IOPRIO_SET.syscall, errno.EPERM): _no_priority,
+    (Operation.MOUNT.syscall, errno.EPERM): _mount_refused,
+    (Operation.MOUNT.syscall, errno.ENOENT): _by_mount,
+    (Operation.MOUNT.syscall, errno.ENODEV): _no_device,
+    (Operation.REMOUNT.syscall, errno.EBUSY): _covered,
     (Operation.MAP_IDS.syscall, errno.EINVAL): _no_idmap,
     (Operation.FSCONFIG.syscall, errno.EINVAL): _refused_parameters,
     (Operation.BPF_DEVICES.syscall, errno.EPERM): _no_program,

@@ -41,6 +41,9 @@ Within = tuple[tuple[Hierarchy, str], ...] | None
 """The folders of a live group, by hierarchy."""
 
 
+_SHOWING = (Operation.OPEN_TREE, Operation.BIND, Operation.OPEN_PATH)
+
+
 def plan(spec: "BoxSpec", args: Sequence[StrOrBytesPath]) -> Plan:
     """Return the printable plan of a spec for the calling process."""
     if not args:
@@ -144,7 +147,7 @@ def _lower(
     sources = tuple(
         (index, str(step.arguments[2]))
         for index, step in enumerate(steps)
-        if step.operation is Operation.OPEN_TREE and step.arguments[2] in wanted
+        if step.operation in _SHOWING and step.arguments[2] in wanted
     )
     joins = any(step.operation in (Operation.SETNS, Operation.MAP_IDS) for step in steps)
     works = rootfs.work_folders(spec.rootfs, site)

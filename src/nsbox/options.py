@@ -96,7 +96,10 @@ def _terminal(value: Pty) -> Pty:
 
 @attrs.frozen(kw_only=True, cache_hash=True)
 class Options:
-    """The parameters of `subprocess.Popen` that become steps; None is what the spec says."""
+    """The parameters of `subprocess.Popen` that become steps; None is what the spec says.
+
+    What is `parked` waits for its command, all but that done: see `nsbox.pool`.
+    """
 
     cwd: str | None = attrs.field(default=None, converter=_cwd)
     user: int | None = attrs.field(default=None, converter=user_id)
@@ -105,6 +108,7 @@ class Options:
     umask: int | None = attrs.field(default=None, validator=check_umask)
     pass_fds: tuple[int, ...] = attrs.field(default=(), converter=_passed)
     terminal: Pty = attrs.field(default=False, converter=_terminal)
+    parked: bool = False
 
     def terminal_steps(self) -> Iterator[Step]:
         """Lower the size of the terminal, which is the command's from its first moment."""
@@ -136,6 +140,7 @@ class Options:
         return {Slot.PASSED + number: fd for number, fd in enumerate(self.pass_fds)}
 
 
+PARKED = Options(parked=True)
 NO_OPTIONS = Options()
 """No options: all is as the spec says."""
 

@@ -28,12 +28,13 @@ class PopenParameters(TypedDict, total=False):
 
 
 class RunParameters(PopenParameters, total=False):
-    """Those of `subprocess.run`."""
+    """Those of `subprocess.run`; and `output_max`, see `nsbox.run`."""
 
     input: Any
     capture_output: bool
     timeout: float | None
     check: bool
+    output_max: int | str | None
 
 
 _OPTIONS = ("cwd", "user", "group", "extra_groups", "umask", "pass_fds")

@@ -145,6 +145,7 @@ class Exchange:
         self._left = memoryview(_encoded(stdin, data) if data and stdin is not None else b"")
         self._open = [stream for stream in outputs if not stream.closed]
         self._collected = {stream: bytearray() for stream in outputs}
+        self._room: float = float("inf")
         if stdin is not None:
             if self._left:
                 with contextlib.suppress(BrokenPipeError):
@@ -153,8 +154,20 @@ class Exchange:
             else:
                 self._close_stdin()
 
-    def run(self, deadline: float | None) -> bool:
-        """Go on to the pipes' end; False where the deadline (`time.monotonic`) came first."""
+    @property
+    def overfull(self) -> bool:
+        """Whether more was read than there was to be."""
+        return self._room < 0
+
+    def run(self, deadline: float | None, output_max: int | None = None) -> bool:
+        """Go on to the pipes' end; False where the deadline (`time.monotonic`) came first.
+
+        So it is, and `overfull`, where more than `output_max` bytes come, counted from the start.
+        """
+        read = sum(map(len, self._collected.values()))
+        self._room = float("inf") if output_max is None else output_max - read
+        if self.overfull:
+            return False
         if self._stdin is None and not self._open:
             return True
         with selectors.DefaultSelector() as selector:
@@ -168,6 +181,8 @@ class Exchange:
                     return False
                 for key, _ in selector.select(timeout):
                     self._move(selector, key.fileobj)
+                if self.overfull:
+                    return False
         return True
 
     def output(self, stream: Any) -> Any:
@@ -192,6 +207,7 @@ class Exchange:
             return
         chunk = os.read(stream.fileno(), CHUNK)
         self._collected[stream] += chunk
+        self._room -= len(chunk)
         if not chunk:
             selector.unregister(stream)
             self._open.remove(stream)

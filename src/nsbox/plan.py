@@ -23,8 +23,8 @@ class Slot(enum.IntEnum):
     Those from 0 on are given by the caller; the numbers of the first seven are those of ``page.h``.
     The next are the first process of a box, and the namespaces of each kind, to be joined; then a
     socket that takes a terminal to the caller, the user namespaces that mounts are mapped by, a
-    socket that takes a filter's listener to the caller, and what is passed to the command. Those
-    from `HELD_1` on are the steps' own.
+    socket for a command that comes later, one that takes a filter's listener to the caller, and
+    what is passed to the command. Those from `HELD_1` on are the steps' own.
     """
 
     STDIN = 0
@@ -48,8 +48,9 @@ class Slot(enum.IntEnum):
     IDMAP_2 = 18
     IDMAP_3 = 19
     IDMAP_4 = 20
-    NOTIFY = 21
-    PASSED = 22
+    PARKED = 21
+    NOTIFY = 22
+    PASSED = 23
     HELD_1 = SLOTS - 13
     HELD_2 = SLOTS - 12
     HELD_3 = SLOTS - 11

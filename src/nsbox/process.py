@@ -7,16 +7,16 @@ import subprocess
 import threading
 import time
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import attrs
 
 from nsbox import _native, pipes
 from nsbox._native import Encoded
 from nsbox.cgroup.account import BoxGroups
-from nsbox.errors import StepError
+from nsbox.errors import OutputExceeded, StepError
 from nsbox.link import Port
 from nsbox.perform import given_descriptors
 from nsbox.pipes import Stream
@@ -41,6 +41,7 @@ class Command:
     - `namespaces` opens those that it joins, as descriptors by slot; one may be of that place.
     - `passed` are descriptors for the command, by slot; `terminal` asks for one of the box's own.
     - `handler` is asked about its system calls, if anybody is.
+    - `parked` is a box that was made ahead for it.
     - `anew` makes the same command by another plan, where this one is a kept one that may not hold
       any longer: its checks tell.
     """
@@ -60,6 +61,45 @@ class Command:
     terminal: bool
     handler: Handler | None
     anew: "Callable[[], Command] | None" = None
+    parked: "Parked | None" = None
+
+    def begin(
+        self,
+        given: Mapping[int, int],
+        standard: Sequence[int],
+        *,
+        tell_of_exec: bool,
+        room: int = 0,
+    ) -> _native.Launched:
+        """Launch it, or give it to the box that was made ahead for it.
+
+        Raises `OSError`, and `OutdatedError` where that box cannot have it.
+        """
+        if self.parked is not None:
+            return self.parked.release(self.argv, self.environment, standard)
+        return _native.launch(
+            self.plan,
+            self.argv,
+            self.environment,
+            given_descriptors({**given, **self.passed}, standard),
+            tell_of_exec=tell_of_exec,
+            end_signal=self.end_signal,
+            checked=self.anew is not None,
+            room=room,
+        )
+
+
+class OutdatedError(Exception):
+    """What was made ahead is of no use any longer; nothing was done."""
+
+
+class Parked(Protocol):
+    """A box that waits for its command."""
+
+    def release(
+        self, argv: Sequence[bytes], environment: Sequence[bytes], standard: Sequence[int]
+    ) -> _native.Launched:
+        """Give it one, with its standard descriptors. Raises `OutdatedError`."""
 
 
 class Process:
@@ -127,18 +167,13 @@ class Process:
         ):
             self._started = time.monotonic()
             try:
-                self._launched = _native.launch(
-                    command.plan,
-                    command.argv,
-                    command.environment,
-                    given_descriptors(
-                        {**namespaces, **command.passed, **channel.given, **listener.given},
-                        ends.child,
-                    ),
+                self._launched = command.begin(
+                    {**namespaces, **channel.given, **listener.given},
+                    ends.child,
                     tell_of_exec=tell_of_exec,
-                    end_signal=self._end_signal,
-                    checked=command.anew is not None,
                 )
+            except OutdatedError:
+                return False
             except BaseException:
                 if self._groups:
                     self._groups.remove()
@@ -201,8 +236,18 @@ class Process:
         assert self.returncode is not None
         return self.returncode
 
-    def communicate(self, input: Any = None, timeout: float | None = None) -> tuple[Any, Any]:  # noqa: A002
-        """Send `input`, read both pipes to their end and wait, as `subprocess.Popen` does."""
+    def communicate(
+        self,
+        input: Any = None,  # noqa: A002
+        timeout: float | None = None,
+        *,
+        output_max: int | None = None,
+    ) -> tuple[Any, Any]:
+        """Send `input`, read both pipes to their end and wait, as `subprocess.Popen` does.
+
+        Raises `OutputExceeded` once more than `output_max` bytes came from both together; as after
+        a timeout, the command goes on then, and what was read is kept.
+        """
         deadline = _deadline(timeout)
         if self._exchange is None and self.stdin is self.stdout is self.stderr is None:
             self.wait(timeout)
@@ -210,7 +255,10 @@ class Process:
         if self._exchange is None:
             outputs = [stream for stream in (self.stdout, self.stderr) if stream is not None]
             self._exchange = pipes.Exchange(self.stdin, outputs, input)
-        if not self._exchange.run(deadline) or not self._wait_until(deadline):
+        whole = self._exchange.run(deadline, output_max)
+        if output_max is not None and self._exchange.overfull:
+            raise OutputExceeded(self.args, output_max, *self._so_far())
+        if not whole or not self._wait_until(deadline):
             raise self._expired(timeout)
         return self._exchange.output(self.stdout), self._exchange.output(self.stderr)
 
@@ -327,10 +375,12 @@ class Process:
         return True
 
     def _expired(self, timeout: float | None) -> subprocess.TimeoutExpired:
-        read: list[bytes | None] = [None, None]
-        if self._exchange is not None:
-            read = [self._exchange.so_far(stream) for stream in (self.stdout, self.stderr)]
-        return subprocess.TimeoutExpired(self.args, timeout or 0, *read)
+        return subprocess.TimeoutExpired(self.args, timeout or 0, *self._so_far())
+
+    def _so_far(self) -> list[bytes | None]:
+        if self._exchange is None:
+            return [None, None]
+        return [self._exchange.so_far(stream) for stream in (self.stdout, self.stderr)]
 
     def _account(self, groups: BoxGroups) -> None:
         """Take down what the box's cgroups tell, and remove them; no task is left in them."""

@@ -41,14 +41,17 @@ def run(
     extra_groups: Iterable[int | str] | None = None,
     umask: int | None = None,
     pass_fds: Iterable[int] = (),
+    output_max: int | str | None = None,
     cgroup: "Cgroup | None" = None,
 ) -> CompletedProcess:
     """Run a command in a box of its own and wait for its end, as `subprocess.run` does.
 
     The parameters are those of `subprocess.run`; `spec` says what the box is like (a `BoxSpec()` if
     None); `args`, `env`, `cwd`, `user`, `group` and `umask` take the place of the spec's. When the
-    command ends, or `timeout` (seconds) is over, the box ends, with all that was started in it. The
-    box begins in the group `cgroup`, where one is given; with limits of its own, below.
+    command ends, or `timeout` (seconds) is over, the box ends, with all that was started in it. So
+    it does where more than `output_max` (bytes, or ``"64M"``) come from both pipes together, which
+    is an `OutputExceeded`. The box begins in the group `cgroup`, where one is given; with limits of
+    its own, below.
 
     Raises `StepError` where a step failed, the command's own exec included: it is also a
     `FileNotFoundError`, `PermissionError` or whatever its errno stands for. Raises
@@ -79,6 +82,7 @@ def run(
         encoding=encoding,
         errors=errors,
         text=text,
+        output_max=output_max,
     )
 
 

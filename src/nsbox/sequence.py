@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from nsbox import scheduling
 from nsbox._native.operations import Operation
 from nsbox.caller import Caller
 from nsbox.cgroup import lower as cgroups
@@ -58,6 +59,7 @@ def starting(
     yield from _leave_caller(spec, caller, frozenset() if late else lineup.new - copied, groups)
     if spec.init:
         yield Step(Operation.EXECVEAT)
+        yield from scheduling.steps(spec)
         yield Step(Operation.NOT_DUMPABLE)  # from here on nobody in the box can trace it
         if caller.drops_groups and (late or NamespaceType.USER not in lineup.new):
             yield _NO_GROUPS
@@ -69,6 +71,8 @@ def starting(
         elif late and caller.privileged:
             yield from _become_privileged(spec)
         yield Step(Operation.SETSID)
+    else:
+        yield from scheduling.steps(spec)
     yield from _machine(spec, lineup, site)
     changes_ids = command is not None and spec.options(command).changes_ids
     yield from spec.security.first_process_steps(changes_ids=changes_ids)
@@ -86,6 +90,7 @@ def joining(
     yield from groups.join_v1
     yield Step(Operation.DUP2)
     yield Step(Operation.EXECVEAT)
+    yield from scheduling.steps(spec)
     yield Step(Operation.NOT_DUMPABLE)  # before it is where somebody could trace it
     yield from _join_all(lineup, caller)
     if lineup.changes_user:
@@ -195,6 +200,8 @@ def _machine(spec: "BoxSpec", lineup: Lineup, site: Site) -> Iterator[Step]:
 
 
 def _command(spec: "BoxSpec", caller: Caller, options: Options) -> Iterator[Step]:
+    if options.parked:
+        yield Step(Operation.PARK, (Slot.PARKED,))
     options = spec.options(options)
     if options.terminal:
         yield Step(Operation.TERMINAL, (Slot.TERMINAL,))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from nsbox import lower
+from nsbox import lower, scheduling
 from nsbox.cgroup import Resources
 from nsbox.commands import arguments, check_environment
 from nsbox.display import Displayed
@@ -20,6 +20,7 @@ from nsbox.options import Options, check_umask, group_id, user_id
 from nsbox.pipes import StrOrBytesPath
 from nsbox.plan import Plan
 from nsbox.rootfs import RootFS
+from nsbox.scheduling import Levelled
 from nsbox.security import Security
 
 if TYPE_CHECKING:
@@ -109,6 +110,12 @@ class BoxSpec(Displayed):
     - `user`, `group`: as whom its commands run, by id or by a name of the host's; as the box's root
       if None. See credentials(7).
     - `umask`: the permission bits that their new files do not get. See umask(2).
+    - `nice`: -20 to 19, see nice(2); `scheduler`: ``"other"``, ``"batch"``, ``"idle"``, or
+      ``("fifo", 1)`` and ``("rr", 1)`` to 99, see sched(7); `affinity`: the CPUs that it runs on,
+      by number, see sched_setaffinity(2); `io_priority`: ``("realtime", 0)`` and
+      ``("best-effort", 0)`` to 7, or ``"idle"``, see ioprio_set(2); `oom_score_adj`: -1000 to 1000,
+      see proc_pid_oom_score_adj(5); `personality`: flags such as 0x0040000, see personality(2).
+      They hold for all of the box, by the starter's rights; what is None is as the starter's own.
     - `init`: whether a first process of ours stands above the command: it reaps orphans, passes
       signals on, tells the usage and ends the box when the starter dies. Without it, the command
       itself is process 1 of its pid namespace, and lives on when its starter is killed.
@@ -131,6 +138,12 @@ class BoxSpec(Displayed):
     user: int | None = attrs.field(default=None, converter=user_id)
     group: int | None = attrs.field(default=None, converter=group_id)
     umask: int = attrs.field(default=0o022, validator=check_umask)
+    nice: int | None = attrs.field(default=None, validator=scheduling.check_nice)
+    scheduler: Levelled | None = attrs.field(default=None, validator=scheduling.check_scheduler)
+    affinity: frozenset[int] | None = attrs.field(default=None, converter=scheduling.read_affinity)
+    io_priority: Levelled | None = attrs.field(default=None, validator=scheduling.check_io_priority)
+    oom_score_adj: int | None = attrs.field(default=None, validator=scheduling.check_oom_score_adj)
+    personality: int | None = attrs.field(default=None, validator=scheduling.check_personality)
     init: bool = attrs.field(default=True, validator=instance_of(bool))
 
     def __attrs_post_init__(self) -> None:

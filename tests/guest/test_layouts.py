@@ -29,7 +29,7 @@ PYTHON = os.environ.get("NSBOX_GUEST_PYTHON", sys.executable)
 """The interpreter in the guest, one that has nsbox and pytest."""
 
 FULL = (5, 12)
-"""The first kernel that boxes work on."""
+"""The first kernel that has all that boxes are made by; see docs/how-to-test-on-other-kernels.md."""
 
 
 class Setting(NamedTuple):
@@ -155,7 +155,7 @@ def chosen(booted: kernel.Kernel, setting: Setting, files: Iterable[Path]) -> It
     """Choose the tests that can be asked there; what is no matter of layouts is asked once."""
     old = TESTS / "kernel/test_old_kernels.py"
     if booted.version < FULL:
-        yield str(old)
+        yield from ("-m", "guest", str(old), str(TESTS / "kernel/rootfs"))
         return
     yield from ("-m", "cgroups or guest" if setting.layout == "v2" else "cgroups")
     for file in files:

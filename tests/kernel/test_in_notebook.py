@@ -3,8 +3,11 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+
+import nsbox
 
 pytest.importorskip("nbclient")
 
@@ -49,12 +52,61 @@ print(notebook.cells[-1].outputs[0].text)
 """
 
 
-def test_a_notebook_has_all_of_it() -> None:
-    done = subprocess.run(
+def in_notebook(cells: list[str]) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
         [sys.executable, "-c", RUN],
-        input=json.dumps(CELLS),
+        input=json.dumps(cells),
         capture_output=True,
         text=True,
         check=False,
     )
+
+
+def test_a_notebook_has_all_of_it() -> None:
+    done = in_notebook(CELLS)
     assert done.stdout.strip() == "done", done.stderr
+
+
+EXAMPLES = Path(__file__).parents[2] / "docs/examples"
+
+BESIDE_THREADS = """
+import runpy, sys, threading
+ended = threading.Event()
+def compute():
+    while not ended.wait(0.001): sum(range(1000))
+threads = [threading.Thread(target=compute) for _ in range(4)]
+for thread in threads: thread.start()
+try: runpy.run_path(sys.argv[1], run_name="__main__")
+finally: ended.set()
+print("done")
+"""
+
+
+@pytest.fixture(params=["05_box.py", "10_executor.py"])
+def example(request: pytest.FixtureRequest) -> Path:
+    if request.param == "05_box.py":
+        reason = may_make_groups()
+        if reason:
+            pytest.skip(reason)
+    found: Path = EXAMPLES / request.param
+    return found
+
+
+def may_make_groups() -> str | None:
+    try:
+        nsbox.run(["true"], nsbox.BoxSpec(resources=nsbox.Resources(pids_max=9)))
+    except nsbox.UnsupportedError as error:
+        return f"needs groups of its own: {error}"
+    return None
+
+
+def test_an_example_is_the_same_in_a_notebook(example: Path) -> None:
+    source = example.read_text().replace("asyncio.run(main())", "await main()")
+    done = in_notebook([source, "print('done')"])
+    assert done.stdout.strip() == "done", done.stderr
+
+
+def test_an_example_is_the_same_beside_threads(example: Path) -> None:
+    command = [sys.executable, "-c", BESIDE_THREADS, str(example)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    assert done.stdout.endswith("done\n"), done.stderr

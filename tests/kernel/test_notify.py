@@ -120,6 +120,8 @@ def test_a_command_that_is_killed_while_it_waits_ends() -> None:
 
 
 def test_what_cannot_be_is_refused() -> None:
+    with pytest.raises(ValueError, match="spec: who is asked"):
+        nsbox.Pool(spec(lambda _: None))
     with pytest.raises(ValueError, match="handler"):
         Seccomp([Rule("mkdir", "notify")])
     with pytest.raises(ValueError, match="handler"):

@@ -22,7 +22,7 @@ from nsbox import Argument, BoxSpec, Choice, NamespaceType, Rule, Seccomp, _nati
 def refused(name, number, argument):
     '''Have one call fail in this process and all that it starts.'''
     tests = (Argument(argument[0], "==", argument[1]),) if argument else ()
-    # mount(2) goes by names: nothing here ever uses it, least of all when move_mount(2) has failed.
+    # Where there are the younger calls mount(2) is not used, least of all when one has failed.
     by_name = Rule("mount", "kill_process")
     program = Seccomp([Rule(name, number, arguments=tests), by_name], "allow").program()
 
@@ -122,7 +122,7 @@ def _filters() -> None:
 def test_a_call_that_the_kernel_refuses_is_the_step_that_failed() -> None:
     names = " ".join(STEPS).split()
     assert set(names) <= _native.syscalls().keys()
-    for number in (errno.EPERM, errno.ENOMEM):
+    for number in (errno.EACCES, errno.ENOMEM):  # others may mean that there is no such call
         cases = [(name, number, None, False) for name in names]
         for name, (step, answer, shown, same) in zip(names, outcomes(cases), strict=True):
             assert (step, answer) == (name, number), (name, shown)
@@ -131,7 +131,7 @@ def test_a_call_that_the_kernel_refuses_is_the_step_that_failed() -> None:
 
 def test_a_mount_that_cannot_be_moved_to_its_place_is_not_made_by_name_instead() -> None:
     """A filter kills whoever calls mount(2): the first process's death would be the error."""
-    for number in (errno.ENOSYS, errno.EPERM, errno.EINVAL, errno.EACCES):
+    for number in (errno.EINVAL, errno.EACCES, errno.EBUSY):
         (step, answer, shown, same), *_ = outcomes([("move_mount", number, None, False)])
         assert (step, answer) == ("move_mount", number), shown
         assert same

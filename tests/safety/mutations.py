@@ -27,7 +27,7 @@ class Mutation(NamedTuple):
     tests: tuple[str, ...]
 
 
-BY_NAME = ("_native/rootfs.c", "RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS", "0")
+BY_NAME = ("_native/walk.c", "RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS", "0")
 
 MUTATIONS = (
     Mutation(

@@ -8,10 +8,10 @@ import pytest
 from nsbox import _native
 from nsbox._native.operations import Operation
 from nsbox.constants import AtFlag, CloneFlag, ConfigCommand
-from nsbox.hints import OLDEST_KERNEL, hint
+from nsbox.hints import hint
 from nsbox.host.report import report
-from nsbox.host.system_calls import SINCE
 from nsbox.plan import Slot, Step
+from nsbox.system_calls import SINCE
 
 USER = Step(Operation.CLONE3, (CloneFlag.CLONE_NEWUSER | CloneFlag.CLONE_NEWNS,))
 PRIVILEGED = Step(Operation.CLONE3, (CloneFlag.CLONE_NEWNS,))
@@ -194,28 +194,13 @@ def test_a_kernel_without_the_call_is_said_to_be_too_old(operation):
     step = example_of(operation)
     sentence = hint(step, errno.ENOSYS) or ""
     assert sentence.startswith("hint: this kernel has no ")
-    if version := OLDEST_KERNEL.get(step.name):
-        assert f"no {step.name} (it came with Linux {version})" in sentence
+    if version := SINCE.get(step.name):
+        since = "{}.{}".format(*version)
+        assert f"no {step.name} (it came with Linux {since})" in sentence
 
 
-@pytest.mark.parametrize(
-    "operation", [Operation.MKDIRAT, Operation.OPENAT, Operation.SYMLINKAT], ids=lambda o: o.name
-)
-def test_a_path_beneath_a_root_needs_the_call_that_resolves_it(operation):
-    """These calls are as old as Linux 2.6.16; what a kernel or filter lacks is openat2(2)."""
-    assert "no openat2 (it came with Linux 5.6)" in (
-        hint(example_of(operation), errno.ENOSYS) or ""
-    )
-
-
-def test_the_hints_and_the_probe_agree_on_the_age_of_system_calls():
-    for call in OLDEST_KERNEL.keys() & SINCE.keys():
-        assert OLDEST_KERNEL[call] == "{}.{}".format(*SINCE[call]), call
-
-
-def test_each_call_of_a_certain_age_is_one_that_the_kernel_can_be_asked_for():
-    for call in OLDEST_KERNEL:
-        assert _native.ask(call) < 0
+def test_each_call_of_a_certain_age_is_one_of_the_kernels():
+    assert SINCE.keys() <= _native.syscalls().keys()
 
 
 def test_a_hint_is_a_sentence_or_nothing_for_every_step_and_errno(on_host):

@@ -15,16 +15,16 @@ SOURCE = Path(nsbox.__file__).parent
 # one layer do not know of each other.
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors", "constants", "fields frozen", "sizes", "pipes", "_native"),
-    ("beneath boxpath copying",),
+    ("beneath boxpath copying", "system_calls"),
     ("procfs", "display"),
     ("host", "caller", "usage"),
     ("plan hints perform",),
     ("namespace", "cgroup"),
-    ("rootfs", "security"),
-    ("terminal options", "link"),
+    ("rootfs", "security", "leftovers"),
+    ("terminal options", "link", "reaping"),
     ("process complete", "task"),
-    ("box commands lower lowered parameters running sequence spec template",),
-    ("aio", "image", "executor", "network", "oci"),
+    ("box commands lower lowered parameters running scheduling sequence spec template",),
+    ("aio pool", "image", "executor", "network", "oci"),
     ("__init__ __main__", "pytest_plugin testing"),
 )
 

@@ -67,15 +67,8 @@ class Launched:
         """What the box has reported so far."""
         # What is shared begins with it (page.h); a call to ask for it would give up the GIL.
         shared = self._request.memory
-        told = ffi.cast("struct nsbox_outcome *", shared) if shared else self._request.outcome
-        return Outcome(
-            told.step,
-            told.error,
-            told.finished == 1,
-            told.status,
-            told.user_us / 1e6,
-            told.system_us / 1e6,
-            told.peak_kib * 1024,
+        return _outcome(
+            ffi.cast("struct nsbox_outcome *", shared) if shared else self._request.outcome
         )
 
     def wait_exec(self) -> None:
@@ -89,6 +82,35 @@ class Launched:
             _answer(result)
         finally:
             lib.nsbox_close_started(self._request)
+
+    def release(
+        self,
+        argv: Sequence[bytes],
+        environment: Sequence[bytes],
+        descriptors: Sequence[int],
+        socket: int,
+    ) -> None:
+        """Give a parked box its command, by the socket that it waits at.
+
+        Raises `OSError`: ESTALE where what it was made from has changed, E2BIG where there is no
+        room for so long a command.
+        """
+        strings = _strings(argv, environment)
+        request = self._request
+        kept = request.strings = ffi.from_buffer(strings)
+        request.strings_size = len(strings)
+        request.argc, request.envc = len(argv), len(environment)
+        given = request.descriptors = ffi.new("int32_t[]", descriptors)
+        _answer(lib.nsbox_release_parked(request, socket))
+        del kept, given
+
+    def wait_answer(self, socket: int, timeout: float | None) -> Outcome | None:
+        """Wait for what a parked box tells, before it has ended; None when `timeout` is over."""
+        result = lib.nsbox_wait_answer(self._request, socket, _milliseconds(timeout))
+        if result in (-_ETIMEDOUT, -_EINTR):
+            return None
+        _answer(result)
+        return _outcome(self._request.outcome)
 
     def take_descriptor(self) -> int:
         """Return what a step has opened for the caller, who owns it from now on; or -1."""
@@ -108,10 +130,7 @@ class Launched:
 
         All that the launch held is let go then. None when ``timeout`` (seconds) is over first.
         """
-        milliseconds = (
-            -1 if timeout is None else max(0, min(int(timeout * 1000 + 0.999), 2**31 - 1))
-        )
-        result = lib.nsbox_wait_end(self._request, milliseconds)
+        result = lib.nsbox_wait_end(self._request, _milliseconds(timeout))
         if result in (-_ETIMEDOUT, -_EINTR):
             return None
         _answer(result)
@@ -129,20 +148,25 @@ def launch(
     tell_of_exec: bool,
     end_signal: int = signal.SIGKILL,
     checked: bool = True,
+    room: int = 0,
 ) -> Launched:
     """Carry out a plan: one call, without the GIL; its checks are left out if not `checked`.
+
+    With `room`, bytes for a command and its environment, these come later: `Launched.release`.
 
     `descriptors` become 0, 1, 2 ... of the box's first process; the C fills in its own among them.
     Raises `OSError` where the launch itself could not be prepared (memory, descriptors); a step
     that failed is told by the outcome. Whatever a signal handler raises meanwhile is raised here,
     and what was started is ended by `end_signal`; so it is when nobody holds the launch any longer.
     """
-    strings = b"".join(string + b"\0" for string in (*argv, *environment))
+    strings = _strings(argv, environment)
     steps = ffi.from_buffer(plan.steps)
     request = ffi.gc(ffi.new("struct nsbox_launch *"), lib.nsbox_release)
     request.steps = ffi.cast("struct nsbox_step *", steps)
     request.step_count = plan.step_count
     request.first_step = 0 if checked else plan.checks
+    request.checks = plan.checks
+    request.room = room
     data = request.data = ffi.from_buffer(plan.data)
     request.data_size = len(plan.data)
     kept = request.strings = ffi.from_buffer(strings)
@@ -271,6 +295,26 @@ _ROOM, _USUAL = 8192, 128
 _uncleared = ffi.new_allocator(should_clear_after_alloc=False)
 
 _EINTR, _ETIMEDOUT = 4, 110
+
+
+def _strings(argv: Sequence[bytes], environment: Sequence[bytes]) -> bytes:
+    return b"".join(string + b"\0" for string in (*argv, *environment))
+
+
+def _outcome(told: Any) -> Outcome:
+    return Outcome(
+        told.step,
+        told.error,
+        told.finished == 1,
+        told.status,
+        told.user_us / 1e6,
+        told.system_us / 1e6,
+        told.peak_kib * 1024,
+    )
+
+
+def _milliseconds(timeout: float | None) -> int:
+    return -1 if timeout is None else max(0, min(int(timeout * 1000 + 0.999), 2**31 - 1))
 
 
 def _answer(result: int, path: bytes | None = None) -> int:

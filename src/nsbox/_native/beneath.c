@@ -7,6 +7,7 @@
 #include <errno.h>
 
 #include "page.h"
+#include "rootfs.h"
 #include "sys.h"
 
 enum { TRIES = 1000 }; /* of a path that is being renamed while it is walked: EAGAIN */
@@ -44,15 +45,13 @@ static void be_ourselves(struct as *as)
 
 int nsbox_open_beneath(int root, const char *path, int flags, int mode, int64_t uid, int64_t gid)
 {
-    struct open_request request = {.flags = (uint64_t)flags | O_CLOEXEC,
-                                   .mode = flags & O_CREAT ? (uint64_t)mode : 0,
-                                   .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS};
+    uint64_t given = flags & O_CREAT ? (uint64_t)mode : 0;
     struct as as;
     long fd = -EAGAIN;
 
     become(&as, uid, gid);
     for (int i = 0; fd == -EAGAIN && i < TRIES; i++)
-        fd = SYS(__NR_openat2, root, path, &request, sizeof request);
+        fd = resolve_in_root(root, path, (uint64_t)(uint32_t)flags, given);
     be_ourselves(&as);
     return (int)fd;
 }

@@ -18,8 +18,9 @@ HERE = pathlib.Path(__file__).parent
 GENERATED = HERE.parents[2] / "build" / "generated"
 
 STEPS = [
-    "steps.c", "rootfs.c", "mounts.c", "copy.c", "identity.c", "process.c", "terminal.c",
-    "confine.c", "devices.c", "unchanged.c",
+    "steps.c", "rootfs.c", "walk.c", "mounts.c", "classic.c", "remount.c", "copy.c",
+    "copy_file.c", "identity.c", "process.c", "terminal.c", "park.c", "confine.c", "devices.c",
+    "unchanged.c",
 ]  # fmt: skip
 CALLER = ["launch.c", "host.c", "beneath.c", "texts.c"]
 FIRST_PROCESS = ["first_process.c", "supervise.c", "tree.c"]

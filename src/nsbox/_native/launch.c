@@ -12,6 +12,7 @@
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -33,19 +34,27 @@ static uint32_t aligned(uint32_t size)
     return (size + 7U) & ~7U;
 }
 
+/* Where the pointers to the strings go; gives the size of both. */
+static uint32_t point(struct page *page, const struct nsbox_launch *launch)
+{
+    uint32_t size = aligned(launch->strings_size);
+    page->argc = launch->argc;
+    page->envc = launch->envc;
+    page->pointers = page->strings + size;
+    return size + (launch->argc + launch->envc + 2) * (uint32_t)sizeof(char *);
+}
+
 /* Lay out what is shared; gives its size. */
 static uint32_t lay_out(struct page *page, const struct nsbox_launch *launch)
 {
     page->step_count = launch->step_count;
-    page->argc = launch->argc;
-    page->envc = launch->envc;
     page->descriptor_count = launch->descriptor_count;
     page->steps = aligned(sizeof *page);
     page->data = page->steps + launch->step_count * (uint32_t)sizeof(struct nsbox_step);
-    page->strings = page->data + aligned(launch->data_size);
-    page->descriptors = page->strings + aligned(launch->strings_size);
-    page->pointers = page->descriptors + aligned(launch->descriptor_count * 4);
-    return page->pointers + (launch->argc + launch->envc + 2) * (uint32_t)sizeof(char *);
+    page->descriptors = page->data + aligned(launch->data_size);
+    page->strings = page->descriptors + aligned(launch->descriptor_count * 4);
+    page->room = launch->room;
+    return page->strings + (launch->room ? launch->room : point(page, launch));
 }
 
 /* The shared memory of one launch, filled; *fd is its memfd, closed by the caller of this. */
@@ -210,6 +219,58 @@ int nsbox_launch(struct nsbox_launch *launch, int tell_of_exec)
         nsbox_close_started(launch);
     launch->descriptor = page->outcome.descriptor;
     return (int)error;
+}
+
+static long send_descriptors(int socket, const int32_t *descriptors)
+{
+    unsigned char given = 0;
+    int sent[3], count = 0;
+    for (int number = 0; number < 3; number++)
+        if (descriptors[number] >= 0) {
+            given |= (unsigned char)(1 << number);
+            sent[count++] = descriptors[number];
+        }
+    union {
+        struct cmsghdr header;
+        char space[CMSG_SPACE(sizeof sent)];
+    } control = {.header = {.cmsg_len = CMSG_LEN(sizeof(int) * (size_t)count),
+                            .cmsg_level = SOL_SOCKET,
+                            .cmsg_type = SCM_RIGHTS}};
+    memcpy(CMSG_DATA(&control.header), sent, sizeof(int) * (size_t)count);
+    struct iovec part = {&given, 1};
+    struct msghdr message = {.msg_iov = &part,
+                             .msg_iovlen = 1,
+                             .msg_control = count ? &control : 0,
+                             .msg_controllen = count ? CMSG_SPACE(sizeof(int) * (size_t)count) : 0};
+    return sendmsg(socket, &message, MSG_NOSIGNAL) == 1 ? 0 : -errno;
+}
+
+/* Give a parked box its command, if what it was made from is still so. */
+int nsbox_release_parked(struct nsbox_launch *launch, int socket)
+{
+    struct page *page = launch->memory, layout = *page;
+    struct run run;
+    if (point(&layout, launch) > page->room)
+        return -E2BIG;
+    run_begin(&run, page, launch->descriptors);
+    if (check_steps(&run, launch->checks) < 0)
+        return -ESTALE;
+    memcpy(at(page, page->strings), launch->strings, launch->strings_size);
+    point(page, launch);
+    return (int)send_descriptors(socket, launch->descriptors);
+}
+
+/* Until a parked box's command has ended and all is told, which is before the end of its first
+ * process; 1 where that comes without a word. -ETIMEDOUT, -EINTR: not yet. */
+int nsbox_wait_answer(struct nsbox_launch *launch, int socket, int64_t timeout_ms)
+{
+    struct page *page = launch->memory;
+    struct pollfd ended = {.fd = socket, .events = POLLIN};
+    int ready = poll(&ended, 1, timeout_ms < 0 ? -1 : (int)timeout_ms);
+    if (ready <= 0)
+        return ready < 0 ? -errno : -ETIMEDOUT;
+    launch->outcome = page->outcome;
+    return launch->outcome.finished ? 0 : 1;
 }
 
 /* Until the command's exec succeeded or the first process ended without one; -EINTR: ask again. */

@@ -53,6 +53,16 @@ class Operation(enum.Enum):
     HAND_OVER = "open({path:text}, O_RDONLY|O_CLOEXEC)", "namespaces(7)"
     HAND_OVER_NETLINK = "socket(AF_NETLINK, SOCK_DGRAM|SOCK_CLOEXEC, NETLINK_ROUTE)", "netlink(7)"
 
+    # How the box stands beside others, by its starter's rights.
+    SCHED_SETAFFINITY = "sched_setaffinity(0, {mask:data})", "sched_setaffinity(2)"
+    SCHED_SETSCHEDULER = (
+        "sched_setscheduler(0, {policy:number}, {priority:number})",
+        "sched_setscheduler(2)",
+    )
+    SETPRIORITY = "setpriority(PRIO_PROCESS, 0, {nice:number})", "getpriority(2)"
+    IOPRIO_SET = "ioprio_set(IOPRIO_WHO_PROCESS, 0, {priority:number})", "ioprio_set(2)"
+    PERSONALITY = "personality({persona:number})", "personality(2)"
+
     # The machine of its own: run by the box's first process, in memory of its own.
     NOT_DUMPABLE = "prctl(PR_SET_DUMPABLE, 0)", "PR_SET_DUMPABLE(2const)"
     SETGROUPS = "setgroups({groups:data})", "setgroups(2)"
@@ -88,6 +98,35 @@ class Operation(enum.Enum):
         "move_mount(2)",
     )
     MOVE_MOUNT = "move_mount({tree:slot}, {dir:slot}, {path:text})", "move_mount(2)"
+
+    # The same where a kernel, or a filter, has only the calls from before; see rootfs/classic.py.
+    # `stage` is where things are mounted before they are moved to their places.
+    MOUNT = (
+        "{tree:into} = mount({type:text}, {dir:slot}, {path:text}, {flags:number}, {options:text})",
+        "mount(2)",
+    )
+    OPEN_PATH = "{found:into} = openat({dir:slot}, {path:text}, O_PATH)", "open(2)"
+    BIND = (
+        "{tree:into} = mount({dir:slot}, {path:text}, {stage:slot}, MS_BIND|{flags:number})",
+        "mount(2)",
+    )
+    BIND_DEVICE = (
+        "{tree:into} = mount({dir:slot}, {path:text}, {stage:slot}, MS_BIND) "
+        "of device {major:number}:{minor:number}",
+        "mount(2)",
+    )
+    REMOUNT = (
+        "mount({dir:slot}, {path:text}, MS_REMOUNT|MS_BIND, {flags:number}, {set:number}, "
+        "{clear:number}, {propagation:number})",
+        "mount(2)",
+    )
+    MASK_BY_MOUNT = (
+        "mount(/dev/null or an empty folder, {dir:slot}, {path:text}, {stage:slot}, MS_MOVE)",
+        "mount(2)",
+    )
+    MOVE = "mount({tree:slot}, {dir:slot}, {path:text}, MS_MOVE)", "mount(2)"
+
+    # Files in it, and the way into it.
     MKDIRAT = "mkdirat({dir:slot}, {path:text}, {mode:number})", "mkdir(2)"
     OPENAT = "openat({dir:slot}, {path:text}, O_CREAT, {mode:number}, {bytes:data})", "openat(2)"
     OPENAT_SECRET = (
@@ -99,7 +138,7 @@ class Operation(enum.Enum):
         "mknodat({dir:slot}, {path:text}, {mode:number}, {major:number}:{minor:number})",
         "mknod(2)",
     )
-    COPY_TREE = "sendfile({path:text}/* -> {dir:slot}), for {reason:shown}", "sendfile(2)"
+    COPY_TREE = "sendfile({path:text}/* -> {dir:slot}/tree), for {reason:shown}", "sendfile(2)"
     FCHDIR = "fchdir({dir:slot})", "fchdir(2)"
     PIVOT_ROOT = "pivot_root({new:text}, {old:text})", "pivot_root(2)"
     CHROOT = "chroot({path:text})", "chroot(2)"
@@ -110,6 +149,7 @@ class Operation(enum.Enum):
     CAPBSET_DROP = "prctl(PR_CAPBSET_DROP, {capabilities:number})", "capabilities(7)"
     CAPSET = "capset({capabilities:number})", "capset(2)"
     NO_NEW_PRIVS = "prctl(PR_SET_NO_NEW_PRIVS, 1)", "prctl(2)"
+    PARK = "recvmsg({socket:slot}) -> 0, 1, 2", "unix(7)"
     VFORK = "clone3(CLONE_VM|CLONE_VFORK)", "clone(2)"
     SETSID = "setsid()", "setsid(2)"
     SETPGID = "setpgid(0, 0)", "setpgid(2)"

@@ -22,8 +22,9 @@ enum {
     SLOT_OWNER,   /* the caller's pidfd: readable once it is dead */
     SLOT_STARTED, /* an eventfd that tells the caller of the command's exec */
     SLOT_INIT,    /* the image of the first process */
-    SLOT_NOTIFY = 21, /* a socket that takes the listener of a filter to the caller */
-    SLOT_PASSED = 22 /* from here on: what the command gets under numbers of its own */
+    SLOT_PARKED = 21, /* a socket by which a box that is made ahead gets its command */
+    SLOT_NOTIFY = 22, /* a socket that takes the listener of a filter to the caller */
+    SLOT_PASSED = 23 /* from here on: what the command gets under numbers of its own */
 };
 
 enum { SLOTS = 64 };
@@ -34,6 +35,8 @@ struct page {
     uint32_t step_count, argc, envc, descriptor_count;
     int32_t highest_descriptor;
     uint32_t steps, data, strings, descriptors, pointers; /* offsets from here */
+    uint32_t room;  /* for strings and pointers, where these come later; from `strings` on */
+    int32_t parked; /* 1 where it has waited for its command: the socket tells of its end */
     int32_t proc; /* the first process's: the folder that lists it and what it starts, or -1 */
 };
 _Static_assert(offsetof(struct page, outcome) == 0, "where Python looks for it");

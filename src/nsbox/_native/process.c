@@ -50,6 +50,18 @@ static int number_at(const char *numbers, int i)
     return number;
 }
 
+/* CLOSE_RANGE_CLOEXEC came with Linux 5.11. Before, one by one: since they were arranged, steps
+ * have opened only what has a slot, and each time the lowest number that was free. */
+long close_at_exec(unsigned first, unsigned flags)
+{
+    long result = SYS(__NR_close_range, first, ~0U, flags);
+    if (result != -22) /* EINVAL */
+        return result;
+    for (unsigned fd = first; fd < 4 * SLOTS; fd++)
+        SYS(__NR_fcntl, fd, F_SETFD, FD_CLOEXEC);
+    return 0;
+}
+
 /* Give the command what is meant for it, under the numbers that the caller has for it; *kept is ours
  * still, under whatever number. */
 long pass_descriptors(const char *numbers, int count, int *kept)

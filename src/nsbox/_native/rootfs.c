@@ -8,9 +8,7 @@ enum { EEXIST_ = -17, ENAMETOOLONG_ = -36 };
 
 long open_in_root(int dir, const char *path, uint64_t flags)
 {
-    struct open_request request = {.flags = flags | O_CLOEXEC,
-                                   .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS};
-    return SYS(__NR_openat2, dir, path, &request, sizeof request);
+    return resolve_in_root(dir, path, flags, 0);
 }
 
 long open_parent(int dir, const char *path, const char **name)

@@ -6,6 +6,10 @@
 
 /* Resolve a path beneath dir as a process would whose / it is. See openat2(2). */
 long open_in_root(int dir, const char *path, uint64_t flags);
+long resolve_in_root(int dir, const char *path, uint64_t flags, uint64_t mode);
+
+/* The same without openat2. */
+long walk_in_root(int dir, const char *path, uint64_t flags, uint64_t mode);
 
 /* The folder that holds path's last name, opened beneath dir; *name is that last name. */
 long open_parent(int dir, const char *path, const char **name);

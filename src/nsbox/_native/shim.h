@@ -30,6 +30,8 @@ struct nsbox_launch {
     uint32_t data_size;
     const char *strings; /* argv, then envp, each string NUL-terminated */
     uint32_t strings_size, argc, envc;
+    uint32_t room;   /* bytes to leave for strings that come later, and the pointers to them */
+    uint32_t checks; /* how many of the first steps are checks */
     const int32_t *descriptors; /* what becomes descriptor 0, 1, 2 ... of the box; -1: nothing */
     uint32_t descriptor_count;
     int32_t first_process; /* the sealed image of the first process */
@@ -46,6 +48,8 @@ struct nsbox_launch {
 
 /* Each gives 0, or -errno where it could not do its own part; a step that failed is in the outcome. */
 int nsbox_launch(struct nsbox_launch *launch, int tell_of_exec);
+int nsbox_release_parked(struct nsbox_launch *launch, int socket); /* -E2BIG: no room, -ESTALE */
+int nsbox_wait_answer(struct nsbox_launch *launch, int socket, int64_t timeout_ms);
 int nsbox_wait_exec(int pidfd, int started);
 int nsbox_wait_end(struct nsbox_launch *launch, int64_t timeout_ms); /* and let go of all of it */
 

@@ -96,6 +96,19 @@ static long do_step(struct run *run, const struct nsbox_step *step)
     case OP_EXECVEAT:
         return exec_first_process(page);
 
+    case OP_SCHED_SETAFFINITY:
+        return SYS(__NR_sched_setaffinity, 0, NUMBER(1), TEXT(0));
+    case OP_SCHED_SETSCHEDULER: {
+        int32_t priority = (int32_t)NUMBER(1); /* all of struct sched_param */
+        return SYS(__NR_sched_setscheduler, 0, NUMBER(0), &priority);
+    }
+    case OP_SETPRIORITY:
+        return SYS(__NR_setpriority, 0, 0, NUMBER(0));
+    case OP_IOPRIO_SET:
+        return SYS(__NR_ioprio_set, 1, 0, NUMBER(0));
+    case OP_PERSONALITY:
+        return SYS(__NR_personality, NUMBER(0));
+
     case OP_NOT_DUMPABLE:
         return SYS(__NR_prctl, PR_SET_DUMPABLE, 0, 0, 0, 0);
     case OP_SETGROUPS:
@@ -135,6 +148,21 @@ static long do_step(struct run *run, const struct nsbox_step *step)
         return mask(&run->slot[NUMBER(0)], FD(1), TEXT(2));
     case OP_MOVE_MOUNT:
         return move_into(FD(0), FD(1), TEXT(2));
+    case OP_MOUNT:
+        return KEEP(0, mount_new(TEXT(1), FD(2), TEXT(3), (uint64_t)NUMBER(4), TEXT(5)));
+    case OP_OPEN_PATH:
+        return KEEP(0, open_path(FD(1), TEXT(2)));
+    case OP_BIND:
+        return KEEP(0, bind_tree(FD(1), TEXT(2), FD(3), NUMBER(4)));
+    case OP_BIND_DEVICE:
+        return KEEP(0, bind_device(FD(1), TEXT(2), FD(3), (uint32_t)NUMBER(4),
+                                   (uint32_t)NUMBER(5)));
+    case OP_REMOUNT:
+        return remount(FD(0), TEXT(1), &operand[2]);
+    case OP_MASK_BY_MOUNT:
+        return mask_by_mount(FD(0), TEXT(1), FD(2));
+    case OP_MOVE:
+        return move_from_bench(FD(0), FD(1), TEXT(2));
     case OP_MKDIRAT:
         return make_folder(FD(0), TEXT(1), NUMBER(2));
     case OP_OPENAT:
@@ -163,6 +191,8 @@ static long do_step(struct run *run, const struct nsbox_step *step)
         return set_capabilities((uint64_t)NUMBER(0));
     case OP_NO_NEW_PRIVS:
         return SYS(__NR_prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+    case OP_PARK:
+        return park(page, FD(0));
     case OP_SETSID:
         return SYS(__NR_setsid);
     case OP_SETPGID:
@@ -180,7 +210,7 @@ static long do_step(struct run *run, const struct nsbox_step *step)
     case OP_SIGNALS:
         return default_signals();
     case OP_CLOSE_RANGE:
-        return SYS(__NR_close_range, NUMBER(0), ~0U, NUMBER(1));
+        return close_at_exec((unsigned)NUMBER(0), (unsigned)NUMBER(1));
     case OP_PRLIMIT:
         return set_limit((int)NUMBER(0), (uint64_t)NUMBER(1), (uint64_t)NUMBER(2));
     case OP_LANDLOCK_CREATE_RULESET:
@@ -203,6 +233,15 @@ static long do_step(struct run *run, const struct nsbox_step *step)
         return -NUMBER(0);
     }
     return -38; /* ENOSYS: an operation from another version of this package */
+}
+
+long check_steps(struct run *run, uint32_t count)
+{
+    const struct nsbox_step *steps = at(run->page, run->page->steps);
+    long result = 0;
+    for (uint32_t i = 0; result >= 0 && i < count; i++)
+        result = do_step(run, &steps[i]);
+    return result < 0 ? result : 0;
 }
 
 static int begins_another(const struct nsbox_step *step)

@@ -20,6 +20,9 @@ void run_end(struct run *run);
  * result) or one that fails (-1, and the outcome says which and why). */
 int run_steps(struct run *run, uint32_t first);
 
+/* Do the first steps alone, which check whether the others still hold: 0, or -errno. */
+long check_steps(struct run *run, uint32_t count);
+
 /* One concept a file; each gives a result >= 0 or -errno. */
 long clone_tree(int dir, const char *path, int64_t flags);
 long clone_device(int dir, const char *path, uint32_t major, uint32_t minor);
@@ -31,6 +34,13 @@ long make_file(int dir, const char *path, int64_t mode, const char *bytes, int64
 long make_symlink(const char *target, int dir, const char *path);
 long make_device(int dir, const char *path, int64_t mode, uint32_t major, uint32_t minor);
 long copy_tree(const char *source, int into);
+long mount_new(const char *type, int dir, const char *path, uint64_t flags, const char *data);
+long open_path(int dir, const char *path);
+long bind_tree(int dir, const char *path, int stage, int64_t flags);
+long bind_device(int dir, const char *path, int stage, uint32_t major, uint32_t minor);
+long move_from_bench(int tree, int dir, const char *path);
+long remount(int dir, const char *path, const int64_t *operand);
+long mask_by_mount(int dir, const char *path, int stage);
 long attach_attributes(int dir, const char *path, const int64_t *operand);
 long change_folder(const char *path);
 long write_file(struct page *page, const char *path, const char *bytes, int64_t length);
@@ -48,6 +58,7 @@ long raise_ambient(uint64_t raised);
 
 long unshare_descriptors(struct page *page);
 long arrange_descriptors(struct page *page);
+long close_at_exec(unsigned first, unsigned flags);
 long pass_descriptors(const char *numbers, int count, int *kept);
 long open_terminal(int socket);
 long send_descriptor(int socket, int fd);
@@ -61,6 +72,8 @@ long add_path_rule(int ruleset, const char *path, uint64_t rights);
 long set_label(uint64_t module, const char *label);
 long set_filter(const char *program, int64_t size, unsigned flags);
 long set_heard_filter(const char *program, int64_t size, int socket);
+
+long park(struct page *page, int socket);
 
 long default_signals(void);
 long loopback_up(void);

@@ -138,6 +138,10 @@ static void settle(struct supervisor *box)
 
     if (box->proc >= 0)
         box->proc = last = (int)SYS(__NR_dup3, box->proc, PROC, 0);
+    if (box->page->parked) { /* whose end the owner takes for ours: it comes before all the rest */
+        SYS(__NR_dup3, SLOT_PARKED, last + 1, 0);
+        last++;
+    }
     SYS(__NR_close_range, 0, SLOT_OWNER - 1, 0);
     SYS(__NR_close_range, last + 1, ~0U, 0);
     SYS(__NR_write, SLOT_STARTED, &one, sizeof one); /* fails where nobody asked to be told */

@@ -14,6 +14,7 @@ import contextlib
 import gc
 import importlib
 import importlib.util
+import io
 import json
 import marshal
 import os
@@ -74,14 +75,15 @@ def prepare(settings: Head) -> bool:
 
 
 def can(settings: Head) -> Head:
-    """Tell whether functions can travel by cloudpickle."""
+    """Tell whether functions can travel by cloudpickle; a zygote has it at hand for its calls."""
     if not settings["cloudpickle"]:
         return {"cloudpickle": False}
     try:
-        importlib.import_module("cloudpickle")
+        if settings["forks"]:
+            importlib.import_module("cloudpickle")
+        return {"cloudpickle": importlib.util.find_spec("cloudpickle") is not None}
     except ImportError:
         return {"cloudpickle": False}
-    return {"cloudpickle": True}
 
 
 def answer(sock: socket.socket) -> bool:
@@ -108,11 +110,31 @@ def answer(sock: socket.socket) -> bool:
 
 
 def dump(value: Any, head: Head) -> bytes:
-    """Pickle a value as the call was pickled."""
-    if head.get("cloudpickle"):
-        pickled: bytes = importlib.import_module("cloudpickle").dumps(value)
-        return pickled
-    return pickle.dumps(value, pickle.HIGHEST_PROTOCOL)
+    """Pickle a value as the call was pickled; cloudpickle is imported where it makes a difference.
+
+    That takes longer than to start the interpreter.
+    """
+    if not head.get("cloudpickle"):
+        return pickle.dumps(value, pickle.HIGHEST_PROTOCOL)
+    if "cloudpickle" not in sys.modules:
+        buffer = io.BytesIO()
+        with contextlib.suppress(NotPlainError):
+            PlainPickler(buffer, pickle.HIGHEST_PROTOCOL).dump(value)
+            return buffer.getvalue()
+    pickled: bytes = importlib.import_module("cloudpickle").dumps(value)
+    return pickled
+
+
+class NotPlainError(Exception):
+    """Something that pickle does not build by itself is in a value."""
+
+
+class PlainPickler(pickle.Pickler):
+    """Takes plain values alone, of which every pickle is the same."""
+
+    def reducer_override(self, obj: Any) -> Any:
+        """Refuse all that has a class of its own, and functions. See `pickle.Pickler`."""
+        raise NotPlainError(type(obj))
 
 
 def failed(error: BaseException, head: Head | None = None) -> tuple[Head, bytes]:

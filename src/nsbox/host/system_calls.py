@@ -6,22 +6,7 @@ import attrs
 
 from nsbox.host.finding import Finding, Obstacle
 from nsbox.host.host import Host
-
-SINCE = {
-    "clone3": (5, 3),
-    "close_range": (5, 9),
-    "fsopen": (5, 2),
-    "landlock_create_ruleset": (5, 13),
-    "mount_setattr": (5, 12),
-    "move_mount": (5, 2),
-    "open_tree": (5, 2),
-    "seccomp": (3, 17),
-}
-"""The first Linux that has a system call."""
-
-# These look at the caller's privileges before its arguments, so their EPERM tells of no filter;
-# a filter that keeps the others from the caller keeps these too.
-_PRIVILEGE_FIRST = frozenset({"fsopen", "move_mount"})
+from nsbox.system_calls import MOUNT_CALLS, SINCE, is_refused
 
 
 @attrs.frozen(kw_only=True)
@@ -54,8 +39,12 @@ def landlock(host: Host) -> LandlockReport:
 
 
 def mount_api(host: Host) -> Finding:
-    """Ask for the file-descriptor based mount calls: fsopen(2), open_tree(2), mount_setattr(2)."""
-    return _finding(host, "mount calls", "fsopen", "open_tree", "move_mount", "mount_setattr")
+    """Ask for the file-descriptor based mount calls: fsopen(2), open_tree(2), mount_setattr(2).
+
+    Without them, boxes get their mounts by mount(2).
+    """
+    finding = _finding(host, "mount calls", *MOUNT_CALLS)
+    return finding if finding.ok else attrs.evolve(finding, detail=f"{finding.detail}: mount(2)")
 
 
 def clone3(host: Host) -> Finding:
@@ -90,7 +79,7 @@ def _obstacle(host: Host, call: str) -> Obstacle | None:
         return Obstacle(f"{call} came with Linux {major}.{minor}", "boot a younger kernel")
     if answer == -errno.ENOSYS and not host.filtered:
         return Obstacle(f"this kernel was built without {call}", "boot one that has it")
-    if answer == -errno.ENOSYS or (answer == -errno.EPERM and call not in _PRIVILEGE_FIRST):
+    if answer == -errno.ENOSYS or is_refused(call, answer):
         return Obstacle(
             f"a seccomp filter on the caller refuses {call}",
             "allow it in the container's profile: docker run --security-opt seccomp=FILE",

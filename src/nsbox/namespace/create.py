@@ -79,7 +79,7 @@ _STAY = (Step(Operation.UNSHARE_FILES), Step(Operation.DUP2), Step(Operation.EXE
 """Become a first process that has no command; it ends when its maker does."""
 
 _PRIVATE = Step(
-    Operation.MOUNT_SETATTR,
+    Operation.REMOUNT,  # which every kernel knows
     (AT_FDCWD, "/", AtFlag.AT_RECURSIVE, 0, 0, Propagation.MS_PRIVATE),
 )
 """A copy of the host's mounts that stayed a peer of them would slow down each mount there."""

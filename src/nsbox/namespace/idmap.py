@@ -28,13 +28,24 @@ def check_id(_: Any, attribute: "attrs.Attribute[Any]", value: Any) -> None:
         raise ValueError(f"{attribute.name}: an id from 0 to {MAX_ID}, not {value!r}")
 
 
-def _lines(value: Iterable[tuple[int, int, int] | IDMapLine]) -> tuple[IDMapLine, ...]:
+Ranges = Iterable[tuple[int, int, int] | IDMapLine]
+
+
+def _lines(value: Ranges, field: str) -> tuple[IDMapLine, ...]:
     try:
         return tuple(
             line if isinstance(line, IDMapLine) else IDMapLine(*line) for line in tuple(value)
         )
     except TypeError:
-        raise ValueError(f"ranges: (inside, outside, count), not {value!r}") from None
+        raise ValueError(f"{field}: ranges, (inside, outside, count), not {value!r}") from None
+
+
+def _uids(value: Ranges) -> tuple[IDMapLine, ...]:
+    return _lines(value, "uids")
+
+
+def _gids(value: Ranges) -> tuple[IDMapLine, ...]:
+    return _lines(value, "gids")
 
 
 def map_text(lines: Iterable[IDMapLine]) -> str:
@@ -73,10 +84,10 @@ class IDMap(Displayed):
     uid: int | None = attrs.field(validator=check_id, default=0)
     gid: int | None = attrs.field(validator=check_id, default=0, kw_only=True)
     uids: tuple[IDMapLine, ...] = attrs.field(
-        converter=_lines, validator=check_lines, default=(), kw_only=True
+        converter=_uids, validator=check_lines, default=(), kw_only=True
     )
     gids: tuple[IDMapLine, ...] = attrs.field(
-        converter=_lines, validator=check_lines, default=(), kw_only=True
+        converter=_gids, validator=check_lines, default=(), kw_only=True
     )
     subids: bool = attrs.field(validator=instance_of(bool), default=False, kw_only=True)
 
@@ -101,8 +112,8 @@ class IDMap(Displayed):
     @classmethod
     def ranges(
         cls,
-        uids: Iterable[tuple[int, int, int] | IDMapLine],
-        gids: Iterable[tuple[int, int, int] | IDMapLine] | None = None,
+        uids: Ranges,
+        gids: Ranges | None = None,
         *,
         uid: int = 0,
         gid: int = 0,
@@ -112,7 +123,7 @@ class IDMap(Displayed):
         The command is `uid` and `gid` inside. A starter without CAP_SETUID can map its own id and
         those that /etc/subuid and /etc/subgid grant it, by newuidmap(1) of the distribution.
         """
-        listed = _lines(uids)
+        listed = _uids(uids)
         return cls(uid, gid=gid, uids=listed, gids=listed if gids is None else gids)
 
     @classmethod

@@ -34,7 +34,7 @@ _REFUSED = {
     "timeOffsets": "clocks are set when a namespace is made: join that by its path",
     "mountLabel": "security modules are not set up",
     "intelRdt": "the resctrl file system is not set up",
-    "personality": "a command chooses its own",
+    "personality": "its names are not read: see BoxSpec.personality",
     "netDevices": "no devices are moved into a box",
     "memoryPolicy": "a command chooses its own",
 }
@@ -44,7 +44,11 @@ _PLACES = {
     "env": "process.env",
     "group": "process.user.gid",
     "id_map": "linux.uidMappings",
+    "io_priority": "process.ioPriority",
     "namespaces": "linux.namespaces",
+    "nice": "process.scheduler.nice",
+    "oom_score_adj": "process.oomScoreAdj",
+    "scheduler": "process.scheduler",
     "umask": "process.user.umask",
     "user": "process.user.uid",
 }
@@ -59,8 +63,9 @@ def to_config(spec: BoxSpec, args: Args = (), *, root: StrPath | None = None) ->
     the starter is alone is written for the caller. Raises `UnsupportedError`, naming the field of
     the spec, for what a bundle cannot say, and `ValueError` for a command that is none.
     """
-    if spec.link is not None:
-        raise unsupported("link", "a bundle cannot say it")
+    for field in ("link", "affinity", "personality"):
+        if getattr(spec, field) is not None:
+            raise unsupported(field, "a bundle cannot say it")
     listed = spec.rootfs.mounts
     linux = {
         **namespaces.write(spec),

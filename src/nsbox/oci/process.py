@@ -8,6 +8,7 @@ from typing import Any
 from nsbox.commands import arguments
 from nsbox.constants import Capability
 from nsbox.fields import is_kernel_text
+from nsbox.oci import standing
 from nsbox.oci.document import Node, invalid, named, unsupported
 from nsbox.pipes import StrOrBytesPath
 from nsbox.security.capabilities import ALL_CAPABILITIES
@@ -18,10 +19,7 @@ Args = StrOrBytesPath | Sequence[StrOrBytesPath]
 
 _REFUSED = {
     "terminal": "a command has a terminal by popen(pty=True); let it be false",
-    "oomScoreAdj": "a box keeps its starter's score",
-    "scheduler": "a box keeps its starter's scheduling",
-    "ioPriority": "a box keeps its starter's priority",
-    "execCPUAffinity": "a box keeps its starter's affinity",
+    "execCPUAffinity": "a command has the box's affinity",
 }
 
 
@@ -55,6 +53,7 @@ def write(spec: BoxSpec, args: Args) -> dict[str, Any]:
             for name, (soft, hard) in security.rlimits.items()
         ],
         "noNewPrivileges": security.no_new_privs,
+        **standing.write(spec),
     }
 
 
@@ -88,6 +87,7 @@ def read(process: Node) -> dict[str, Any]:
         "user": user.get("uid", int, 0) or None,
         "group": user.get("gid", int, 0) or None,
         "umask": user.get("umask", int, 0o022),
+        **standing.read(process),
     }
 
 

@@ -8,7 +8,7 @@ import attrs
 from nsbox._native.operations import Operation
 from nsbox.constants import AtFlag, Propagation, UnmountFlag
 from nsbox.plan import Slot, Step
-from nsbox.rootfs import bind, files, mounts
+from nsbox.rootfs import bind, classic, files, mounts
 from nsbox.rootfs.build import build, layers_of
 from nsbox.rootfs.layout import Layout
 from nsbox.rootfs.mount import Mount, OverlayMount, SymlinkMount
@@ -33,12 +33,23 @@ def steps(rootfs: RootFS, site: Site) -> Iterator[Step]:
     reason, for what this host cannot do.
     """
     layout = Layout(all_mounts(rootfs, site), site)
+    if not site.classic:
+        yield from _steps(rootfs, layout)
+        return
+    classic.check(layout)
+    yield from classic.by_mount(_steps(rootfs, layout))
+
+
+def _steps(rootfs: RootFS, layout: Layout) -> Iterator[Step]:
+    site = layout.site
     if site.own_mounts:
         yield from bind.hold(layout)
         # Nothing that is mounted here may reach the host, or the host's later mounts us.
         yield PRIVATE
-    staged = isinstance(rootfs, OverlayRoot) or any(
-        isinstance(mount, mounts.STAGED) for mount in layout.mounts
+    staged = (
+        site.classic
+        or isinstance(rootfs, OverlayRoot)
+        or any(isinstance(mount, mounts.STAGED) for mount in layout.mounts)
     )
     if staged:
         yield from files.stage(site)

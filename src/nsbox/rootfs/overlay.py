@@ -23,7 +23,7 @@ from nsbox.namespace.create import map_steps
 from nsbox.namespace.idmap import IDMap
 from nsbox.perform import perform
 from nsbox.plan import Slot, Step
-from nsbox.rootfs import files
+from nsbox.rootfs import classic, files
 from nsbox.rootfs.filesystem import NODEV, NOSUID, attach, configure, create, new_tmpfs
 from nsbox.rootfs.layout import Layout
 from nsbox.rootfs.mount import OverlayMount
@@ -87,9 +87,19 @@ def steps(layers: Layers, into: Slot, site: Site, points: Points = ()) -> Iterat
         return
     if layers.upper is not None:
         raise UnsupportedError(f"upper: {obstacle}; without an upper layer, a copy would be made")
-    yield from new_tmpfs(into, mode=0o755, size=MOST_COPIED)
+    yield from _copied(layers.name, lowers, into, obstacle)
+
+
+def _copied(name: str, lowers: Iterable[str], into: Slot, reason: str) -> Iterator[Step]:
+    """Copy into a folder of a file system; beside it is room for what is needed meanwhile."""
+    yield point(Slot.STAGE, name, folder=True)
+    yield from new_tmpfs(Slot.MOUNT, mode=0o700, size=MOST_COPIED)
+    yield attach(Slot.MOUNT, name, beneath=Slot.STAGE)
+    yield point(Slot.MOUNT, "tree", folder=True)
+    yield point(Slot.MOUNT, "links", folder=True)
     for lower in lowers:
-        yield Step(Operation.COPY_TREE, (lower, into, obstacle))
+        yield Step(Operation.COPY_TREE, (lower, Slot.MOUNT, reason))
+    yield Step(Operation.OPEN_TREE, (into, Slot.MOUNT, "tree", AtFlag.OPEN_TREE_CLONE))
 
 
 def _overlaid(layers: Layers, into: Slot, site: Site, points: Points) -> Iterator[Step]:
@@ -116,7 +126,7 @@ def _overlaid(layers: Layers, into: Slot, site: Site, points: Points) -> Iterato
 
 
 def _lowerdirs(names: list[str], site: Site) -> Iterator[Step]:
-    if site.kernel >= ONE_BY_ONE:
+    if site.kernel >= ONE_BY_ONE or site.classic:
         yield from (configure("lowerdir+", name) for name in names)
         return
     joined = ":".join(names)
@@ -174,18 +184,18 @@ def find_obstacle(lowers: tuple[str, ...], site: Site) -> str | None:
     caller = Caller.current()
     users = CloneFlag.CLONE_NEWUSER if site.changes_user else CloneFlag(0)
     private = (Slot.CWD, "/", AtFlag.AT_RECURSIVE, 0, 0, Propagation.MS_PRIVATE)
+    overlaid = _overlaid(Layers(lowers, None, name="trial"), Slot.TREE, site, ())
+    mounting = [Step(Operation.MOUNT_SETATTR, private), *files.stage(site), *overlaid]
     trial = [
         Step(Operation.CLONE3, (CloneFlag.CLONE_NEWNS | users,)),
         *(map_steps(IDMap(), caller) if site.changes_user else ()),
         Step(Operation.UNSHARE_FILES),
-        Step(Operation.MOUNT_SETATTR, private),
-        *files.stage(site),
-        *_overlaid(Layers(lowers, None, name="trial"), Slot.TREE, site, ()),
+        *(classic.by_mount(mounting) if site.classic else mounting),
     ]
     try:
         perform(trial)
     except StepError as error:
-        if Step(Operation.FSOPEN, (Slot.CONTEXT, "overlay")) in trial[: error.index + 1]:
+        if any("overlay" in step.arguments for step in trial[: error.index + 1]):
             return _reason(error.errno, lowers, site)
     return None
 

@@ -9,6 +9,7 @@ import attrs
 from nsbox.caller import Caller
 from nsbox.constants import Capability
 from nsbox.procfs import parse_mountinfo
+from nsbox.system_calls import lacks_mount_calls
 
 FIRST_USER_NAMESPACE = "user:[4026531837]"
 """PROC_USER_INIT_INO, fixed in the kernel's headers."""
@@ -24,7 +25,7 @@ class Site:
     in the box; `pivots`: whether
     pivot_root(2) can be used; `work`: what the work folders of overlays are named by; `standard`:
     whether /proc, /dev and /tmp belong to it; `copied`: whether it is made of a template, which is
-    in `Slot.NS_MNT`.
+    in `Slot.NS_MNT`; `classic`: whether mount(2) must do.
     """
 
     kernel: tuple[int, int]
@@ -37,6 +38,7 @@ class Site:
     own_mounts: bool = True
     standard: bool = True
     copied: bool = False
+    classic: bool = False
 
     @classmethod
     def of(
@@ -55,6 +57,7 @@ class Site:
             devices=not own_users and bool(caller.capabilities & ~kept & Capability.CAP_MKNOD),
             pivots=_pivots(os.stat("/")[1:3]),
             work=work,
+            classic=lacks_mount_calls(),
         )
 
 

@@ -48,6 +48,7 @@ def has_template(rootfs: RootFS, site: Site) -> bool:
         isinstance(rootfs, SystemRoot)
         and site.own_mounts
         and site.pivots
+        and not site.classic
         and site.devices
         and not site.changes_user
         and all(isinstance(mount, DevMount) for mount in found if mount.target == _DEV)

@@ -109,7 +109,7 @@ def _steps(wanted: Wish) -> Iterator[Step]:
         yield from map_steps(IDMap.root(), caller)
     if NamespaceType.MNT in kinds:
         private = Propagation.MS_PRIVATE
-        yield Step(Operation.MOUNT_SETATTR, (AT_FDCWD, "/", AtFlag.AT_RECURSIVE, 0, 0, private))
+        yield Step(Operation.REMOUNT, (AT_FDCWD, "/", AtFlag.AT_RECURSIVE, 0, 0, private))
     if NamespaceType.NET in kinds:
         yield Step(Operation.LOOPBACK_UP)
     if wanted.hostname is not None:

@@ -72,6 +72,14 @@ def busybox() -> str:
 
 
 @pytest.fixture
+def mount_calls() -> None:
+    """The test is about what mount(2) cannot do."""
+    finding = nsbox.probe().mount_api
+    if not finding.ok:
+        pytest.skip(f"needs the younger mount calls: {finding.reason}")
+
+
+@pytest.fixture
 def apart(root: None) -> Callable[..., str]:
     """Run Python where mounts may be made: in a mnt namespace that stands for a host."""
 

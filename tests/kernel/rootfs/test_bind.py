@@ -72,18 +72,23 @@ with BoxSpec(rootfs=rootfs, security=Security.privileged()).start() as box:
 """
 
 
+@pytest.mark.usefixtures("mount_calls")
 @pytest.mark.parametrize(
     ("how", "in_box", "on_host"),
     [("private", [], []), ("slave", ["file"], []), ("shared", ["file"], ["file"])],
 )
 def test_later_mounts_spread_as_asked(
-    apart: Callable[..., str], tmp_path: Path, how: str, in_box: list[str], on_host: list[str]
+    apart: Callable[..., str],
+    tmp_path: Path,
+    how: str,
+    in_box: list[str],
+    on_host: list[str],
 ) -> None:
     assert apart(PROPAGATION, tmp_path, how).splitlines() == [str(in_box), str(on_host)]
 
 
 def test_an_idmap_shows_files_as_anothers(
-    root: None, tree: Path, tmp_path: Path, sh: Shell
+    mount_calls: None, root: None, tree: Path, tmp_path: Path, sh: Shell
 ) -> None:
     data = tmp_path / "data"
     data.mkdir()

@@ -128,7 +128,8 @@ def test_a_masking_device_that_is_none_is_refused(
     if not (Path("/proc/keys").exists() or Path("/proc/timer_list").exists()):
         pytest.skip("nothing in /proc here is masked by a device")
     numbers = ["c", "1", "5"] if made == ["mknod"] else []
-    assert apart(MASKED_BY, *made, "/dev/null", *numbers) == "19 move_mount\n"
+    said = apart(MASKED_BY, *made, "/dev/null", *numbers)
+    assert said in ("19 move_mount\n", "19 mount\n")  # the latter on kernels before 5.12
 
 
 def test_a_box_cannot_change_the_hosts_devices(tree: Path, sh: Shell) -> None:

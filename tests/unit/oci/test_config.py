@@ -137,6 +137,10 @@ specs = st.builds(
     user=IDS,
     group=IDS,
     umask=st.integers(0, 0o777),
+    oom_score_adj=st.none() | st.integers(-1000, 1000),
+    io_priority=st.sampled_from([None, "idle", ("best-effort", 7), ("realtime", 0)]),
+    scheduler=st.sampled_from(["other", "batch", "idle", ("fifo", 1), ("rr", 99)]),
+    nice=st.none() | st.integers(-20, 19),
 )
 
 
@@ -234,9 +238,8 @@ UNSUPPORTED = {
     "domainname": "nis",
     "hooks.prestart": [{"path": "/bin/true"}],
     "process.terminal": True,
-    "process.oomScoreAdj": 100,
-    "process.scheduler": {"policy": "SCHED_FIFO"},
-    "process.ioPriority": {"class": "IOPRIO_CLASS_IDLE"},
+    "process.execCPUAffinity": {"initial": "0"},
+    "process.scheduler.runtime": 1000,
     "process.user.additionalGids": [5],
     "linux.intelRdt": {"closID": "one"},
     "linux.sysctl": {"net.ipv4.ip_forward": "1"},
@@ -274,6 +277,11 @@ INVALID = {
     "process.rlimits[0].type": [{"type": "RLIMIT_ALL", "soft": 1, "hard": 1}],
     "process.rlimits[0]": [{"type": "RLIMIT_CORE", "soft": 2, "hard": 1}],
     "process.noNewPrivileges": 1,
+    "process.oomScoreAdj": 1001,
+    "process.scheduler": {"policy": "SCHED_FIFO"},
+    "process.scheduler.policy": "FIFO",
+    "process.ioPriority": {"class": "IOPRIO_CLASS_BE", "priority": 8},
+    "process.ioPriority.class": "idle",
     "mounts": {},
     "mounts[0]": ["/proc"],
     "mounts[0].destination": "proc",
@@ -346,6 +354,10 @@ FULL = to_config(
             rlimits={"core": 0},
             seccomp=Seccomp([Rule("dup", "EINVAL", arguments=[nsbox.Argument(0, "<", 3)])]),
         ),
+        oom_score_adj=5,
+        io_priority="idle",
+        scheduler=("fifo", 5),
+        nice=5,
     ),
     ARGS,
 )
@@ -382,8 +394,9 @@ def test_whatever_stands_in_a_place_is_read_or_refused_with_its_path(place, valu
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         refusal = _refusal(config)
-    # A name without a uts namespace is refused where the name stands.
-    assert refusal is None or refusal.startswith((str(place[0]), "hostname: it takes a uts"))
+    # What lacks another thing is refused where it stands itself.
+    lacking = ("hostname: it takes a uts", "linux.seccomp: a filter takes process.noNewPrivileges")
+    assert refusal is None or refusal.startswith((str(place[0]), *lacking))
 
 
 def _refusal(config):

@@ -90,8 +90,8 @@ def test_where_there_can_be_none_the_layers_are_copied_in_their_order(monkeypatc
     lines = [str(step) for step in steps(RootFS.overlay("/one", "/two"), SITE)]
     copied = [line for line in lines if line.startswith("sendfile")]
     assert copied == [
-        'sendfile("/one"/* -> root), for "the reason"',
-        'sendfile("/two"/* -> root), for "the reason"',
+        'sendfile("/one"/* -> mount/tree), for "the reason"',
+        'sendfile("/two"/* -> mount/tree), for "the reason"',
     ]
     assert not [line for line in lines if "fsopen(" in line and "overlay" in line]
     with pytest.raises(UnsupportedError, match=r"^upper: the reason"):

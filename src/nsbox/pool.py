@@ -1,0 +1,307 @@
+"""Boxes made ahead: each waits for a command, gets one, and is used no second time.
+
+A box that waits has everything done that its spec asks for: namespaces, root, limits, and the
+rights given up. It is as isolated as one that is made on demand; only its command is missing.
+"""
+
+import collections
+import contextlib
+import errno
+import os
+import signal
+import socket
+import threading
+import time
+import weakref
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Literal, Unpack
+
+import attrs
+
+from nsbox import _native, commands
+from nsbox.cgroup.account import BoxGroups
+from nsbox.commands import Args, Invocation
+from nsbox.complete import complete, process
+from nsbox.errors import NsboxError
+from nsbox.options import NO_OPTIONS
+from nsbox.parameters import PopenParameters, RunParameters, check_names, invoke
+from nsbox.plan import Slot
+from nsbox.process import Command, OutdatedError, Process
+from nsbox.rootfs.overlay import remove_work
+from nsbox.spec import BoxSpec
+from nsbox.usage import CompletedProcess
+
+if TYPE_CHECKING:
+    from nsbox.cgroup.cgroup import Cgroup
+
+ROOM = 1 << 18
+"""Bytes for a command and its environment; a longer one gets a box made on demand."""
+
+_PAUSE = 1.0
+"""Seconds until it is tried again to make a box, after that has failed."""
+
+
+class Pool:
+    """Boxes of one spec, `size` of them made ahead, in the background, and made anew as they go.
+
+    `run` and `popen` start a command in one of them, in about the time of a process. Each is used
+    once, and ended as any box is; what it leaves, such as its groups, is removed after the answer.
+    Where none is ready, or the parameters ask for more than a command, an environment and streams,
+    the box is made on demand, as `nsbox.run` does. A box is not used either once what it was made
+    from has changed: the host's mounts, ``/etc``, the caller's rights.
+
+    Each box that waits holds a process of some 100 KB, its namespaces and groups, and three
+    descriptors of the caller's. They end with the pool: at `close`, at the end of a ``with`` block,
+    or when their owner dies. In a fork of the owner a pool makes all on demand.
+
+    Raises `ValueError` for a spec without a first process, with a link or with a handler of system
+    calls, and what `nsbox.run` would raise for the first box.
+    """
+
+    def __init__(
+        self, spec: BoxSpec | None = None, *, size: int = 4, cgroup: "Cgroup | None" = None
+    ) -> None:
+        if type(size) is not int or size < 1:
+            raise ValueError(f"size: a number from 1 on, not {size!r}")
+        self.spec = spec or BoxSpec()
+        if not self.spec.init or self.spec.link is not None:
+            raise ValueError("spec: a box that is made ahead has a first process, and no link")
+        if self.spec.security.handler is not None:
+            raise ValueError("spec: who is asked about system calls is not made ahead")
+        self.size = size
+        self._cgroup = cgroup
+        self._stock = _Stock(self.spec, size, cgroup)
+        self._closing = weakref.finalize(self, self._stock.close)
+
+    def run(self, args: Args, **parameters: Unpack[RunParameters]) -> CompletedProcess:
+        """Run a command in a box of its own and wait for its end: `nsbox.run`, sooner."""
+        check_names("run", parameters, RunParameters)
+        invocation, rest = invoke(args, parameters)
+        return complete(self.starting(invocation), **rest)
+
+    def popen(self, args: Args, **parameters: Unpack[PopenParameters]) -> Process:
+        """Start a command in a box of its own: `nsbox.popen`, sooner."""
+        check_names("popen", parameters, PopenParameters)
+        invocation, rest = invoke(args, parameters)
+        return process(self.starting(invocation), **rest)
+
+    def starting(self, invocation: Invocation) -> Command:
+        """Make a command with a box, one that is ready if there is one."""
+
+        def on_demand() -> Command:
+            number = commands.next_number()
+            return commands.starting(self.spec, invocation, number, self._cgroup)
+
+        ready = self._stock.take() if invocation.options == NO_OPTIONS else None
+        if ready is None:
+            return on_demand()
+        return attrs.evolve(
+            ready.parking.given(self.spec, invocation), parked=ready, anew=on_demand
+        )
+
+    @property
+    def ready(self) -> int:
+        """How many boxes wait at the moment."""
+        return len(self._stock.ready)
+
+    def fill(self, timeout: float | None = None) -> bool:
+        """Wait until `size` boxes are ready, `timeout` seconds at most; return whether they are."""
+        return self._stock.fill(timeout)
+
+    def close(self) -> None:
+        """End the boxes that wait; those that have a command go on. Twice is harmless."""
+        self._closing()
+
+    def __enter__(self) -> "Pool":
+        return self
+
+    def __exit__(self, *_: object) -> Literal[False]:
+        self.close()
+        return False
+
+    def __repr__(self) -> str:
+        return f"<Pool of {self.size}, {self.ready} ready>"
+
+    def __reduce__(self) -> Any:
+        raise TypeError("a Pool is a live handle; pickle its spec and make another")
+
+
+class _Stock:
+    """The boxes of a pool, and the thread that makes them and takes down what they leave."""
+
+    def __init__(self, spec: BoxSpec, size: int, cgroup: "Cgroup | None") -> None:
+        self.spec = spec
+        self.size = size
+        self.cgroup = cgroup
+        self.owner = os.getpid()
+        self.ready: collections.deque[_Ahead] = collections.deque()
+        self._chores: collections.deque[Callable[[], None]] = collections.deque()
+        self._changed = threading.Condition()
+        self._closed = self._done = False
+        self.ready.append(_Ahead(self))  # what cannot be made is told of at once
+        self._thread = threading.Thread(target=self._work, name="nsbox-pool", daemon=True)
+        self._thread.start()
+
+    def take(self) -> "_Ahead | None":
+        if os.getpid() != self.owner:
+            return None
+        try:
+            ready = self.ready.popleft()
+        except IndexError:
+            ready = None
+        self._wake()
+        return ready
+
+    def later(self, chore: Callable[[], None]) -> None:
+        """Do something when there is nobody to wait for it, or at once where nobody else will."""
+        with self._changed:
+            if not self._done:
+                self._chores.append(chore)
+                self._changed.notify_all()
+                return
+        chore()
+
+    def fill(self, timeout: float | None) -> bool:
+        with self._changed:
+            return self._changed.wait_for(lambda: len(self.ready) >= self.size, timeout)
+
+    def close(self) -> None:
+        if os.getpid() != self.owner:
+            return
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+        if self._thread is not threading.current_thread():
+            self._thread.join()
+
+    def _wake(self) -> None:
+        with self._changed:
+            self._changed.notify_all()
+
+    def _work(self) -> None:
+        resume = 0.0
+        while True:
+            with self._changed:
+                lacking = len(self.ready) < self.size and time.monotonic() >= resume
+                self._done = self._closed and not self._chores and not self.ready
+                if self._done:
+                    return
+                if not self._closed and not self._chores and not lacking:
+                    pause = _PAUSE if len(self.ready) < self.size else None
+                    self._changed.wait(pause)
+                    continue
+            if self._closed and self.ready:
+                self.ready.popleft().discard()
+            elif self._chores:
+                self._chores.popleft()()
+            else:
+                try:
+                    self.ready.append(_Ahead(self))
+                except (OSError, NsboxError):  # on demand it fails again, and is told of
+                    resume = time.monotonic() + _PAUSE
+                self._wake()
+
+
+class _Ahead:
+    """One box that waits for its command."""
+
+    def __init__(self, stock: _Stock) -> None:
+        self._stock = stock
+        self.parking = commands.parking(stock.spec, commands.next_number(), stock.cgroup)
+        self.groups = self.parking.command.groups
+        self.works = self.parking.command.works
+        if self.groups is not None:
+            lent = _LentGroups(self.groups.directories, made=self.parking.lowered.groups.made)
+            command = attrs.evolve(self.parking.command, groups=lent, works=())
+            self.parking = attrs.evolve(self.parking, command=command)
+        self.socket, theirs = socket.socketpair()
+        with theirs, open(os.devnull, "r+b", buffering=0) as null:
+            standard = [null.fileno()] * 3
+            try:
+                launched = self._launch({Slot.PARKED: theirs.fileno()}, standard)
+            except BaseException:
+                self.socket.close()
+                if self.groups is not None:
+                    self.groups.remove()
+                raise
+        self.launched = _Lent(launched, self)
+
+    def _launch(self, given: dict[int, int], standard: Sequence[int]) -> _native.Launched:
+        command = self.parking.command
+        with command.namespaces(None) as namespaces:
+            launched = command.begin(
+                {**namespaces, **given}, standard, tell_of_exec=True, room=ROOM
+            )
+        if launched.pidfd < 0:
+            raise command.failure(launched.outcome.step, launched.outcome.error)
+        return launched
+
+    def release(
+        self, argv: Sequence[bytes], environment: Sequence[bytes], standard: Sequence[int]
+    ) -> _native.Launched:
+        try:
+            self.launched.release(argv, environment, standard, self.socket.fileno())
+        except BaseException as error:
+            self._stock.later(self.discard)
+            if not isinstance(error, OSError):
+                raise
+            if error.errno == errno.ESTALE:
+                self.parking.first.outdated()
+            raise OutdatedError from error
+        return self.launched
+
+    def discard(self) -> None:
+        """End it unused."""
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(self.launched.pidfd, signal.SIGKILL)
+        self.bury()
+
+    def bury_later(self) -> None:
+        self._stock.later(self.bury)
+
+    def bury(self) -> None:
+        """Take down what is left of it, once it has ended."""
+        self.launched.wait_for_all()
+        self.socket.close()
+        for folder in self.works:
+            remove_work(folder)
+        if self.groups is not None:
+            self.groups.remove()
+
+
+class _Lent(_native.Launched):
+    """A launch that is over for its process as soon as the box has told what there is to tell."""
+
+    def __init__(self, launched: _native.Launched, ahead: _Ahead) -> None:
+        super().__init__(launched._request)
+        self._ahead = ahead
+        self._told: _native.Outcome | None = None
+
+    @property
+    def outcome(self) -> _native.Outcome:
+        return self._told or super().outcome
+
+    def wait_end(self, timeout: float | None) -> tuple[int, float, float] | None:
+        if self._told is None:
+            told = self.wait_answer(self._ahead.socket.fileno(), timeout)
+            if told is None:
+                return None
+            if not told.finished:  # killed, or no command has begun
+                ended = super().wait_end(timeout)
+                if ended is not None:
+                    self._ahead.bury_later()
+                return ended
+            self._told = told
+            self._ahead.bury_later()
+        return 0, self._told.user_seconds, self._told.system_seconds
+
+    def wait_for_all(self) -> None:
+        while super().wait_end(None) is None:
+            pass
+
+
+class _LentGroups(BoxGroups):
+    """Groups that the pool removes."""
+
+    def remove(self) -> None:
+        """Leave that to the pool."""

@@ -1,0 +1,225 @@
+"""Boxes made ahead are as any other, each is used once, and none is left."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import nsbox
+from nsbox import BoxSpec, Choice, Mount, NamespaceType, Pool, Resources, RootFS, aio
+
+LOOK = """
+ls /proc/self/fd; cut -d' ' -f5,6 /proc/self/mountinfo | sort
+grep -v -e ctxt -e ^Vm -e Rss -e Pid -e SigQ /proc/self/status
+hostname; umask; pwd; cut -d' ' -f5,6 /proc/self/stat; cat /proc/net/dev; tr '\\0' '\\n' </proc/self/environ
+"""
+
+
+@pytest.fixture
+def pool() -> Any:
+    with Pool(size=2) as made:
+        yield made
+
+
+def test_a_box_made_ahead_looks_like_one_made_on_demand() -> None:
+    spec = BoxSpec(hostname="ahead", env={"A": "b"}, cwd="/tmp")
+    look = ["sh", "-c", LOOK]
+    expected = nsbox.run(look, spec, capture_output=True, check=True).stdout
+    with Pool(spec, size=2) as pool:
+        for _ in range(6):
+            pool.fill(10)
+            assert pool.run(look, capture_output=True, check=True).stdout == expected
+
+
+def test_run_is_nsbox_run(pool: Pool) -> None:
+    pool.fill(10)
+    done = pool.run(["sh", "-c", "cat; echo e >&2; exit 3"], input=b"in", capture_output=True)
+    assert (done.returncode, done.stdout, done.stderr) == (3, b"in", b"e\n")
+    assert done.usage.memory_peak > 0
+    pool.fill(10)
+    assert pool.run(["sh", "-c", "kill -TERM $$"]).returncode == -signal.SIGTERM
+    pool.fill(10)
+    done = pool.run(["env"], env={"ONLY": "this"}, capture_output=True, text=True)
+    assert done.stdout == "ONLY=this\n"
+    pool.fill(10)
+    with pytest.raises(FileNotFoundError) as caught:
+        pool.run(["no-such-command"])
+    assert isinstance(caught.value, nsbox.StepError)
+    assert caught.value.filename == "no-such-command"
+    pool.fill(10)
+    with pytest.raises(subprocess.TimeoutExpired) as late:
+        pool.run(["sh", "-c", "echo so far; sleep 1000"], capture_output=True, timeout=0.3)
+    assert late.value.stdout == b"so far\n"
+    pool.fill(10)
+    with pytest.raises(subprocess.CalledProcessError):
+        pool.run(["false"], check=True)
+
+
+def test_what_takes_more_than_a_command_is_made_on_demand(pool: Pool) -> None:
+    pool.fill(10)
+    done = pool.run(["sh", "-c", "pwd; umask"], cwd="/usr", umask=0o77, capture_output=True)
+    assert done.stdout == b"/usr\n0077\n"
+    assert pool.ready == 2
+    long = "x" * 100_000
+    done = pool.run(["sh", "-c", 'echo "$#"', *[long] * 5], capture_output=True, check=True)
+    assert done.stdout == b"4\n"
+    with pytest.raises(OSError, match="Argument list too long"):
+        pool.run(["true", "x" * 200_000])
+
+
+def test_no_box_is_used_twice(pool: Pool) -> None:
+    pids = set()
+    for _ in range(8):
+        pool.fill(10)
+        done = pool.run(["sh", "-c", "ls /tmp; touch /tmp/left"], capture_output=True, check=True)
+        assert done.stdout == b""
+        with pool.popen(["sleep", "1000"]) as process:
+            pids.add(process.pid)
+            process.kill()
+            assert process.wait() == -signal.SIGKILL
+    assert len(pids) == 8
+
+
+def test_more_at_once_than_are_ready(pool: Pool) -> None:
+    outputs: list[bytes] = []
+
+    def run(number: int) -> None:
+        done = pool.run(["echo", str(number)], capture_output=True, check=True)
+        outputs.append(done.stdout)
+
+    threads = [threading.Thread(target=run, args=(number,)) for number in range(20)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(outputs) == sorted(b"%d\n" % number for number in range(20))
+
+
+def test_a_terminal_and_streams_work_as_ever(pool: Pool) -> None:
+    pool.fill(10)
+    with pool.popen(["cat"], stdin=nsbox.PIPE, stdout=nsbox.PIPE, text=True) as process:
+        assert process.communicate("through\n") == ("through\n", None)
+    pool.fill(10)
+    with pool.popen(["sleep", "1000"]) as process:
+        process.send_signal(signal.SIGINT)
+        assert process.wait(10) == -signal.SIGINT
+
+
+def test_awaited_too(pool: Pool) -> None:
+    async def main() -> None:
+        done = await asyncio.gather(
+            *(aio.run(["echo", str(n)], pool, capture_output=True) for n in range(10))
+        )
+        assert [each.stdout for each in done] == [b"%d\n" % n for n in range(10)]
+
+    asyncio.run(asyncio.wait_for(main(), 60))
+
+
+def test_limits_hold_and_groups_go(root: None) -> None:
+    spec = BoxSpec(resources=Resources(memory_max="64 MiB", pids_max=20))
+    with Pool(spec, size=2) as pool:
+        pool.fill(10)
+        done = pool.run(["sh", "-c", "x=$(head -c 200000000 /dev/zero | tail); true"])
+        assert done.usage.oom_killed
+        pool.fill(10)
+        done = pool.run(["true"], check=True)
+        assert 0 < done.usage.memory_peak < 64 << 20
+        with pool.popen(["sleep", "1000"]) as process:
+            pass
+        assert process.returncode == -signal.SIGKILL
+
+
+def test_a_box_is_not_used_once_its_sources_have_changed(tmp_path: Path) -> None:
+    shown = tmp_path / "shown"
+    shown.write_text("old")
+    spec = BoxSpec(rootfs=RootFS.system().with_mounts(Mount.bind(shown, "/tmp/shown")))
+    with Pool(spec, size=1) as pool:
+        pool.fill(10)
+        shown.unlink()
+        with pytest.raises(FileNotFoundError):
+            pool.run(["cat", "/tmp/shown"])
+        shown.write_text("new")
+        done = pool.run(["cat", "/tmp/shown"], capture_output=True)
+        assert done.stdout == b"new"
+
+
+def test_a_fork_makes_its_own(pool: Pool) -> None:
+    pool.fill(10)
+    pid = os.fork()
+    if pid == 0:
+        status = 1
+        try:
+            status = pool.run(["true"]).returncode
+            pool.close()
+        finally:
+            os._exit(status)
+    assert os.waitpid(pid, 0)[1] == 0
+    assert pool.run(["true"]).returncode == 0
+
+
+def test_those_that_wait_end_with_their_owner(tmp_path: Path) -> None:
+    script = (
+        "import os, nsbox, sys\n"
+        "pool = nsbox.Pool(size=3)\n"
+        "pool.fill(10)\n"
+        "print(*(box.launched.pid for box in pool._stock.ready), flush=True)\n"
+        "sys.stdin.read()\n"
+    )
+    import sys
+
+    for end in ("close", "kill"):
+        owner = subprocess.Popen(
+            [sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        assert owner.stdout is not None
+        pids = [int(pid) for pid in owner.stdout.readline().split()]
+        assert len(pids) == 3
+        assert all(Path(f"/proc/{pid}").exists() for pid in pids)
+        if end == "kill":
+            owner.kill()
+        owner.communicate()
+        deadline = time.monotonic() + 10
+        while any(Path(f"/proc/{pid}").exists() for pid in pids) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert not any(Path(f"/proc/{pid}").exists() for pid in pids)
+
+
+def test_a_command_that_runs_goes_on_when_its_pool_is_closed() -> None:
+    with Pool(size=1) as pool:
+        pool.fill(10)
+        process = pool.popen(["cat"], stdin=nsbox.PIPE, stdout=nsbox.PIPE)
+    assert process.communicate(b"x") == (b"x", None)
+    assert process.returncode == 0
+    pool.close()
+    assert pool.run(["true"]).returncode == 0
+
+
+def test_nonsense_is_refused() -> None:
+    for size in (0, -1, True, "2"):
+        with pytest.raises(ValueError, match="size"):
+            Pool(size=size)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="first process"):
+        Pool(BoxSpec(init=False))
+    with pytest.raises(TypeError, match="unexpected"), Pool(size=1) as pool:
+        pool.run(["true"], shell=True)  # type: ignore[call-arg]
+
+
+def test_what_cannot_be_made_is_told_at_once(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        Pool(BoxSpec(rootfs=RootFS.directory(tmp_path / "none")))
+
+
+def test_without_a_pid_namespace_of_their_own(root: None) -> None:
+    spec = BoxSpec(namespaces=nsbox.ISOLATED | {NamespaceType.PID: Choice.HOST})
+    with Pool(spec, size=2) as pool:
+        pool.fill(10)
+        assert pool.run(["sh", "-c", "sleep 1000 & exit 4"]).returncode == 4
+        with pool.popen(["sleep", "1000"]) as process:
+            pass
+        assert process.returncode == -signal.SIGKILL
