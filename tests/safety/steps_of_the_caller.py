@@ -23,8 +23,10 @@ def fails(number: int, *steps: Step) -> None:
 
 
 def main(top: Path) -> None:
-    tree, copy = top / "tree", top / "copy"
-    copy.mkdir()
+    tree, copies = top / "tree", top / "copies"
+    copy = copies / "tree"
+    copy.mkdir(parents=True)
+    (copies / "links").mkdir()  # where the copies of hard links are found again
     root = Step(Operation.OPEN_FOLDER, (Slot.ROOT, str(top)))
     long = "n" * 255
     perform([Step(Operation.MKDIR, (str(tree), 0o755))])
@@ -39,7 +41,7 @@ def main(top: Path) -> None:
             Step(Operation.SYMLINKAT, ("../" * 300, Slot.ROOT, "tree/link")),
             Step(Operation.SYMLINKAT, ("../" * 300, Slot.ROOT, "tree/link")),
             Step(Operation.MKNODAT, (Slot.ROOT, "tree/fifo", stat.S_IFIFO | 0o600, 0, 0)),
-            Step(Operation.OPEN_FOLDER, (Slot.TREE, str(copy))),
+            Step(Operation.OPEN_FOLDER, (Slot.TREE, str(copies))),
             Step(Operation.COPY_TREE, (str(tree), Slot.TREE, "to be looked at")),
         ]
     )
@@ -58,7 +60,7 @@ def main(top: Path) -> None:
         deep /= "deep"
     deep.mkdir(parents=True)
     deeper = [
-        Step(Operation.OPEN_FOLDER, (Slot.TREE, str(copy))),
+        Step(Operation.OPEN_FOLDER, (Slot.TREE, str(copies))),
         Step(Operation.COPY_TREE, (str(tree), Slot.TREE, "to be too deep")),
     ]
     fails(errno.ENAMETOOLONG, *deeper)
