@@ -39,6 +39,7 @@ if TYPE_CHECKING:
         WorkerDied,
     )
     from nsbox.executor import BoxExecutor, BoxFuture
+    from nsbox.fleet import Fleet, FleetStats
     from nsbox.host import HostReport, probe
     from nsbox.image import Image
     from nsbox.namespace import (
@@ -75,6 +76,8 @@ __all__ = [
     "DeviceRule",
     "DEVNULL",
     "FilterProgram",
+    "Fleet",
+    "FleetStats",
     "hierarchies",
     "Hierarchy",
     "HostReport",
@@ -137,6 +140,7 @@ _HOMES = {
         "WorkerDied",
     ),
     "nsbox.executor": ("BoxExecutor", "BoxFuture"),
+    "nsbox.fleet": ("Fleet", "FleetStats"),
     "nsbox.host": ("HostReport", "probe"),
     "nsbox.image": ("Image",),
     "nsbox.namespace": (
@@ -164,7 +168,7 @@ _HOMES = {
 
 _LAZY = {name: module for module, names in _HOMES.items() for name in names}
 
-_SUBMODULES = frozenset({"aio", "network", "oci"})
+_SUBMODULES = frozenset({"aio", "dask", "network", "oci"})
 """Modules that are reached as attributes, without an import of their own."""
 
 

@@ -97,9 +97,9 @@ long hand_over(struct page *page, const char *path)
 }
 
 /* A socket belongs to the network namespace that its maker is in, whoever has it later. */
-long hand_over_netlink(struct page *page)
+long hand_over_socket(struct page *page, long domain, long type, long protocol)
 {
-    long fd = SYS(__NR_socket, 16 /* AF_NETLINK */, 2 /* SOCK_DGRAM */ | O_CLOEXEC, 0);
+    long fd = SYS(__NR_socket, domain, type | O_CLOEXEC /* SOCK_CLOEXEC */, protocol);
     if (fd >= 0)
         page->outcome.descriptor = (int32_t)fd;
     return fd;

@@ -70,6 +70,8 @@ static long do_step(struct run *run, const struct nsbox_step *step)
         return same_caller(NUMBER(0), NUMBER(1), (uint64_t)NUMBER(2));
     case OP_UNCHANGED:
         return unchanged(TEXT(0), NUMBER(1));
+    case OP_SAME_KIND:
+        return same_kind(TEXT(0), NUMBER(1) != 0);
     case OP_SAME_MOUNTS:
         return same_mounts((int)NUMBER(0), NUMBER(1));
 
@@ -91,8 +93,8 @@ static long do_step(struct run *run, const struct nsbox_step *step)
         return raise_ambient((uint64_t)NUMBER(0));
     case OP_HAND_OVER:
         return hand_over(page, TEXT(0));
-    case OP_HAND_OVER_NETLINK:
-        return hand_over_netlink(page);
+    case OP_HAND_OVER_SOCKET:
+        return hand_over_socket(page, NUMBER(0), NUMBER(1), NUMBER(2));
     case OP_EXECVEAT:
         return exec_first_process(page);
 

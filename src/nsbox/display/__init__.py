@@ -14,6 +14,8 @@ _DRAWN_BY = {
     "Bridge": "networks",
     "Cgroup": "groups",
     "CompletedProcess": "usage",
+    "Fleet": "fleets",
+    "FleetStats": "fleets",
     "Hierarchy": "groups",
     "HostReport": "hosts",
     "IDMap": "specs",

@@ -23,11 +23,11 @@ from nsbox.image.layout import MARK, read_layout
 from nsbox.image.limits import Limits
 from nsbox.image.media import Compression
 from nsbox.image.pack import Packing, pack
-from nsbox.image.progress import Progress, silent
 from nsbox.image.save import manifest_of, save_docker, save_layout
 from nsbox.image.scratch import Scratch
 from nsbox.image.span import Span
 from nsbox.image.store import Store, Unpacked
+from nsbox.progress import Progress, silent
 from nsbox.spec import BoxSpec
 
 

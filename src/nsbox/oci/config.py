@@ -63,8 +63,8 @@ def to_config(spec: BoxSpec, args: Args = (), *, root: StrPath | None = None) ->
     the starter is alone is written for the caller. Raises `UnsupportedError`, naming the field of
     the spec, for what a bundle cannot say, and `ValueError` for a command that is none.
     """
-    for field in ("link", "affinity", "personality"):
-        if getattr(spec, field) is not None:
+    for field in ("link", "affinity", "personality", "ports"):
+        if getattr(spec, field) not in (None, ()):
             raise unsupported(field, "a bundle cannot say it")
     listed = spec.rootfs.mounts
     linux = {
