@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from nsbox.cgroup.cgroup import Cgroup
     from nsbox.cgroup.hierarchy import Hierarchy, Subsystem, hierarchies, subsystems
     from nsbox.cgroup.meter import Meter
-    from nsbox.cgroup.reap import reap
     from nsbox.cgroup.stats import Stats
     from nsbox.errors import (
         ImageError,
@@ -59,9 +58,10 @@ if TYPE_CHECKING:
     from nsbox.plan import Plan, Step
     from nsbox.pool import Pool
     from nsbox.process import Process
+    from nsbox.reaping import reap
     from nsbox.rootfs import Mount, RootFS
     from nsbox.running import popen, run
-    from nsbox.security import Argument, Landlock, Rule, Seccomp, Security
+    from nsbox.security import Argument, FilterProgram, Landlock, Rule, Seccomp, Security
     from nsbox.spec import BoxSpec
     from nsbox.task import Task
     from nsbox.usage import CompletedProcess, Usage
@@ -79,6 +79,7 @@ __all__ = [
     "CompletedProcess",
     "DeviceRule",
     "DEVNULL",
+    "FilterProgram",
     "Fleet",
     "FleetStats",
     "hierarchies",
@@ -134,7 +135,6 @@ _HOMES = {
     "nsbox.cgroup.cgroup": ("Cgroup",),
     "nsbox.cgroup.hierarchy": ("Hierarchy", "Subsystem", "hierarchies", "subsystems"),
     "nsbox.cgroup.meter": ("Meter",),
-    "nsbox.cgroup.reap": ("reap",),
     "nsbox.cgroup.stats": ("Stats",),
     "nsbox.errors": (
         "ImageError",
@@ -162,9 +162,10 @@ _HOMES = {
     "nsbox.plan": ("Plan", "Step"),
     "nsbox.pool": ("Pool",),
     "nsbox.process": ("Process",),
+    "nsbox.reaping": ("reap",),
     "nsbox.rootfs": ("Mount", "RootFS"),
     "nsbox.running": ("popen", "run"),
-    "nsbox.security": ("Argument", "Landlock", "Rule", "Seccomp", "Security"),
+    "nsbox.security": ("Argument", "FilterProgram", "Landlock", "Rule", "Seccomp", "Security"),
     "nsbox.spec": ("BoxSpec",),
     "nsbox.task": ("Task",),
     "nsbox.usage": ("CompletedProcess", "Usage"),

@@ -207,6 +207,7 @@ def _command(
         _namespaces(spec, lowered) if joined is None else functools.partial(_given, joined),
         options.passed(),
         bool(options.terminal),
+        spec.security.handler if invocation is not None else None,
         anew,
     )
 

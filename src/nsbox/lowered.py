@@ -39,11 +39,23 @@ class Lowered:
     refusal: UnsupportedError | None = None
     template: "Template | _NamedTemplate | None" = None
     held: Held | None = None
+    fault: tuple[int, int] | None = None
     encoded: Encoded = attrs.field(init=False)
 
     @encoded.default
     def _encode(self) -> Encoded:
-        return encode((*self.checks, *self.steps))._replace(checks=len(self.checks))
+        steps = list(self.steps)
+        if self.fault is not None:
+            index, errno = self.fault
+            steps[index] = Step(Operation.FAIL, (errno,))
+        return encode((*self.checks, *steps))._replace(checks=len(self.checks))
+
+    def failing(self, index: int, errno: int) -> "Lowered":
+        """Return the same with one step that is not done, as if the kernel had said `errno`.
+
+        For tests: what is told and left then must not depend on the step.
+        """
+        return attrs.evolve(self, fault=(index, errno), template=None)
 
     def by_copy(self, steps: tuple[Step, ...], held: Held) -> "Lowered":
         """Return the same by other steps, which begin with a copy of what is held."""

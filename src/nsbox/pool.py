@@ -54,8 +54,8 @@ class Pool:
     descriptors of the caller's. They end with the pool: at `close`, at the end of a ``with`` block,
     or when their owner dies. In a fork of the owner a pool makes all on demand.
 
-    Raises `ValueError` for a spec without a first process, with a link or ports, and what
-    `nsbox.run` would raise for the first box.
+    Raises `ValueError` for a spec without a first process, with a link, ports or a handler of
+    system calls, and what `nsbox.run` would raise for the first box.
     """
 
     def __init__(
@@ -66,6 +66,8 @@ class Pool:
         self.spec = spec or BoxSpec()
         if not self.spec.init or self.spec.link is not None or self.spec.ports:
             raise ValueError("spec: one made ahead has a first process, and no link and no ports")
+        if self.spec.security.handler is not None:
+            raise ValueError("spec: who is asked about system calls is not made ahead")
         self.size = size
         self._cgroup = cgroup
         self._stock = _Stock(self.spec, size, cgroup)

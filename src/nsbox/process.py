@@ -22,6 +22,7 @@ from nsbox.link import Port, Publication
 from nsbox.perform import given_descriptors
 from nsbox.pipes import Stream
 from nsbox.rootfs.overlay import remove_work
+from nsbox.security.notify import Handler, Listener
 from nsbox.terminal import Channel, Terminal
 from nsbox.usage import Usage
 
@@ -41,6 +42,7 @@ class Command:
     - `publish` takes the ports of the host's that are to lead into it.
     - `namespaces` opens those that it joins, as descriptors by slot; one may be of that place.
     - `passed` are descriptors for the command, by slot; `terminal` asks for one of the box's own.
+    - `handler` is asked about its system calls, if anybody is.
     - `parked` is a box that was made ahead for it.
     - `anew` makes the same command by another plan, where this one is a kept one that may not hold
       any longer: its checks tell.
@@ -60,6 +62,7 @@ class Command:
     namespaces: Callable[[Port | None], AbstractContextManager[Mapping[int, int]]]
     passed: Mapping[int, int]
     terminal: bool
+    handler: Handler | None
     anew: "Callable[[], Command] | None" = None
     parked: "Parked | None" = None
 
@@ -166,11 +169,14 @@ class Process(Displayed):
             pipes.Ends(*streams) as ends,
             command.namespaces(self.port) as namespaces,
             Channel(wanted=command.terminal) as channel,
+            Listener(command.handler) as listener,
         ):
             self._started = time.monotonic()
             try:
                 self._launched = command.begin(
-                    {**namespaces, **channel.given}, ends.child, tell_of_exec=tell_of_exec
+                    {**namespaces, **channel.given, **listener.given},
+                    ends.child,
+                    tell_of_exec=tell_of_exec,
                 )
             except OutdatedError:
                 return False

@@ -177,8 +177,21 @@ class Operation(enum.Enum):
         "landlock_restrict_self({ruleset:slot})",
         "landlock_restrict_self(2)",
     )
+    JOIN_SESSION_KEYRING = "keyctl(KEYCTL_JOIN_SESSION_KEYRING, NULL)", "keyctl(2)"
+    LABEL = (
+        "lsm_set_self_attr(LSM_ATTR_EXEC, {module:number}, {label:text})",
+        "lsm_set_self_attr(2)",
+    )
     SECCOMP = "seccomp(SECCOMP_SET_MODE_FILTER, {program:data})", "seccomp(2)"
+    SECCOMP_NOTIFY = (
+        "seccomp(SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_NEW_LISTENER, {program:data}) "
+        "-> {socket:slot}",
+        "seccomp_unotify(2)",
+    )
     EXECVE = "execve({file:shown}, {argv:shown})", "execve(2)"
+
+    # In the place of another step, for tests: `Lowered.failing`.
+    FAIL = "fail({errno:number})", "errno(3)"
 
     def __init__(self, template: str, reference: str) -> None:
         self.template = template

@@ -23,7 +23,8 @@ enum {
     SLOT_STARTED, /* an eventfd that tells the caller of the command's exec */
     SLOT_INIT,    /* the image of the first process */
     SLOT_PARKED = 21, /* a socket by which a box that is made ahead gets its command */
-    SLOT_PASSED = 22 /* from here on: what the command gets under numbers of its own */
+    SLOT_NOTIFY = 22, /* a socket that takes the listener of a filter to the caller */
+    SLOT_PASSED = 23 /* from here on: what the command gets under numbers of its own */
 };
 
 enum { SLOTS = 64 };

@@ -208,8 +208,7 @@ static long do_step(struct run *run, const struct nsbox_step *step)
     case OP_CONTROLLING_TERMINAL:
         return SYS(__NR_ioctl, 0, TIOCSCTTY, 0);
     case OP_PASS:
-        return pass_descriptors((const int32_t *)at(page, page->data + (uint32_t)operand[0]),
-                                (int)(NUMBER(1) / 4));
+        return pass_descriptors(TEXT(0), (int)(NUMBER(1) / 4), &run->slot[SLOT_NOTIFY]);
     case OP_SIGNALS:
         return default_signals();
     case OP_CLOSE_RANGE:
@@ -222,10 +221,18 @@ static long do_step(struct run *run, const struct nsbox_step *step)
         return add_path_rule(FD(0), TEXT(1), (uint64_t)NUMBER(2));
     case OP_LANDLOCK_RESTRICT_SELF:
         return SYS(__NR_landlock_restrict_self, FD(0), 0);
+    case OP_JOIN_SESSION_KEYRING:
+        return SYS(__NR_keyctl, 1 /* KEYCTL_JOIN_SESSION_KEYRING */, 0);
+    case OP_LABEL:
+        return set_label((uint64_t)NUMBER(0), TEXT(1));
     case OP_SECCOMP:
-        return set_filter(TEXT(0), NUMBER(1));
+        return set_filter(TEXT(0), NUMBER(1), 0);
+    case OP_SECCOMP_NOTIFY:
+        return set_heard_filter(TEXT(0), NUMBER(1), FD(2));
     case OP_EXECVE:
         return exec_command(page);
+    case OP_FAIL:
+        return -NUMBER(0);
     }
     return -38; /* ENOSYS: an operation from another version of this package */
 }

@@ -4,11 +4,11 @@ import contextlib
 import ipaddress
 import os
 import re
-import tempfile
 from collections.abc import Iterable, Sequence
 
 import attrs
 
+from nsbox import leftovers
 from nsbox.network.addresses import Interface
 
 _HEAD = b"127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n"
@@ -61,11 +61,12 @@ class HostsFile:
 
     A line is appended, or turned into a comment by its first byte: whoever reads meanwhile sees
     it as it was before or as it is after. It lies in a folder of its own for temporary files, for
-    a file without a name on the host could not be bound in another mount namespace.
+    a file without a name on the host could not be bound in another mount namespace; `nsbox.reap`
+    removes that of an owner who was killed.
     """
 
     def __init__(self) -> None:
-        self._folder = tempfile.mkdtemp(prefix=f"nsbox-{os.getpid()}-hosts-")
+        self._folder = leftovers.make_folder("hosts")
         self.path = os.path.join(self._folder, "hosts")
         self._fd = -1
         self._resolv: str | None = None

@@ -19,8 +19,6 @@ Args = StrOrBytesPath | Sequence[StrOrBytesPath]
 
 _REFUSED = {
     "terminal": "a command has a terminal by popen(pty=True); let it be false",
-    "apparmorProfile": "security modules are not set up",
-    "selinuxLabel": "security modules are not set up",
     "execCPUAffinity": "a command has the box's affinity",
 }
 
@@ -34,7 +32,9 @@ def write(spec: BoxSpec, args: Args) -> dict[str, Any]:
     sets = dict.fromkeys(("bounding", "effective", "permitted"), kept)
     id_map = spec.id_map
     root = (id_map.uid, id_map.gid) if id_map.uids else (0, 0)
+    labels = {"apparmorProfile": security.apparmor, "selinuxLabel": security.selinux}
     return {
+        **{name: label for name, label in labels.items() if label is not None},
         "terminal": False,
         "user": {
             "uid": root[0] if spec.user is None else spec.user,
@@ -108,6 +108,8 @@ def read_security(process: Node) -> dict[str, Any]:
     return {
         "capabilities": kept | _to_change_ids(process, kept, no_new_privs=no_new_privs),
         "no_new_privs": no_new_privs,
+        "apparmor": process.get("apparmorProfile", str, "") or None,
+        "selinux": process.get("selinuxLabel", str, "") or None,
         "rlimits": _read_rlimits(process),
     }
 

@@ -238,8 +238,6 @@ UNSUPPORTED = {
     "domainname": "nis",
     "hooks.prestart": [{"path": "/bin/true"}],
     "process.terminal": True,
-    "process.apparmorProfile": "profile",
-    "process.selinuxLabel": "label",
     "process.execCPUAffinity": {"initial": "0"},
     "process.scheduler.runtime": 1000,
     "process.user.additionalGids": [5],
