@@ -2,11 +2,18 @@
 
 import runpy
 import sys
+import sysconfig
 from typing import Any
 
 from setuptools import setup
 from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.build_ext import build_ext
+
+if sysconfig.get_config_var("Py_GIL_DISABLED"):
+    raise SystemExit(
+        "nsbox is built for the limited API, which cffi does not offer to free-threaded CPython: "
+        "use a CPython with a GIL."
+    )
 
 BUILD = "src/nsbox/_native/build.py"
 

@@ -22,13 +22,15 @@ from typing import TYPE_CHECKING, Any
 from nsbox import _native as _native  # an installation without its C is told of at once
 
 if TYPE_CHECKING:
+    from nsbox import aio as aio
+    from nsbox import network as network
+    from nsbox import oci as oci
     from nsbox.box import Box
     from nsbox.boxpath import BoxPath
     from nsbox.cgroup import DeviceRule, IOMax, RDMAMax, Resources
     from nsbox.cgroup.cgroup import Cgroup
     from nsbox.cgroup.hierarchy import Hierarchy, Subsystem, hierarchies, subsystems
     from nsbox.cgroup.meter import Meter
-    from nsbox.cgroup.reap import reap
     from nsbox.cgroup.stats import Stats
     from nsbox.errors import (
         ImageError,
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
         WorkerDied,
     )
     from nsbox.executor import BoxExecutor, BoxFuture
+    from nsbox.fleet import Fleet, FleetStats
     from nsbox.host import HostReport, probe
     from nsbox.image import Image
     from nsbox.namespace import (
@@ -55,12 +58,14 @@ if TYPE_CHECKING:
     from nsbox.plan import Plan, Step
     from nsbox.pool import Pool
     from nsbox.process import Process
+    from nsbox.reaping import reap
     from nsbox.rootfs import Mount, RootFS
     from nsbox.running import popen, run
-    from nsbox.security import Argument, Landlock, Rule, Seccomp, Security
+    from nsbox.security import Argument, FilterProgram, Landlock, Rule, Seccomp, Security
     from nsbox.spec import BoxSpec
     from nsbox.task import Task
     from nsbox.usage import CompletedProcess, Usage
+    from nsbox.watching import Watch, watch
 
 __all__ = [
     "Argument",
@@ -74,6 +79,9 @@ __all__ = [
     "CompletedProcess",
     "DeviceRule",
     "DEVNULL",
+    "FilterProgram",
+    "Fleet",
+    "FleetStats",
     "hierarchies",
     "Hierarchy",
     "HostReport",
@@ -115,6 +123,8 @@ __all__ = [
     "unpin",
     "UnsupportedError",
     "Usage",
+    "watch",
+    "Watch",
     "WorkerDied",
 ]
 
@@ -125,7 +135,6 @@ _HOMES = {
     "nsbox.cgroup.cgroup": ("Cgroup",),
     "nsbox.cgroup.hierarchy": ("Hierarchy", "Subsystem", "hierarchies", "subsystems"),
     "nsbox.cgroup.meter": ("Meter",),
-    "nsbox.cgroup.reap": ("reap",),
     "nsbox.cgroup.stats": ("Stats",),
     "nsbox.errors": (
         "ImageError",
@@ -137,6 +146,7 @@ _HOMES = {
         "WorkerDied",
     ),
     "nsbox.executor": ("BoxExecutor", "BoxFuture"),
+    "nsbox.fleet": ("Fleet", "FleetStats"),
     "nsbox.host": ("HostReport", "probe"),
     "nsbox.image": ("Image",),
     "nsbox.namespace": (
@@ -152,18 +162,20 @@ _HOMES = {
     "nsbox.plan": ("Plan", "Step"),
     "nsbox.pool": ("Pool",),
     "nsbox.process": ("Process",),
+    "nsbox.reaping": ("reap",),
     "nsbox.rootfs": ("Mount", "RootFS"),
     "nsbox.running": ("popen", "run"),
-    "nsbox.security": ("Argument", "Landlock", "Rule", "Seccomp", "Security"),
+    "nsbox.security": ("Argument", "FilterProgram", "Landlock", "Rule", "Seccomp", "Security"),
     "nsbox.spec": ("BoxSpec",),
     "nsbox.task": ("Task",),
     "nsbox.usage": ("CompletedProcess", "Usage"),
+    "nsbox.watching": ("Watch", "watch"),
 }
 """Where each name comes from. Modules load when one of theirs is first used: see PEP 562."""
 
 _LAZY = {name: module for module, names in _HOMES.items() for name in names}
 
-_SUBMODULES = frozenset({"aio", "network", "oci"})
+_SUBMODULES = frozenset({"aio", "dask", "network", "oci"})
 """Modules that are reached as attributes, without an import of their own."""
 
 

@@ -12,6 +12,7 @@ import contextlib
 import functools
 import os
 import subprocess
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 from nsbox import commands, process
@@ -27,7 +28,11 @@ from nsbox.usage import CompletedProcess, Usage
 if TYPE_CHECKING:
     from nsbox.box import Box as SyncBox
     from nsbox.cgroup.cgroup import Cgroup
+    from nsbox.fleet.awaited import AwaitedFleet
+    from nsbox.fleet.fleet import Fleet
     from nsbox.pool import Pool
+
+__all__ = ["Box", "Process", "popen", "run", "start"]
 
 _DEFAULT = BoxSpec()
 
@@ -67,6 +72,28 @@ async def popen(
 async def start(spec: BoxSpec | None = None, *, cgroup: "Cgroup | None" = None) -> "Box":
     """Start a box that stays; see `BoxSpec.start`."""
     return Box((spec or _DEFAULT).start(cgroup=cgroup))
+
+
+async def start_fleet(specs: Iterable[BoxSpec], **parameters: Any) -> "AwaitedFleet":
+    """Start a box of each spec, in threads; the parameters are those of `Fleet.start`.
+
+    One that is cancelled meanwhile ends them all as soon as they are there.
+    """
+    from nsbox.fleet.awaited import AwaitedFleet  # noqa: PLC0415 - one box does without
+    from nsbox.fleet.fleet import Fleet  # noqa: PLC0415
+
+    starting = asyncio.ensure_future(asyncio.to_thread(Fleet.start, specs, **parameters))
+    try:
+        fleet = await asyncio.shield(starting)
+    except asyncio.CancelledError:
+        starting.add_done_callback(_close_fleet)
+        raise
+    return AwaitedFleet(fleet, lambda box, args, **rest: Box(box).run(args, **rest))
+
+
+def _close_fleet(started: "asyncio.Future[Fleet]") -> None:
+    if not started.cancelled() and started.exception() is None:
+        started.result().close()
 
 
 class Process:

@@ -62,6 +62,12 @@ class Box(Displayed):
         return next(iter(self.addresses), None)
 
     @property
+    def ports(self) -> FrozenMap[int, int]:
+        """The ports of the host's 127.0.0.1 that lead into it, by the box's own: ``ports[80]``."""
+        published = self._first.published
+        return FrozenMap(published.ports if published else {})
+
+    @property
     def cgroup(self) -> Cgroup:
         """The group that it is in, with all that runs in it; made for it unless one was given.
 
@@ -179,8 +185,6 @@ class Box(Displayed):
         A frozen box is thawed, as by whatever else ends it.
         """
         self.terminate()
-        if self._groups is not None:
-            self._groups.thaw()
         try:
             return self.wait(timeout)
         except subprocess.TimeoutExpired:
@@ -188,8 +192,13 @@ class Box(Displayed):
             return self.wait()
 
     def terminate(self) -> None:
-        """Send SIGTERM to all in the box; its first process ends once they have."""
+        """Send SIGTERM to all in the box; its first process ends once they have.
+
+        A frozen box is thawed: nothing in it could end.
+        """
         self._first.send_signal(signal.SIGTERM)
+        if self._groups is not None:
+            self._groups.thaw()
 
     def kill(self) -> None:
         """End the box at once, with all in it."""

@@ -8,10 +8,11 @@ from pathlib import PurePosixPath
 from typing import IO, Any
 
 from nsbox.beneath import FOLDER, Beneath
+from nsbox.display import Displayed
 from nsbox.fields import StrPath, text_path
 
 
-class BoxPath:
+class BoxPath(Displayed):
     """A path in a box; made by `Box.root` and from another by ``/``.
 
     It has the names and the meaning of `pathlib.Path`, as far as they go. A link is followed as in

@@ -15,7 +15,7 @@ from nsbox import lower
 from nsbox.caller import Caller
 from nsbox.cgroup.account import BoxGroups
 from nsbox.fields import frozen_map, is_kernel_text
-from nsbox.link import Port, connected, unlinked
+from nsbox.link import Port, Publication, check_tracing, connected, unlinked
 from nsbox.lowered import Lowered
 from nsbox.namespace.joining import opened
 from nsbox.options import NO_OPTIONS, PARKED, Options
@@ -203,9 +203,11 @@ def _command(
         else None,
         lowered.works_of(number),
         functools.partial(connected, spec) if joined is None else _unconnected,
+        functools.partial(_published, spec) if joined is None else _unconnected,
         _namespaces(spec, lowered) if joined is None else functools.partial(_given, joined),
         options.passed(),
         bool(options.terminal),
+        spec.security.handler if invocation is not None else None,
         anew,
     )
 
@@ -252,4 +254,14 @@ _none = functools.partial(_given, {})
 
 
 def _unconnected() -> None:
-    """Give no place on a network: the box has one, or none."""
+    """Give no place on a network, and no ports: the box has its own, or none."""
+
+
+def _published(spec: "BoxSpec") -> Publication | None:
+    """Take the ports of the host's loopback that are to lead into a box."""
+    if not spec.ports:
+        return None
+    check_tracing(spec, "ports")
+    from nsbox.publish import Published  # noqa: PLC0415 - few boxes have any
+
+    return Published(spec.ports)

@@ -247,6 +247,20 @@ def _masked_proc(step: Step) -> str:
     )
 
 
+def _no_key(step: Step) -> str:
+    return (
+        "hint: the user's quota of keys is used up, each box having a keyring: see the sysctl "
+        "kernel.keys.maxkeys, or evolve the Security with keyring=False"
+    )
+
+
+def _no_label(step: Step) -> str:
+    return (
+        "hint: the security module knows no such profile or label, or does not let this process "
+        "change to it; with no_new_privs only to one that allows less"
+    )
+
+
 def _mount_denied(step: Step) -> str | None:
     return _user_namespaces(step) or "hint: mounting needs CAP_SYS_ADMIN in the box's namespaces"
 
@@ -299,6 +313,10 @@ _TABLE: dict[tuple[str, int], Callable[[Step], str | None]] = {
     (Operation.OPENAT.syscall, errno.EROFS): _readonly_target,
     (Operation.MKDIRAT.syscall, errno.EACCES): _readonly_target,
     (Operation.OPENAT.syscall, errno.EACCES): _readonly_target,
+    (Operation.JOIN_SESSION_KEYRING.syscall, errno.EDQUOT): _no_key,
+    (Operation.LABEL.syscall, errno.ENOENT): _no_label,
+    (Operation.LABEL.syscall, errno.EINVAL): _no_label,
+    (Operation.LABEL.syscall, errno.EACCES): _no_label,
     (Operation.EXECVE.syscall, errno.ENOENT): _missing_command,
     (Operation.EXECVE.syscall, errno.EACCES): _not_executable,
 }

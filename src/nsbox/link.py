@@ -1,5 +1,6 @@
 """What a box can be linked to, as far as its start needs to know; see `nsbox.network`."""
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import attrs
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from nsbox.spec import BoxSpec
 
 HOSTS = "/etc/hosts"
+RESOLV = "/etc/resolv.conf"
 
 _UNNAMED = "nsfs/net of the link"
 """How a plan shows the network namespace: each box has another, and one plan does for all."""
@@ -33,6 +35,20 @@ class Port(Protocol):
         """Give it up."""
 
 
+class Publication(Protocol):
+    """Ports of a box that the host's loopback shows: see `nsbox.publish`."""
+
+    @property
+    def ports(self) -> Mapping[int, int]:
+        """Those of the host's, by the box's."""
+
+    def serve(self, pidfd: int) -> None:
+        """Serve them until the box of this first process ends."""
+
+    def close(self) -> None:
+        """Let go of them."""
+
+
 @runtime_checkable
 class Link(Protocol):
     """What gives a box its place on a network."""
@@ -40,6 +56,10 @@ class Link(Protocol):
     @property
     def hosts(self) -> str:
         """The path of a hosts(5) file for all on it; `ValueError` where it is closed."""
+
+    @property
+    def resolv(self) -> str | None:
+        """The path of a resolv.conf(5) for all on it, if it has one."""
 
     def connect(self, name: str | None = None) -> Port:
         """Make a place for a box that is about to start."""
@@ -60,22 +80,28 @@ def unlinked(spec: "BoxSpec", namespace: Namespace | str = _UNNAMED) -> "BoxSpec
         return spec
     rootfs = spec.rootfs
     own_mounts = spec.namespaces.get(NamespaceType.MNT) is Choice.NEW
-    if own_mounts and all(mount.target != HOSTS for mount in rootfs.mounts):
-        rootfs = rootfs.with_mounts(Mount.bind(spec.link.hosts, HOSTS, readonly=True))
+    for source, target in ((spec.link.hosts, HOSTS), (spec.link.resolv, RESOLV)):
+        if own_mounts and source and all(mount.target != target for mount in rootfs.mounts):
+            rootfs = rootfs.with_mounts(Mount.bind(source, target, readonly=True))
     namespaces = spec.namespaces | {NamespaceType.NET: namespace}
     return attrs.evolve(spec, namespaces=namespaces, rootfs=rootfs, link=None)
 
 
 def connected(spec: "BoxSpec") -> Port | None:
-    """Make the place for a box that is about to start, if it is to be linked.
-
-    Raises `UnsupportedError` for a box that could trace whoever prepares the next one: all boxes
-    that an ordinary user has on a bridge are in one user namespace, with all rights there.
-    """
+    """Make the place for a box that is about to start, if it is to be linked."""
     if spec.link is None:
         return None
+    check_tracing(spec, "link")
+    return spec.link.connect(spec.hostname)
+
+
+def check_tracing(spec: "BoxSpec", field: str) -> None:
+    """Refuse a box that could trace what enters its user namespace for the sake of its network.
+
+    Raises `UnsupportedError`: an ordinary user's boxes are in a user namespace with all rights
+    there, and what makes the next machine, or a socket, is in it for a moment.
+    """
     if spec.namespaces.get(NamespaceType.PID) is not Choice.NEW and not Caller.current().privileged:
         raise UnsupportedError(
-            "link: without CAP_SYS_ADMIN it takes a pid namespace that is Choice.NEW"
+            f"{field}: without CAP_SYS_ADMIN it takes a pid namespace that is Choice.NEW"
         )
-    return spec.link.connect(spec.hostname)

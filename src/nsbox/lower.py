@@ -17,7 +17,7 @@ from nsbox.cgroup.hierarchy import Hierarchy
 from nsbox.constants import Capability
 from nsbox.errors import UnsupportedError
 from nsbox.link import unlinked
-from nsbox.lowered import Lowered
+from nsbox.lowered import HOST_NAME, Lowered
 from nsbox.namespace import Choice, Namespace, NamespaceType
 from nsbox.namespace.joining import Lineup, line_up
 from nsbox.options import Options
@@ -58,6 +58,11 @@ def lower(spec: "BoxSpec", options: Options | None = Options(), within: Within =
     Without `options` the first process stays, and has no command. `within` are the folders of a
     live group for the box to be in.
     """
+    lowered = _lower_common(_common(spec), options, within)
+    return lowered if spec.hostname is None else _named(lowered, spec.hostname)
+
+
+def _lower_common(spec: "BoxSpec", options: Options | None, within: Within) -> Lowered:
     given, spec = spec, _without_handles(unlinked(spec))
     state = rootfs.state(spec.rootfs)
     if state is None:
@@ -78,7 +83,10 @@ def recall(
     With `joining`, what the last command in such a box was started by. Nothing is looked at here,
     and so the GIL not given up: with busy threads that costs milliseconds each time.
     """
-    return _recent.get((spec, options, within, os.getpid(), joining))
+    lowered = _recent.get((_common(spec), options, within, os.getpid(), joining))
+    if lowered is None or joining or spec.hostname is None:
+        return lowered
+    return _named(lowered, spec.hostname)
 
 
 _Key = tuple["BoxSpec", Options | None, Within, int, bool]
@@ -96,12 +104,14 @@ def _remember(key: _Key, lowered: Lowered) -> None:
 def forget() -> None:
     """Let go of all that is kept for the next boxes, descriptors of templates among it."""
     _recent.clear()
-    _kept.cache_clear()
+    for kept in (_kept, _named, _common):
+        kept.cache_clear()
 
 
 def lower_joining(spec: "BoxSpec", options: Options, within: Within) -> Lowered:
     """Lower the start of a command in a box of this spec that is in these groups."""
     # By its first process it is found, whatever became of its link.
+    spec = _common(spec)
     unlinked = spec if spec.link is None else attrs.evolve(spec, link=None)
     named = _without_handles(unlinked)
     caller = Caller.current()
@@ -113,6 +123,19 @@ def lower_joining(spec: "BoxSpec", options: Options, within: Within) -> Lowered:
     if named is spec:
         _remember((spec, options, within, os.getpid(), True), lowered)
     return lowered
+
+
+@functools.lru_cache(maxsize=_KEPT)
+def _common(spec: "BoxSpec") -> "BoxSpec":
+    """Return what boxes that differ by their host names and ports alone have in common."""
+    if spec.hostname is None and not spec.ports:
+        return spec
+    return attrs.evolve(spec, hostname=spec.hostname and HOST_NAME, ports=())
+
+
+@functools.lru_cache(maxsize=_KEPT)
+def _named(lowered: Lowered, hostname: str) -> Lowered:
+    return lowered.named(hostname)
 
 
 def _without_handles(spec: "BoxSpec") -> "BoxSpec":
@@ -191,8 +214,8 @@ def _checks(spec: "BoxSpec", caller: Caller, state: rootfs.State | None) -> Iter
     yield _same(caller)
     for folder, changed in state.folders:
         yield Step(Operation.UNCHANGED, (folder, changed))
-    for source in sources:
-        yield Step(Operation.UNCHANGED, (source, -1))
+    for source, is_folder in state.sources:
+        yield Step(Operation.SAME_KIND, (source, int(is_folder)))
 
 
 _kept = functools.lru_cache(maxsize=_KEPT)(_lower)

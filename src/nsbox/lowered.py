@@ -1,5 +1,7 @@
 """A `BoxSpec` lowered: its steps, encoded once and used for every box that is started from it."""
 
+import copy
+import functools
 import os
 from collections.abc import Sequence
 
@@ -14,6 +16,9 @@ from nsbox.errors import StepError, UnsupportedError
 from nsbox.pipes import StrOrBytesPath
 from nsbox.plan import Step, encode
 from nsbox.template import Held, Template
+
+HOST_NAME = os.urandom(32).hex()
+"""What stands in a plan for a host name, which is at most as long: nobody else's text has it."""
 
 
 @attrs.frozen(eq=False)
@@ -32,18 +37,43 @@ class Lowered:
     end_signal: int
     joins: bool
     refusal: UnsupportedError | None = None
-    template: Template | None = None
+    template: "Template | _NamedTemplate | None" = None
     held: Held | None = None
+    fault: tuple[int, int] | None = None
     encoded: Encoded = attrs.field(init=False)
 
     @encoded.default
     def _encode(self) -> Encoded:
-        return encode((*self.checks, *self.steps))._replace(checks=len(self.checks))
+        steps = list(self.steps)
+        if self.fault is not None:
+            index, errno = self.fault
+            steps[index] = Step(Operation.FAIL, (errno,))
+        return encode((*self.checks, *steps))._replace(checks=len(self.checks))
+
+    def failing(self, index: int, errno: int) -> "Lowered":
+        """Return the same with one step that is not done, as if the kernel had said `errno`.
+
+        For tests: what is told and left then must not depend on the step.
+        """
+        return attrs.evolve(self, fault=(index, errno), template=None)
 
     def by_copy(self, steps: tuple[Step, ...], held: Held) -> "Lowered":
         """Return the same by other steps, which begin with a copy of what is held."""
         checks = (*self.checks, Step(Operation.SAME_MOUNTS, (held.mountinfo, held.made_from)))
         return attrs.evolve(self, steps=steps, checks=checks, held=held)
+
+    def named(self, hostname: str) -> "Lowered":
+        """Return the same for a box of this host name, which is written into what is encoded."""
+        name = Step(Operation.SETHOSTNAME, (hostname,))
+        steps = [name if one.operation is Operation.SETHOSTNAME else one for one in self.steps]
+        place = _bytes(HOST_NAME)
+        data = self.encoded.data.replace(place, _bytes(hostname).ljust(len(place), b"\0"), 1)
+        made = copy.copy(self)  # not evolved: that would encode it all again
+        object.__setattr__(made, "steps", tuple(steps))
+        object.__setattr__(made, "encoded", self.encoded._replace(data=data))
+        if self.template is not None:
+            object.__setattr__(made, "template", _NamedTemplate(self.template, hostname))
+        return made
 
     @property
     def quickest(self) -> "Lowered":
@@ -101,6 +131,24 @@ class Lowered:
         if step.operation is Operation.EXECVE:
             step = sequence.execve(args)
         return StepError.of(step, errno, index, box=box, hint=hints.hint(step, errno))
+
+
+class _NamedTemplate:
+    """A template that boxes of many host names share, for those of one of them."""
+
+    def __init__(self, template: "Template | _NamedTemplate", hostname: str) -> None:
+        self._template = template
+        self._named = functools.lru_cache(maxsize=1)(Lowered.named)
+        self._hostname = hostname
+
+    def copy(self) -> Lowered | None:
+        """Return what the next box is started by, if there is a template."""
+        lowered = self._template.copy()
+        return lowered and self._named(lowered, self._hostname)
+
+    def let_go(self) -> None:
+        """Have it made anew."""
+        self._template.let_go()
 
 
 def _numbered(folder: str, number: int) -> str:

@@ -24,7 +24,7 @@ def user_id(value: int | str | None) -> int | None:
     if isinstance(value, str):
         try:
             return pwd.getpwnam(value).pw_uid
-        except KeyError:
+        except (KeyError, ValueError):  # the latter for what no name can have in it
             raise ValueError(f"user: no user {value!r} is known here") from None
     return _id("user", value)
 
@@ -34,7 +34,7 @@ def group_id(value: int | str | None) -> int | None:
     if isinstance(value, str):
         try:
             return grp.getgrnam(value).gr_gid
-        except KeyError:
+        except (KeyError, ValueError):
             raise ValueError(f"group: no group {value!r} is known here") from None
     return _id("group", value)
 

@@ -22,9 +22,10 @@ class Slot(enum.IntEnum):
 
     Those from 0 on are given by the caller; the numbers of the first seven are those of ``page.h``.
     The next are the first process of a box, and the namespaces of each kind, to be joined; then a
-    socket that takes a terminal to the caller, the user namespaces that mounts are mapped by, the
-    socket where it is waited for a word, who gives it, and what is passed to the command. Those
-    from `HELD_1` on are the steps' own.
+    socket that takes a terminal to the caller, the user namespaces that mounts are mapped by, a
+    socket for a command that comes later, one that takes a filter's listener to the caller, one
+    where it is waited for a word, who gives that, and what is passed to the command. Those from
+    `HELD_1` on are the steps' own.
     """
 
     STDIN = 0
@@ -49,9 +50,10 @@ class Slot(enum.IntEnum):
     IDMAP_3 = 19
     IDMAP_4 = 20
     PARKED = 21
-    LISTENER = 22
-    WORD = 23
-    PASSED = 24
+    NOTIFY = 22
+    LISTENER = 23
+    WORD = 24
+    PASSED = 25
     HELD_1 = SLOTS - 13
     HELD_2 = SLOTS - 12
     HELD_3 = SLOTS - 11

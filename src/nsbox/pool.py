@@ -54,8 +54,8 @@ class Pool:
     descriptors of the caller's. They end with the pool: at `close`, at the end of a ``with`` block,
     or when their owner dies. In a fork of the owner a pool makes all on demand.
 
-    Raises `ValueError` for a spec without a first process or with a link, and what `nsbox.run`
-    would raise for the first box.
+    Raises `ValueError` for a spec without a first process, with a link, ports or a handler of
+    system calls, and what `nsbox.run` would raise for the first box.
     """
 
     def __init__(
@@ -64,8 +64,10 @@ class Pool:
         if type(size) is not int or size < 1:
             raise ValueError(f"size: a number from 1 on, not {size!r}")
         self.spec = spec or BoxSpec()
-        if not self.spec.init or self.spec.link is not None:
-            raise ValueError("spec: a box that is made ahead has a first process, and no link")
+        if not self.spec.init or self.spec.link is not None or self.spec.ports:
+            raise ValueError("spec: one made ahead has a first process, and no link and no ports")
+        if self.spec.security.handler is not None:
+            raise ValueError("spec: who is asked about system calls is not made ahead")
         self.size = size
         self._cgroup = cgroup
         self._stock = _Stock(self.spec, size, cgroup)

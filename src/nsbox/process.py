@@ -16,11 +16,13 @@ import attrs
 from nsbox import _native, pipes
 from nsbox._native import Encoded
 from nsbox.cgroup.account import BoxGroups
+from nsbox.display import Displayed
 from nsbox.errors import OutputExceeded, StepError
-from nsbox.link import Port
+from nsbox.link import Port, Publication
 from nsbox.perform import given_descriptors
 from nsbox.pipes import Stream
 from nsbox.rootfs.overlay import remove_work
+from nsbox.security.notify import Handler, Listener
 from nsbox.terminal import Channel, Terminal
 from nsbox.usage import Usage
 
@@ -37,8 +39,10 @@ class Command:
     - `groups` are its cgroups, which the plan makes or joins.
     - `works` are the work folders of its overlays, which the plan makes and its end removes.
     - `connect` makes its place on a network, if it is to have one; given up as it ends.
+    - `publish` takes the ports of the host's that are to lead into it.
     - `namespaces` opens those that it joins, as descriptors by slot; one may be of that place.
     - `passed` are descriptors for the command, by slot; `terminal` asks for one of the box's own.
+    - `handler` is asked about its system calls, if anybody is.
     - `parked` is a box that was made ahead for it.
     - `anew` makes the same command by another plan, where this one is a kept one that may not hold
       any longer: its checks tell.
@@ -54,9 +58,11 @@ class Command:
     groups: BoxGroups | None
     works: tuple[str, ...]
     connect: Callable[[], Port | None]
+    publish: Callable[[], Publication | None]
     namespaces: Callable[[Port | None], AbstractContextManager[Mapping[int, int]]]
     passed: Mapping[int, int]
     terminal: bool
+    handler: Handler | None
     anew: "Callable[[], Command] | None" = None
     parked: "Parked | None" = None
 
@@ -99,13 +105,14 @@ class Parked(Protocol):
         """Give it one, with its standard descriptors. Raises `OutdatedError`."""
 
 
-class Process:
+class Process(Displayed):
     """A running command and the box that it runs in; both end together.
 
     The names and their meaning are those of `subprocess.Popen`: `args`, `pid`, `returncode`
     (negative: ended by that signal), `stdin`, `stdout`, `stderr`. `fileno` is the pidfd, to be
     waited for by any event loop; `usage` is there once the command has ended, `terminal` where one
-    was asked for, and `port` where the box is on a bridge of `nsbox.network`. A copy of the caller
+    was asked for, `port` where the box is on a bridge of `nsbox.network`, `published` where
+    it has ports. A copy of the caller
     that os.fork() made has descriptors of its own: closing them there leaves the command alone.
     """
 
@@ -129,9 +136,11 @@ class Process:
         self._launched: _native.Launched | None = None
         self._starter = os.getpid()
         self.terminal: Terminal | None = None
+        self.published: Publication | None = None
         self.port = command.connect()
         streams = stdin, stdout, stderr
         try:
+            self.published = command.publish()
             while not self._start(command, streams, text, tell_of_exec=tell_of_exec):
                 assert command.anew is not None
                 command = command.anew()
@@ -160,11 +169,14 @@ class Process:
             pipes.Ends(*streams) as ends,
             command.namespaces(self.port) as namespaces,
             Channel(wanted=command.terminal) as channel,
+            Listener(command.handler) as listener,
         ):
             self._started = time.monotonic()
             try:
                 self._launched = command.begin(
-                    {**namespaces, **channel.given}, ends.child, tell_of_exec=tell_of_exec
+                    {**namespaces, **channel.given, **listener.given},
+                    ends.child,
+                    tell_of_exec=tell_of_exec,
                 )
             except OutdatedError:
                 return False
@@ -177,6 +189,8 @@ class Process:
                 return False
             self.pid = self._launched.pid
             self._begin(tell_of_exec)
+            if self.published is not None:
+                self.published.serve(self._launched.pidfd)
             self.terminal = channel.receive()
             self.stdin, self.stdout, self.stderr = ends.take(text)
             return True
@@ -388,6 +402,8 @@ class Process:
         groups.remove()
 
     def _disconnect(self) -> None:
+        if self.published is not None:
+            self.published.close()
         if self.port is not None:
             self.port.close()
 

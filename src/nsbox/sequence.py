@@ -77,7 +77,7 @@ def starting(
     changes_ids = command is not None and spec.options(command).changes_ids
     yield from spec.security.first_process_steps(changes_ids=changes_ids)
     if command is not None:
-        yield from _command(spec, command)
+        yield from _command(spec, caller, command)
 
 
 def joining(
@@ -98,7 +98,7 @@ def joining(
     yield Step(Operation.SETSID)
     changes_ids = spec.options(command).changes_ids
     yield from spec.security.first_process_steps(changes_ids=changes_ids)
-    yield from _command(spec, command)
+    yield from _command(spec, caller, command)
 
 
 def _join_all(lineup: Lineup, caller: Caller) -> Iterator[Step]:
@@ -202,7 +202,7 @@ def _machine(spec: "BoxSpec", lineup: Lineup, site: Site) -> Iterator[Step]:
         yield Step(Operation.LOOPBACK_UP)
 
 
-def _command(spec: "BoxSpec", options: Options) -> Iterator[Step]:
+def _command(spec: "BoxSpec", caller: Caller, options: Options) -> Iterator[Step]:
     if options.parked:
         yield Step(Operation.PARK, (Slot.PARKED,))
     options = spec.options(options)
@@ -220,7 +220,7 @@ def _command(spec: "BoxSpec", options: Options) -> Iterator[Step]:
         yield Step(Operation.SETSID)
     yield Step(Operation.UMASK, (options.umask or 0,))
     yield Step(Operation.CHDIR, (options.cwd or "/",))
-    yield from spec.security.command_steps()
+    yield from spec.security.command_steps(by_root=caller.uid == 0)
     other_user = bool(options.user)
     if other_user and spec.security.ambient:
         yield Step(Operation.KEEPCAPS)

@@ -77,6 +77,26 @@ def _at(value: Any, index: int) -> Any:
     return value
 
 
+def _ports(value: Any) -> tuple[tuple[int, int], ...]:
+    """Read ports as pairs: of the host's and of the box's, 0 for any that is free there."""
+    if isinstance(value, int | str | bytes) or not isinstance(value, Iterable):
+        raise ValueError(
+            f"ports: such as {{8080: 80}}, or [80] for any of the host's, not {value!r}"
+        )
+    given = value.items() if isinstance(value, Mapping) else value
+    pairs = tuple(one if isinstance(one, tuple) else (0, one) for one in given)
+    if not all(len(pair) == 2 and _is_port(pair[0], 0) and _is_port(pair[1], 1) for pair in pairs):
+        raise ValueError(f"ports: numbers up to 65535, those of the box from 1 on, not {value!r}")
+    for side in ([o for o, _ in pairs if o], [i for _, i in pairs]):
+        if len(set(side)) != len(side):
+            raise ValueError(f"ports: each once, not {value!r}")
+    return pairs
+
+
+def _is_port(value: Any, least: int) -> bool:
+    return type(value) is int and least <= value <= 65535
+
+
 def _fspath(value: Any) -> Any:
     return os.fspath(value) if isinstance(value, os.PathLike) else value
 
@@ -106,6 +126,8 @@ class BoxSpec(Displayed):
     - `resources`: its limits, by cgroups made for it.
     - `link`: a `nsbox.network.Bridge` that it is on, by the net namespace that is new: it gets an
       address there, and the other machines' names in its /etc/hosts. None: it is on its own.
+    - `ports`: those of its TCP ports that the host's loopback shows, by the port there:
+      ``{8080: 80}``; ``[80]`` takes any that is free, see `Box.ports`.
     - `security`: what its commands may do; see `Security`.
     - `args`: the command that goes with it, which `nsbox.run` and `nsbox.popen` start if they are
       given none; what an image wants to run, for one.
@@ -137,6 +159,7 @@ class BoxSpec(Displayed):
     id_map: IDMap = attrs.field(default=IDMap(), validator=instance_of(IDMap))
     resources: Resources = attrs.field(default=Resources(), validator=instance_of(Resources))
     link: Link | None = attrs.field(default=None, validator=check_link)
+    ports: tuple[tuple[int, int], ...] = attrs.field(default=(), converter=_ports)
     security: Security = attrs.field(default=Security(), validator=instance_of(Security))
     args: tuple[str, ...] = attrs.field(default=(), converter=_args)
     env: FrozenMap[str, str] = attrs.field(
@@ -178,6 +201,8 @@ class BoxSpec(Displayed):
         self._check_strictness()
 
     def _check_link(self) -> None:
+        if self.ports and self.namespaces.get(NamespaceType.NET, Choice.HOST) is Choice.HOST:
+            raise ValueError("ports: the host's own network has them already")
         if self.link is None:
             return
         if self.namespaces.get(NamespaceType.NET) is not Choice.NEW:

@@ -156,6 +156,75 @@ def test_a_group_is_a_picture_of_all_below_it(lab: Cgroup) -> None:
     assert "<b>" not in picture
 
 
+def test_a_command_shows_itself_before_and_after_its_end(box: nsbox.Box) -> None:
+    with box.popen(["sh", "-c", f"exit 3 # {NAME}"], stdout=nsbox.PIPE) as process:
+        assert "not waited for" in shown(process)
+        assert "stdout" in shown(process)
+        process.wait()
+        assert "returned 3" in shown(process)
+
+
+def test_a_folder_of_a_box_shows_what_is_in_it_and_no_more(box: nsbox.Box) -> None:
+    box.run(
+        ["sh", "-c", "cd /tmp; echo 12345 > '<b>five'; ln -s five link; mkdir many"], check=True
+    )
+    html = shown(box.root / "tmp")
+    assert "&lt;b&gt;five" in html
+    assert "6 B" in html
+    assert "five" in shown(box.root / "tmp/link")
+    assert "empty" in shown(box.root / "tmp/many")
+    box.run(["sh", "-c", "cd /tmp/many; for i in $(seq 99); do : > $i; done"], check=True)
+    assert "and more" in shown(box.root / "tmp/many")
+    assert "No such file" in shown(box.root / "nowhere")
+    path = box.root / "tmp"
+    box.close()
+    assert "BoxPath" in shown(path)
+
+
+def test_an_executor_and_an_image_show_themselves(tmp_path: Path) -> None:
+    with nsbox.BoxExecutor(BoxSpec(hostname=NAME, rootfs=RootFS.system(python=True))) as executor:
+        assert "a fork in a worker" in shown(executor)
+    assert "shut down" in shown(executor)
+    (tmp_path / "file").write_text("x")
+    image = nsbox.Image.build(tmp_path, cmd=["/bin/sh", NAME], env={"A": NAME}, labels={NAME: "x"})
+    html = shown(image)
+    assert "1 layers" in html
+    assert image.digest[:19] in html
+
+
+def test_usage_over_time_is_watched_until_the_end(writable_cgroups: None) -> None:
+    limits = Resources(memory_max="64M", pids_max=20, cpu_max=1)
+    with BoxSpec(hostname=NAME, resources=limits).start() as box:
+        with nsbox.watch(box, interval=0.02) as watch:
+            box.run(["sh", "-c", "sleep 0.3"], check=True)
+            html = shown(watch)
+            assert "watching" in html
+            assert len(watch.samples) > 3
+            assert watch.samples[-1].memory_max == 64 << 20
+            assert watch.samples[-1].pids_max == 20
+        assert not watch.running
+        curves = xml.dom.minidom.parseString(watch._repr_svg_()).getElementsByTagName("path")
+        assert [one.getAttribute("class") for one in curves].count("line") == 3
+        other = nsbox.watch(box, interval=0.02)
+    other._thread.join(10)
+    assert not other.running
+    assert "ended" in shown(other)
+
+
+def test_a_box_that_nothing_counts_can_be_watched_all_the_same() -> None:
+    class Uncounted:
+        def stats(self) -> nsbox.Stats:
+            raise nsbox.UnsupportedError("no group")
+
+    with nsbox.watch(Uncounted()) as watch:
+        assert "nothing is counted" in shown(watch)
+
+
+def test_nonsense_for_an_interval_is_refused(box: nsbox.Box) -> None:
+    with pytest.raises(ValueError, match="interval"):
+        nsbox.watch(box, interval=0)
+
+
 def test_a_group_that_is_gone_shows_itself_all_the_same(writable_cgroups: None) -> None:
     with Cgroup.create("nsbox-test-display") as lab:
         pass
@@ -233,8 +302,12 @@ def test_all_of_it_can_be_read_in_a_browser(
     if browser is None:
         pytest.skip("needs chromium: apt-get install chromium")
     things = [*VALUES, box, box.task, box.spec.plan(["true"]), nsbox.probe(), *nsbox.hierarchies()]
+    things += [box.root / "etc", nsbox.Image.build(Path(__file__).parent)]
     if nsbox.probe().cgroups.writable:
         things.append(box.cgroup)
+        with nsbox.watch(box, interval=0.02) as watch:
+            box.run(["sleep", "0.2"])
+        things.append(watch)
     page = tmp_path / "page.html"
     page.write_text(PAGE.format(body="".join(map(shown, things)), script=CONTRAST))
     done = subprocess.run(

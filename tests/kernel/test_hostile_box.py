@@ -23,6 +23,17 @@ def comm(pid):
         return file.read().strip()
 
 
+def before_exec(pid):
+    '''Whether a process that can be looked at is still the one that enters.
+
+    Its name alone does not say: an exec changes it a moment after the memory.
+    '''
+    try:
+        return comm(pid) == "nsbox-init" and "nsbox-init" in os.readlink(f"/proc/{pid}/exe")
+    except PermissionError:
+        return comm(pid) == "nsbox-init"
+
+
 def reach(pid):
     '''Every way into another process; yields the ways that were open.'''
     try:
@@ -58,8 +69,7 @@ while not os.path.exists("/tmp/enough"):
                 continue  # another one like this, and each would wait for the other
             seen += before == "nsbox-init"
             for way in reach(int(name)):
-                # The name changes with the exec: still the old one, so it was before.
-                (held if comm(name) == "nsbox-init" else others).add(way)
+                (held if before_exec(name) else others).add(way)
         except OSError:
             continue  # it has ended meanwhile
 print(seen, ",".join(sorted(held)) or "none", ",".join(sorted(others)) or "none")

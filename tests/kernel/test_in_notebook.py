@@ -43,18 +43,31 @@ print("done")
 ]
 
 
+WATCHED = [
+    'import nsbox, time\nbox = nsbox.BoxSpec(hostname="seen").start()',
+    "nsbox.watch(box, interval=0.05)",
+    "time.sleep(0.5)\nbox.close()\ntime.sleep(0.5)",
+]
+
+
 RUN = """
 import json, sys, nbclient, nbformat
 notebook = nbformat.v4.new_notebook()
 notebook.cells = [nbformat.v4.new_code_cell(source.strip()) for source in json.load(sys.stdin)]
 nbclient.NotebookClient(notebook, timeout=120, kernel_name="python3").execute()
-print(notebook.cells[-1].outputs[0].text)
+"""
+
+LAST = "print(notebook.cells[-1].outputs[0].text)"
+
+SHOW = """
+(shown,) = notebook.cells[1].outputs
+print(shown.output_type, "ended" in shown.data["text/html"])
 """
 
 
-def in_notebook(cells: list[str]) -> "subprocess.CompletedProcess[str]":
+def in_notebook(cells: list[str], tell: str = LAST) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
-        [sys.executable, "-c", RUN],
+        [sys.executable, "-c", RUN + tell],
         input=json.dumps(cells),
         capture_output=True,
         text=True,
@@ -110,3 +123,8 @@ def test_an_example_is_the_same_beside_threads(example: Path) -> None:
     command = [sys.executable, "-c", BESIDE_THREADS, str(example)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
     assert done.stdout.endswith("done\n"), done.stderr
+
+
+def test_what_is_watched_is_refreshed_while_other_cells_run() -> None:
+    done = in_notebook(WATCHED, tell=SHOW)
+    assert done.stdout.split() == ["display_data", "True"], done.stderr

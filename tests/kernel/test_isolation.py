@@ -150,7 +150,7 @@ def test_parts_of_proc_that_tell_of_the_host_are_masked() -> None:
 @pytest.mark.guest
 def test_parts_of_proc_that_set_the_host_are_read_only() -> None:
     mounts = sh("cat /proc/self/mountinfo")
-    for name in ("bus", "fs", "irq", "sys", "sysrq-trigger"):
+    for name in ("bus", "fs", "irq", "pressure", "sys", "sysrq-trigger"):
         if Path("/proc", name).exists():
             line = next(line for line in mounts.splitlines() if line.split()[4] == f"/proc/{name}")
             assert line.split()[5].startswith("ro"), line

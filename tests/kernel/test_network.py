@@ -418,6 +418,20 @@ def test_a_closed_bridge_takes_nobody():
             ask_it()
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of a fork beside threads
+def test_a_fork_that_closes_a_bridge_leaves_it_to_its_starter(lan, stack):
+    a, b = machines = start(stack, lan, 2)
+    serve(stack, machines)
+    child = os.fork()
+    if child == 0:
+        lan.close()
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+    assert reaches(a, b)
+    lan.partition([a], [b])
+    assert cut_off(a, b)
+
+
 def test_a_forgotten_bridge_warns_and_goes():
     def forget():
         Bridge.create("10.77.0.1/24")

@@ -235,15 +235,17 @@ def test_limits_hold_for_the_test_and_not_for_pytest(run: Run) -> None:
     assert "OOM kills 1" in told
 
 
-def test_a_failure_tells_of_its_boxes(run: Run) -> None:
-    told = run("""
+@pytest.mark.parametrize("options", [(), ("-n2",)], ids=["alone", "xdist"])
+def test_a_failure_tells_of_its_boxes(run: Run, options: tuple[str, ...]) -> None:
+    source = """
 def test_box(box_factory):
     box = box_factory(hostname="web")
     box.run(["sh", "-c", "echo said; echo complained >&2"], capture_output=True)
     with pytest.raises(subprocess.TimeoutExpired):
         box.run(["sleep", "60"], timeout=0.1)
     assert box.run(["false"]).returncode == 0
-""").text
+"""
+    told = run(source, *options).text
     assert "nsbox <Box 'web' pid=" in told
     assert "BoxSpec(hostname='web')" in told
     assert re.search(r"plan of \d+ steps: .*clone3", told)
@@ -263,6 +265,33 @@ def test_box(box_factory):
     assert re.search(r'^> +\d+  root = open_tree\(AT_FDCWD, "/no/such/tree"', told, re.M)
     assert "hint: /no/such/tree does not exist" in told
     assert "lower.py" not in told
+
+
+OTHERS = """
+@pytest.mark.asyncio
+async def test_in_a_loop(box):
+    done, = await asyncio.gather(asyncio.to_thread(box.run, ["id", "-u"], capture_output=True))
+    assert done.stdout == b"0\\n"
+    assert (await nsbox.aio.run(["true"])).returncode == 0
+
+class TestCase(unittest.TestCase):
+    @pytest.fixture(autouse=True)
+    def _box(self, box_factory):
+        self.box = box_factory(hostname="case")
+    def test_it(self):
+        self.assertEqual(self.box.run(["hostname"], capture_output=True).stdout, b"case\\n")
+
+@pytest.mark.asyncio
+@pytest.mark.nsbox(namespaces={"mnt"})
+async def test_a_loop_in_a_process_of_its_own(tmp_path):
+    process = await asyncio.create_subprocess_exec("mount", "-t", "tmpfs", "none", str(tmp_path))
+    assert await process.wait() == 0
+"""
+
+
+@needs_mounts
+def test_fixtures_serve_coroutines_and_classes_of_unittest(run: Run) -> None:
+    assert "3 passed" in run(OTHERS, "-n2").text
 
 
 NETWORK = """

@@ -222,6 +222,11 @@ def test_what_a_kept_plan_was_made_from_is_looked_at_each_time(tmp_path: Path) -
     assert (caught.value.step.name, caught.value.filename) == ("open_tree", str(shown))
     shown.write_text("three")
     assert nsbox.run(read, spec, capture_output=True, text=True).stdout == "three"
+    shown.unlink()
+    shown.mkdir()
+    (shown / "below").touch()
+    done = nsbox.run(["ls", "/tmp/shown"], spec, capture_output=True, text=True)
+    assert done.stdout == "below\n"
 
 
 def test_a_caller_that_has_become_another_gets_a_plan_of_its_own(root: None) -> None:

@@ -165,23 +165,3 @@ def test_strict_takes_limits_and_namespaces() -> None:
     shared = nsbox.ISOLATED | {nsbox.NamespaceType.NET: nsbox.Choice.HOST}
     with pytest.raises(ValueError, match="namespaces"):
         BoxSpec(security=Security.strict(), resources=limits, namespaces=shared)
-
-
-HOSTILE = {
-    "fork bomb": "b() { b | b & }; b; sleep 1",
-    "memory hog": "head -c 400M /dev/zero | tail -c 399M",
-    "file hog": "head -c 400M /dev/zero > /tmp/file",
-    "signal storm": "i=0; while [ $i -lt 200 ]; do kill -9 -1; i=$((i+1)); done",
-    "ptrace": "cat /proc/1/mem /proc/1/maps /proc/1/environ",
-    "proc walk": "find /proc -maxdepth 3 -name root -exec ls {} + ; cat /proc/*/root/etc/shadow",
-    "keys": "cat /proc/keys; test -s /proc/keys",
-}
-
-
-@pytest.mark.parametrize("script", HOSTILE.values(), ids=HOSTILE.keys())
-def test_hostile_programs_harm_nobody_but_themselves(strict: BoxSpec, script: str) -> None:
-    try:
-        done = nsbox.run(["sh", "-c", script], strict, capture_output=True, timeout=10)
-    except subprocess.TimeoutExpired:
-        return  # and the box is gone: the check after each test sees to that
-    assert b"root:$" not in done.stdout

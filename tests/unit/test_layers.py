@@ -15,16 +15,18 @@ SOURCE = Path(nsbox.__file__).parent
 # one layer do not know of each other.
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors", "constants", "fields frozen", "sizes", "pipes", "_native"),
-    ("beneath boxpath copying", "system_calls"),
     ("procfs", "display"),
-    ("host", "caller", "usage"),
+    ("beneath boxpath copying", "system_calls"),
+    ("host", "caller", "usage", "progress"),
     ("plan hints perform",),
     ("namespace", "cgroup"),
-    ("rootfs", "security"),
-    ("terminal options", "link", "kernel_parameters"),
+    ("rootfs", "security", "leftovers"),
+    ("terminal options", "link", "publish", "reaping", "kernel_parameters"),
     ("process complete", "task"),
     ("box commands lower lowered parameters running scheduling sequence spec template",),
-    ("aio pool", "image", "executor", "network", "oci"),
+    ("fleet",),
+    ("aio pool", "image", "executor", "network", "oci", "watching"),
+    ("dask",),
     ("__init__ __main__", "pytest_plugin testing"),
 )
 
@@ -32,8 +34,11 @@ LAYERS: tuple[tuple[str, ...], ...] = (
 LATE = {
     ("__init__", "importlib"): "names that load when first used",
     ("display", "importlib"): "only what is shown pays for being drawn",
+    ("aio", "nsbox.fleet.awaited"): "one box does without",
+    ("aio", "nsbox.fleet.fleet"): "one box does without",
     ("cgroup.cgroup", "nsbox.display.groups"): "only what is shown pays for being drawn",
     ("cgroup.cgroup", "nsbox.display.trees"): "only what is shown pays for being drawn",
+    ("watching", "nsbox.display.watching"): "only what is shown pays for being drawn",
     ("executor.inside", "ctypes"): "only a worker that forks needs a call that Python has not",
     ("hints", "nsbox.host"): "only a failure pays for looking at the host",
     ("rootfs.root", "nsbox.rootfs.mounted"): "only who mounts a root needs what makes namespaces",
@@ -47,6 +52,7 @@ LATE = {
     ("security.seccomp", "nsbox.security.profiles"): "the lists are made of what it defines",
     ("network.netlink", "pyroute2"): "an extra, and slow to load",
     ("spec", "nsbox.box"): "a command alone does without a box that stays",
+    ("commands", "nsbox.publish"): "few boxes have ports",
     ("cgroup.account", "nsbox.cgroup.removing"): "only groups that are in use take patience",
     ("cgroup.account", "nsbox.cgroup.stopping"): "most boxes end by themselves",
     ("cgroup.lower", "nsbox.cgroup.making"): "only a box with limits needs the controllers",

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import nsbox
-from nsbox import ISOLATED, BoxSpec, Choice, IDMap, Mount, NamespaceType, Resources, RootFS
+from nsbox import ISOLATED, BoxSpec, Choice, IDMap, Mount, NamespaceType, Resources, RootFS, lower
+from nsbox._native.operations import Operation
 from nsbox.constants import Capability, CloneFlag
 from nsbox.plan import Slot, encode
 
@@ -236,3 +237,15 @@ def test_limits_are_groups_made_before_the_clone_and_joined_right_after_it():
     assert own > max(joins), "the namespace shows the group that its maker is in"
     assert all(f"nsbox-{os.getpid()}-" in group.name for group in groups)
     assert not any(group.exists() for group in groups)
+
+
+def test_boxes_that_differ_by_their_names_share_a_lowering_and_none_has_anothers_name():
+    specs = BoxSpec().replicate(3, hostname="node{index}-" + "x" * 30)
+    for spec in (*specs, BoxSpec(hostname="é" * 32), *specs):
+        lowered = lower.lower(spec)
+        shown = [step for step in lowered.steps if step.operation is Operation.SETHOSTNAME]
+        assert [step.arguments for step in shown] == [(spec.hostname,)]
+        assert lowered.encoded.data.count(spec.hostname.encode() + b"\0") == 1
+        assert lower.HOST_NAME.encode() not in lowered.encoded.data
+        assert len(lowered.encoded.data) == len(lower.lower(specs[0]).encoded.data)
+    assert "node1-" in str(specs[1].plan())

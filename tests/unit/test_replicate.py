@@ -11,6 +11,7 @@ class Wire:
     """A link, as far as a spec asks for one."""
 
     hosts = "/run/hosts"
+    resolv = None
 
     def connect(self, name=None):
         raise AssertionError(f"a value connects nothing: {name}")

@@ -11,7 +11,15 @@ import signal
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from nsbox._native._shim import ffi, lib
+try:
+    from nsbox._native._shim import ffi, lib
+except ImportError as error:
+    if "subinterpreters" not in str(error):
+        raise
+    raise ImportError(
+        "nsbox cannot be used in a subinterpreter that has a GIL of its own, for cffi cannot; in "
+        "one that shares the GIL it can"
+    ) from error
 
 SLOTS = 64
 """How many descriptors a plan can hold at once; ``SLOTS`` in page.h."""

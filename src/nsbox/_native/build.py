@@ -77,9 +77,9 @@ def compile_first_process() -> pathlib.Path:
     program = GENERATED / "nsbox-init"
     sources = [str(HERE / name) for name in [*FIRST_PROCESS, *STEPS]]
     includes = [f"-I{HERE}", f"-I{GENERATED}"]
-    subprocess.run(
-        [*compiler(), *WARNINGS, *FREESTANDING, *includes, "-o", str(program), *sources], check=True
-    )
+    more = shlex.split(os.environ.get("NSBOX_INIT_CFLAGS", ""))  # it takes none that need libc
+    flags = [*WARNINGS, *FREESTANDING, *more]
+    subprocess.run([*compiler(), *flags, *includes, "-o", str(program), *sources], check=True)
     return program
 
 

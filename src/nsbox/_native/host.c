@@ -70,6 +70,8 @@ int nsbox_ask(const char *call)
         {"landlock_create_ruleset", __NR_landlock_create_ruleset, {0, 0, 1, 0}},
         {"seccomp", __NR_seccomp, {-1, 0, 0, 0}},
         {"pidfd_open", __NR_pidfd_open, {0, 0, 0, 0}},
+        {"keyctl", __NR_keyctl, {-1, 0, 0, 0}},
+        {"lsm_set_self_attr", __NR_lsm_set_self_attr, {0, 0, 0, -1}},
         {"statmount", __NR_statmount, {0, 0, 0, 0}},
     };
     for (size_t i = 0; i < sizeof questions / sizeof *questions; i++)

@@ -106,6 +106,10 @@ struct mount_request {
 #define CLONE_CLEAR_SIGHAND 0x100000000ULL
 #endif
 
+#ifndef __NR_lsm_set_self_attr
+#define __NR_lsm_set_self_attr 460
+#endif
+
 #ifndef CLONE_INTO_CGROUP
 #define CLONE_INTO_CGROUP 0x200000000ULL
 #endif

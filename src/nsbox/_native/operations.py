@@ -24,6 +24,7 @@ class Operation(enum.Enum):
     # Whether a plan that was kept still holds: asked by the caller, and no part of the plan.
     SAME_CALLER = "capget() -> {uid:number}, {gid:number}, {capabilities:number}", "capget(2)"
     UNCHANGED = "statx({path:text}) -> {mtime:number}", "statx(2)"
+    SAME_KIND = "statx({path:text}) -> {folder:number}", "statx(2)"
     SAME_MOUNTS = (
         "ppoll({mountinfo:number}, POLLPRI) -> 0, mnt:[{inode:number}]",
         "proc_pid_mountinfo(5)",
@@ -51,7 +52,10 @@ class Operation(enum.Enum):
     EXECVEAT = "execveat(first_process, AT_EMPTY_PATH)", "execveat(2)"
 
     HAND_OVER = "open({path:text}, O_RDONLY|O_CLOEXEC)", "namespaces(7)"
-    HAND_OVER_NETLINK = "socket(AF_NETLINK, SOCK_DGRAM|SOCK_CLOEXEC, NETLINK_ROUTE)", "netlink(7)"
+    HAND_OVER_SOCKET = (
+        "socket({domain:number}, {type:number}|SOCK_CLOEXEC, {protocol:number})",
+        "socket(2)",
+    )
 
     # How the box stands beside others, by its starter's rights.
     SCHED_SETAFFINITY = "sched_setaffinity(0, {mask:data})", "sched_setaffinity(2)"
@@ -176,9 +180,22 @@ class Operation(enum.Enum):
         "landlock_restrict_self({ruleset:slot})",
         "landlock_restrict_self(2)",
     )
+    JOIN_SESSION_KEYRING = "keyctl(KEYCTL_JOIN_SESSION_KEYRING, NULL)", "keyctl(2)"
+    LABEL = (
+        "lsm_set_self_attr(LSM_ATTR_EXEC, {module:number}, {label:text})",
+        "lsm_set_self_attr(2)",
+    )
     SECCOMP = "seccomp(SECCOMP_SET_MODE_FILTER, {program:data})", "seccomp(2)"
+    SECCOMP_NOTIFY = (
+        "seccomp(SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_NEW_LISTENER, {program:data}) "
+        "-> {socket:slot}",
+        "seccomp_unotify(2)",
+    )
     EXECVE = "execve({file:shown}, {argv:shown})", "execve(2)"
     EXECVE_PATH = "execve({path:text}, {argv:shown})", "execve(2)"
+
+    # In the place of another step, for tests: `Lowered.failing`.
+    FAIL = "fail({errno:number})", "errno(3)"
 
     def __init__(self, template: str, reference: str) -> None:
         self.template = template

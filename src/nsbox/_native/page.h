@@ -23,6 +23,7 @@ enum {
     SLOT_STARTED, /* an eventfd that tells the caller of the command's exec */
     SLOT_INIT,    /* the image of the first process */
     SLOT_PARKED = 21, /* a socket by which a box that is made ahead gets its command */
+    SLOT_NOTIFY, /* a socket that takes the listener of a filter to the caller */
     SLOT_LISTENER, /* where to wait for those who say when to go on: see await.c */
     SLOT_WORD,    /* who has come, and is told of a step that fails */
     SLOT_PASSED /* from here on: what the command gets under numbers of its own */

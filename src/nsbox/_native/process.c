@@ -42,6 +42,14 @@ long arrange_descriptors(struct page *page)
     return SYS(__NR_close_range, count, ~0U, 0);
 }
 
+/* Among a plan's data nothing is aligned. */
+static int number_at(const char *numbers, int i)
+{
+    int32_t number;
+    __builtin_memcpy(&number, numbers + i * (int)sizeof number, sizeof number);
+    return number;
+}
+
 /* CLOSE_RANGE_CLOEXEC came with Linux 5.11. Before, one by one: since they were arranged, steps
  * have opened only what has a slot, and each time the lowest number that was free. */
 long close_at_exec(unsigned first, unsigned flags)
@@ -54,21 +62,25 @@ long close_at_exec(unsigned first, unsigned flags)
     return 0;
 }
 
-/* Give the command what is meant for it, under the numbers that the caller has for it. */
-long pass_descriptors(const int32_t *numbers, int count)
+/* Give the command what is meant for it, under the numbers that the caller has for it; *kept is ours
+ * still, under whatever number. */
+long pass_descriptors(const char *numbers, int count, int *kept)
 {
     int highest = SLOT_PASSED + count;
     for (int i = 0; i < count; i++)
-        if (numbers[i] >= highest)
-            highest = numbers[i] + 1;
+        if (number_at(numbers, i) >= highest)
+            highest = number_at(numbers, i) + 1;
     /* First out of the way of the numbers to come, so that none is overwritten before its turn. */
     for (int i = 0; i < count; i++) {
         long moved = SYS(__NR_dup3, SLOT_PASSED + i, highest + i, O_CLOEXEC);
         if (moved < 0)
             return moved;
     }
+    long moved_kept = SYS(__NR_fcntl, *kept, F_DUPFD_CLOEXEC, highest + count);
+    if (moved_kept >= 0) /* mostly there is none */
+        *kept = (int)moved_kept;
     for (int i = 0; i < count; i++) {
-        long result = SYS(__NR_dup3, highest + i, numbers[i], 0);
+        long result = SYS(__NR_dup3, highest + i, number_at(numbers, i), 0);
         if (result < 0)
             return result;
     }
@@ -85,9 +97,9 @@ long hand_over(struct page *page, const char *path)
 }
 
 /* A socket belongs to the network namespace that its maker is in, whoever has it later. */
-long hand_over_netlink(struct page *page)
+long hand_over_socket(struct page *page, long domain, long type, long protocol)
 {
-    long fd = SYS(__NR_socket, 16 /* AF_NETLINK */, 2 /* SOCK_DGRAM */ | O_CLOEXEC, 0);
+    long fd = SYS(__NR_socket, domain, type | O_CLOEXEC /* SOCK_CLOEXEC */, protocol);
     if (fd >= 0)
         page->outcome.descriptor = (int32_t)fd;
     return fd;

@@ -72,6 +72,8 @@ static long do_step(struct run *run, const struct nsbox_step *step)
         return same_caller(NUMBER(0), NUMBER(1), (uint64_t)NUMBER(2));
     case OP_UNCHANGED:
         return unchanged(TEXT(0), NUMBER(1));
+    case OP_SAME_KIND:
+        return same_kind(TEXT(0), NUMBER(1) != 0);
     case OP_SAME_MOUNTS:
         return same_mounts((int)NUMBER(0), NUMBER(1));
 
@@ -93,8 +95,8 @@ static long do_step(struct run *run, const struct nsbox_step *step)
         return raise_ambient((uint64_t)NUMBER(0));
     case OP_HAND_OVER:
         return hand_over(page, TEXT(0));
-    case OP_HAND_OVER_NETLINK:
-        return hand_over_netlink(page);
+    case OP_HAND_OVER_SOCKET:
+        return hand_over_socket(page, NUMBER(0), NUMBER(1), NUMBER(2));
     case OP_EXECVEAT:
         return exec_first_process(page);
 
@@ -211,8 +213,7 @@ static long do_step(struct run *run, const struct nsbox_step *step)
     case OP_CONTROLLING_TERMINAL:
         return SYS(__NR_ioctl, 0, TIOCSCTTY, 0);
     case OP_PASS:
-        return pass_descriptors((const int32_t *)at(page, page->data + (uint32_t)operand[0]),
-                                (int)(NUMBER(1) / 4));
+        return pass_descriptors(TEXT(0), (int)(NUMBER(1) / 4), &run->slot[SLOT_NOTIFY]);
     case OP_SIGNALS:
         return default_signals();
     case OP_CLOSE_RANGE:
@@ -225,12 +226,20 @@ static long do_step(struct run *run, const struct nsbox_step *step)
         return add_path_rule(FD(0), TEXT(1), (uint64_t)NUMBER(2));
     case OP_LANDLOCK_RESTRICT_SELF:
         return SYS(__NR_landlock_restrict_self, FD(0), 0);
+    case OP_JOIN_SESSION_KEYRING:
+        return SYS(__NR_keyctl, 1 /* KEYCTL_JOIN_SESSION_KEYRING */, 0);
+    case OP_LABEL:
+        return set_label((uint64_t)NUMBER(0), TEXT(1));
     case OP_SECCOMP:
-        return set_filter(TEXT(0), NUMBER(1));
+        return set_filter(TEXT(0), NUMBER(1), 0);
+    case OP_SECCOMP_NOTIFY:
+        return set_heard_filter(TEXT(0), NUMBER(1), FD(2));
     case OP_EXECVE:
         return exec_command(page);
     case OP_EXECVE_PATH:
         return exec_path(page, TEXT(0));
+    case OP_FAIL:
+        return -NUMBER(0);
     }
     return -38; /* ENOSYS: an operation from another version of this package */
 }

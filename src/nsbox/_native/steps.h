@@ -47,6 +47,7 @@ long write_file(struct page *page, const char *path, const char *bytes, int64_t 
 
 long same_caller(int64_t uid, int64_t gid, uint64_t capabilities);
 long unchanged(const char *path, int64_t mtime);
+long same_kind(const char *path, int folder);
 long same_mounts(int mountinfo, int64_t inode);
 
 long attach_devices(const char *folder, const char *program, int64_t size);
@@ -59,16 +60,19 @@ long raise_ambient(uint64_t raised);
 long unshare_descriptors(struct page *page);
 long arrange_descriptors(struct page *page);
 long close_at_exec(unsigned first, unsigned flags);
-long pass_descriptors(const int32_t *numbers, int count);
+long pass_descriptors(const char *numbers, int count, int *kept);
 long open_terminal(int socket);
+long send_descriptor(int socket, int fd);
 long set_window_size(int64_t rows, int64_t columns);
 long hand_over(struct page *page, const char *path);
-long hand_over_netlink(struct page *page);
+long hand_over_socket(struct page *page, long domain, long type, long protocol);
 
 long set_limit(int resource, uint64_t soft, uint64_t hard);
 long create_ruleset(uint64_t files, uint64_t scopes);
 long add_path_rule(int ruleset, const char *path, uint64_t rights);
-long set_filter(const char *program, int64_t size);
+long set_label(uint64_t module, const char *label);
+long set_filter(const char *program, int64_t size, unsigned flags);
+long set_heard_filter(const char *program, int64_t size, int socket);
 
 long park(struct page *page, int socket);
 long await_word(int *connection, int listener);

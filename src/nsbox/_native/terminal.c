@@ -32,7 +32,7 @@ struct rights {
     int descriptor;
 };
 
-static long send_descriptor(int socket, int fd)
+long send_descriptor(int socket, int fd)
 {
     char byte = 0;
     struct iovec_ part = {.base = &byte, .length = 1};

@@ -21,14 +21,24 @@ long same_caller(int64_t uid, int64_t gid, uint64_t capabilities)
     return answer(SYS(__NR_geteuid) == uid && SYS(__NR_getegid) == gid && effective == capabilities);
 }
 
-/* `mtime` in nanoseconds; -1: that it is there will do. */
+/* `mtime` in nanoseconds. */
 long unchanged(const char *path, int64_t mtime)
 {
     struct statx found;
     long result = SYS(__NR_statx, AT_FDCWD, path, 0, STATX_MTIME, &found);
     if (result < 0)
         return result;
-    return answer(mtime < 0 || found.stx_mtime.tv_sec * 1000000000L + found.stx_mtime.tv_nsec == mtime);
+    return answer(found.stx_mtime.tv_sec * 1000000000L + found.stx_mtime.tv_nsec == mtime);
+}
+
+/* A folder is mounted upon a folder, and anything else upon a file. */
+long same_kind(const char *path, int folder)
+{
+    struct statx found;
+    long result = SYS(__NR_statx, AT_FDCWD, path, 0, STATX_TYPE, &found);
+    if (result < 0)
+        return result;
+    return answer(((found.stx_mode & 0170000) == 0040000) == folder);
 }
 
 /* Nothing was mounted or unmounted since `mountinfo` was opened, or last asked; and the calling

@@ -8,11 +8,10 @@ from nsbox.cgroup.delegation import LEAF
 from nsbox.cgroup.hierarchy import Hierarchy, hierarchies
 
 
-def reap() -> tuple[str, ...]:
+def reap_groups() -> tuple[str, ...]:
     """Remove the groups whose owner is dead, and end the tasks in them; never those of the living.
 
-    Looks through all hierarchies, as far as the caller may. An owner counts as dead only in the
-    caller's own pid namespace, as it cannot be seen from another. Returns the folders removed.
+    Returns the folders removed.
     """
     found: dict[str, dict[Hierarchy, str]] = {}
     removed: list[str] = []

@@ -10,16 +10,22 @@ from typing import Any, Protocol
 
 _DRAWN_BY = {
     "Box": "boxes",
+    "BoxExecutor": "executors",
+    "BoxPath": "paths",
     "BoxSpec": "specs",
     "Bridge": "networks",
     "Cgroup": "groups",
     "CompletedProcess": "usage",
+    "Fleet": "fleets",
+    "FleetStats": "fleets",
     "Hierarchy": "groups",
     "HostReport": "hosts",
     "IDMap": "specs",
+    "Image": "images",
     "Mount": "roots",
     "Namespace": "namespaces",
     "Plan": "plans",
+    "Process": "processes",
     "Resources": "specs",
     "RootFS": "roots",
     "Security": "specs",
@@ -27,6 +33,7 @@ _DRAWN_BY = {
     "Step": "plans",
     "Task": "tasks",
     "Usage": "usage",
+    "Watch": "watching",
 }
 """The module that draws each class, and those derived from it, by a function named `draw`."""
 

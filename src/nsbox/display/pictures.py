@@ -175,9 +175,10 @@ def _written(root: str, rules: Mapping[str, str]) -> str:
     return "".join(f".{root} {selector}{{{rule}}}" for selector, rule in rules.items())
 
 
+LETTERS = "font:12px ui-monospace,Menlo,Consolas,'DejaVu Sans Mono',monospace"
 _RULES = {
     ".ink": "fill:currentColor",
-    "text": "font:12px ui-monospace,Menlo,Consolas,'DejaVu Sans Mono',monospace",
+    "text": LETTERS,
     ".name": "font-weight:700;font-size:13px",
     ".dim": "opacity:.68",
     ".end": "text-anchor:end",

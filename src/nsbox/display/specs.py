@@ -80,8 +80,19 @@ def _security(security: "Security") -> dict[str, object]:
         "capabilities": join(_capabilities(security)),
     }
     if security.seccomp is not None:
-        rows["seccomp"] = f"{len(security.seccomp.rules)} rules"
-    for field in ("landlock", "no_new_privs", "rlimits", "user_namespace", "needs_limits"):
+        rules = getattr(security.seccomp, "rules", None)
+        rows["seccomp"] = "a program" if rules is None else f"{len(rules)} rules"
+    for field in ("apparmor", "selinux"):
+        if (label := getattr(security, field)) is not None:
+            rows[field] = code(label)
+    for field in (
+        "landlock",
+        "no_new_privs",
+        "keyring",
+        "rlimits",
+        "user_namespace",
+        "needs_limits",
+    ):
         value = getattr(security, field)
         rows[field] = code(_short(dict(value) if isinstance(value, Mapping) else value))
     return rows

@@ -60,6 +60,12 @@ def gauges(told: Iterable[Any]) -> Markup:
     return table(rows)
 
 
+def command(args: Any) -> Markup:
+    """Show a command as it was given."""
+    arguments = [args] if isinstance(args, str | bytes) else list(args)
+    return code(" ".join(map(_as_text, arguments)))
+
+
 def seconds(amount: float) -> str:
     """Write a time so that its size is seen."""
     return f"{amount * 1000:.1f} ms" if amount < 1 else f"{amount:.2f} s"
@@ -67,14 +73,12 @@ def seconds(amount: float) -> str:
 
 def _completed(done: "CompletedProcess") -> Markup:
     status = pill(f"returned {done.returncode}", "bad" if done.returncode else "good")
-    arguments = [done.args] if isinstance(done.args, str | bytes) else list(done.args)
-    command = code(" ".join(map(_as_text, arguments)))
     streams = (
         section(name, element("pre", _shortened(content)))
         for name, content in (("stdout", done.stdout), ("stderr", done.stderr))
         if content
     )
-    return page("CompletedProcess", command, status, usage(done.usage), *streams)
+    return page("CompletedProcess", command(done.args), status, usage(done.usage), *streams)
 
 
 def _as_text(value: Any) -> str:

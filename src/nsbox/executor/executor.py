@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import Executor
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar
 
+from nsbox.display import Displayed
 from nsbox.executor.carry import Results
 from nsbox.executor.crew import BoxFuture, Crew, Item
 from nsbox.executor.settings import Isolation, Settings
@@ -21,7 +22,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-class BoxExecutor(Executor):
+class BoxExecutor(Displayed, Executor):
     """A `concurrent.futures.Executor` whose calls run in boxes of `spec`.
 
     A `spec` must show the interpreter, as `RootFS.system(python=True)` does; that is the root of
@@ -92,6 +93,21 @@ class BoxExecutor(Executor):
     def spec(self) -> BoxSpec:
         """What its boxes are like."""
         return self._crew.settings.spec
+
+    @property
+    def settings(self) -> Settings:
+        """What its workers go by."""
+        return self._crew.settings
+
+    @property
+    def max_workers(self) -> int:
+        """How many calls run at once."""
+        return self._max_workers
+
+    @property
+    def closed(self) -> bool:
+        """Whether it has been shut down."""
+        return self._crew.closed
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> BoxFuture:
         """Have a function called in a box; return the future of its result.

@@ -15,9 +15,9 @@ from nsbox.image.layer import Layer
 from nsbox.image.layout import MARK, read_layout
 from nsbox.image.limits import Limits
 from nsbox.image.media import Compression
-from nsbox.image.progress import Progress
 from nsbox.image.remove import remove_tree
 from nsbox.image.unpack import unpack
+from nsbox.progress import Progress
 
 
 def read_archive(path: str, reference: str | None, platform: str | None) -> Content:

@@ -7,6 +7,7 @@ from typing import Any, NoReturn, Self
 
 import attrs
 
+from nsbox.display import Displayed
 from nsbox.errors import ImageError
 from nsbox.fields import StrPath
 from nsbox.image.assemble import compression as read_compression
@@ -23,15 +24,15 @@ from nsbox.image.layout import MARK, read_layout
 from nsbox.image.limits import Limits
 from nsbox.image.media import Compression
 from nsbox.image.pack import Packing, pack
-from nsbox.image.progress import Progress, silent
 from nsbox.image.save import manifest_of, save_docker, save_layout
 from nsbox.image.scratch import Scratch
 from nsbox.image.span import Span
 from nsbox.image.store import Store, Unpacked
+from nsbox.progress import Progress, silent
 from nsbox.spec import BoxSpec
 
 
-class Image:
+class Image(Displayed):
     """A root file system in layers, with what it says about running it: made by `open` or `build`.
 
     Its layers stay where they are, and are read when they are needed. `close`, or the end of a

@@ -22,9 +22,9 @@ from nsbox.image import document, locks
 from nsbox.image.digest import chain_id
 from nsbox.image.layer import Layer
 from nsbox.image.limits import Limits
-from nsbox.image.progress import Progress, silent
 from nsbox.image.worker import Here, Inside, Worker
 from nsbox.namespace import IDMap
+from nsbox.progress import Progress, silent
 
 if TYPE_CHECKING:
     from nsbox.image.image import Image

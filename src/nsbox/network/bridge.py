@@ -1,80 +1,86 @@
 """A bridge with machines on it, all of it in a network namespace of its own. See bridge(8)."""
 
 import contextlib
-import errno
 import os
+import socket
 import threading
 import warnings
-from collections.abc import Callable, Container, Iterable
-from typing import Any, Literal, Protocol
+from collections.abc import Iterable
+from typing import Any, Literal, get_args
 
 from nsbox.caller import Caller
 from nsbox.display import Displayed
-from nsbox.errors import StepError, UnsupportedError
 from nsbox.namespace import Namespace
-from nsbox.network import names, namespaces, requests
+from nsbox.network import names, namespaces, requests, uplink
 from nsbox.network.addresses import Interface, Pool, interfaces
-from nsbox.network.names import HostsFile
+from nsbox.network.faults import Faults
+from nsbox.network.names import HostsFile, Resolver
 from nsbox.network.netlink import Netlink
-from nsbox.network.port import Counters, Port
+from nsbox.network.port import Port
 from nsbox.network.switch import Switch
+from nsbox.network.wires import Side, forward, join
 
 
-class HasAddress(Protocol):
-    """A box or a port: anything that is known by an address."""
-
-    @property
-    def address(self) -> str | None:
-        """Its address, None where it has none."""
-
-
-Machine = HasAddress | str
-"""A machine of a bridge: its box, its port, or an address of it."""
-
-_GONE = frozenset({errno.ENODEV})
-"""The answer for a machine that has ended, and taken its link along."""
-
-_UNIMPAIRED = frozenset({errno.ENOENT, errno.EINVAL})
-"""The answers where nothing is to be undone."""
-
-
-class Bridge(Displayed):
+class Bridge(Faults, Displayed):
     """Machines that reach each other; made by `create`, given to boxes as `BoxSpec.link`.
 
     All of it is in a network namespace that nothing else is in: none of its links is among the
     host's, and with the namespace all of it is gone.
     """
 
-    def __init__(self, own: tuple[Interface, ...], network: namespaces.Network) -> None:
+    def __init__(
+        self, own: tuple[Interface, ...], network: namespaces.Network, resolver: Resolver
+    ) -> None:
         self.namespace: Namespace = network.namespace
         self._own = own
         self._pools = [Pool(interface) for interface in own]
         self._ports: dict[str, Port] = {}  # by each address
         self._switch = Switch()
         self._lock = threading.RLock()  # a box may be given up by the garbage collector, anywhere
+        self._gateways: tuple[Interface, ...] = ()
+        self._end = contextlib.ExitStack()
+        self._starter = os.getpid()
+        self._has_uplink = False
         self._closed = True
         with contextlib.ExitStack() as undo:
             undo.callback(self.namespace.close)
-            self._netlink = Netlink(network.socket)
+            try:
+                direct = namespaces.open_socket(self.namespace, self._owner)
+            except BaseException:
+                os.close(network.socket)
+                raise
+            self._netlink = Netlink(network.socket, direct)
             undo.callback(self._netlink.close)
             self._netlink.send(self._switch.begin(own))
             self._hosts = HostsFile()
+            undo.callback(self._hosts.close)
+            if resolver:
+                self._hosts.resolve(resolver)
             undo.pop_all()
         self._closed = False
 
     @classmethod
-    def create(cls, *addresses: str) -> "Bridge":
+    def create(
+        cls,
+        *addresses: str,
+        nameservers: Iterable[str] = (),
+        search: Iterable[str] = (),
+        beside: "Bridge | None" = None,
+    ) -> "Bridge":
         """Make a bridge with its own address on each of its networks: ``"10.77.0.1/24"``.
 
         IPv4, IPv6 or both; machines get the addresses after it, one of each network. An ordinary
-        user has it in a user namespace, which all boxes on it are then in, as its root.
+        user has it in a user namespace, which all boxes on it are then in, as its root: in a new
+        one, or that of the bridge `beside` it. `nameservers` and `search` are what the machines
+        find in /etc/resolv.conf, in place of the host's: see resolv.conf(5).
 
         Raises `ValueError` for addresses that no bridge can have, `UnsupportedError` where
         pyroute2 is missing (``pip install nsbox[net]``), and `StepError` for the step, or the
         request, that failed.
         """
         own = interfaces(addresses)
-        return cls(own, namespaces.create())
+        resolver = Resolver(nameservers, search)
+        return cls(own, namespaces.create(beside._owner if beside else None), resolver)
 
     # Who is on it.
 
@@ -98,6 +104,15 @@ class Bridge(Displayed):
         self._check_open()
         return self._hosts.path
 
+    @property
+    def resolv(self) -> str | None:
+        """The path of what each machine sees as /etc/resolv.conf; None: the host's, if any.
+
+        Raises `ValueError` after `close`.
+        """
+        self._check_open()
+        return self._hosts.resolv
+
     def connect(self, name: str | None = None) -> Port:
         """Make a network namespace with a link to this bridge; a box that is started calls this.
 
@@ -106,8 +121,7 @@ class Bridge(Displayed):
         where a network has no address left, and `ValueError` after `close`.
         """
         self._check_open()
-        owner = None if Caller.current().privileged else self.namespace.user_namespace
-        network = namespaces.create(owner)
+        network = namespaces.create(self._owner)
         try:
             with self._lock:
                 self._check_open()
@@ -124,8 +138,10 @@ class Bridge(Displayed):
         try:
             taken += [pool.take() for pool in self._pools]
             wire = requests.plug(index, bridge, network.namespace.fileno(), taken)
-            inside = requests.machine(taken)
-            self._netlink.send_both([*made, wire], network.socket, inside)
+            inside = requests.machine(taken, self._gateways)
+            quiet = requests.without_link_local(index)
+            self._netlink.send([*made, wire, quiet], ignored=requests.NO_IPV6)
+            self._netlink.send_by(network.socket, inside, ignored=requests.NO_IPV6)
         except BaseException:
             self._forget(index, taken)
             raise
@@ -149,96 +165,93 @@ class Bridge(Displayed):
         for pool, interface in zip(self._pools, taken, strict=False):
             pool.give_back(interface)
 
-    # What can happen to a network.
+    # What is behind it.
 
-    def partition(self, *groups: Iterable[Machine]) -> None:
-        """Cut it: no machine of one group reaches one of another any longer.
+    def route(self, other: "Bridge") -> None:
+        """Have the machines of this bridge and those of another reach each other by address.
 
-        A machine in none of the groups reaches all, and so does the bridge itself. Takes the place
-        of the cut before. What was sent and not received yet may still arrive. Raises `ValueError`
-        for a machine that is in two groups, or is not on this bridge.
+        Machines get a default route by their bridge, those that run and those that come. As without
+        CAP_SYS_ADMIN both must be in one user namespace, the later is made with ``beside=``.
+        Raises `UnsupportedError` where they are not, `ValueError` where they cannot be told apart.
+        """
+        for one in self._own:
+            for another in other._own:
+                if one.version == another.version and one.network.overlaps(another.network):
+                    raise ValueError(f"other: {one} and {another} are on networks that overlap")
+        first, second = sorted((self, other), key=id)
+        with first._lock, second._lock:
+            sides = []
+            for bridge in (self, other):
+                bridge._check_open()
+                bridge._pass_on()
+                index = bridge._switch.reserve()
+                sides.append(Side(bridge.namespace, bridge._netlink, index, bridge._own))
+            join(*sides)
+
+    def uplink(self, by: uplink.By | None = None) -> None:
+        """Give its machines a way out, as the calling thread's network has it; IPv4 only.
+
+        ``"nat"`` takes root: a wire into the host's network, and a table of nftables there that
+        masquerades what comes by it; the host must forward packets, its firewall let them pass.
+        ``"slirp4netns"`` takes that program, and no right: it speaks for the machines by sockets of
+        its own. None chooses by the caller's rights. Both go with the bridge. The machines' name
+        servers are those that `create` was given, or else slirp4netns' own.
+        Raises `UnsupportedError` with the reason where it cannot be had.
+        """
+        by = by or ("nat" if Caller.current().privileged else "slirp4netns")
+        if by not in get_args(uplink.By):
+            raise ValueError(f"by: one of {get_args(uplink.By)}, not {by!r}")
+        with self._lock, contextlib.ExitStack() as undo:
+            self._check_open()
+            if self._has_uplink:
+                raise ValueError(f"{self!r} has a way out already")
+            if by == "nat":
+                uplink.nat(self.namespace, self._netlink, self._switch.reserve(), undo)
+            else:
+                server = uplink.slirp(self.namespace, self._owner, undo)
+                if self._hosts.resolv is None:
+                    self._hosts.resolve(Resolver([server]))
+            self._pass_on()
+            self._end.push(undo.pop_all())
+            self._has_uplink = True
+
+    def adopt(self, link: str) -> None:
+        """Take a link of the caller's network, by its name, for a port of this bridge.
+
+        The caller is without it then, and its addresses there are gone: a virtual link ends with
+        the bridge, that of a device comes back. What is behind it sees all machines, whatever the
+        cut. Takes root. Raises `OSError` where there is no such link, `StepError` where it cannot
+        be moved.
         """
         with self._lock:
             self._check_open()
-            ports = [list(dict.fromkeys(map(self._port, group))) for group in groups]
-            once: set[Port] = set()
-            for group in ports:
-                if not once.isdisjoint(group):
-                    raise ValueError("groups: a machine can be on one side of a cut only")
-                once.update(group)
-            moved = self._switch.partition([[port.index for port in group] for group in ports])
-            self._netlink.send(moved, ignored=_GONE)
-
-    def heal(self) -> None:
-        """Undo `partition`: all machines reach each other again, as far as their links are up."""
-        self.partition()
-
-    def down(self, machine: Machine) -> None:
-        """Pull the plug of a machine: its link is there, without a carrier."""
-        self._ask(machine, requests.down)
-
-    def up(self, machine: Machine) -> None:
-        """Undo `down`."""
-        self._ask(machine, requests.up)
-
-    def impair(
-        self, machine: Machine, *, delay: float = 0, jitter: float = 0, loss: float = 0
-    ) -> None:
-        """Have what is sent to a machine come late, or not at all.
-
-        `delay` and `jitter` are seconds, `loss` is a share from 0 to 1; with none of them the link
-        is as it was. Raises `UnsupportedError` where the kernel has no netem, and `ValueError` for
-        what no link can have. See tc-netem(8).
-        """
-        if not (delay >= 0 and jitter >= 0 and 0 <= loss <= 1):
-            raise ValueError(
-                f"delay, jitter, loss: seconds, seconds, and a share from 0 to 1, not "
-                f"{delay!r}, {jitter!r}, {loss!r}"
+            here = socket.socket(socket.AF_NETLINK, socket.SOCK_DGRAM, namespaces.NETLINK_ROUTE)
+            with here:
+                index = socket.if_nametoindex(link)
+                inside = self._switch.reserve()
+                moved = requests.enter(index, self.namespace.fileno(), inside)
+                self._netlink.send_by(here.fileno(), [moved])
+            self._netlink.send(
+                [requests.move(inside, self._switch.main.first), requests.up(inside)]
             )
-        if not (delay or jitter or loss):
-            self._ask(machine, requests.repair, ignored=_UNIMPAIRED)
+
+    def _pass_on(self) -> None:
+        """Be a router, from now on, and the machines' way to what is behind it."""
+        if self._gateways:
             return
-        try:
-            self._ask(machine, lambda index: requests.impair(index, delay, jitter, loss))
-        except StepError as error:
-            if error.errno not in (errno.ENOENT, errno.EOPNOTSUPP):
-                raise
-            raise UnsupportedError(
-                "delay, jitter, loss: this kernel has no netem: CONFIG_NET_SCH_NETEM, or "
-                "`modprobe sch_netem`"
-            ) from None
+        forward(self.namespace, self._owner, self._own)
+        self._gateways = self._own
+        for port in self.machines:
+            fd = namespaces.open_socket(port.namespace, self._owner)
+            try:
+                self._netlink.send_by(fd, requests.defaults(self._gateways))
+            finally:
+                os.close(fd)
 
-    def counters(self, machine: Machine) -> Counters:
-        """Read what has passed a machine's link. See rtnetlink(7), IFLA_STATS64."""
-        with self._lock:
-            self._check_open()
-            told = self._netlink.link(self._port(machine).index).get_attr("IFLA_STATS64")
-        # What its end of the wire sends the machine receives.
-        return Counters(
-            rx_bytes=told["tx_bytes"],
-            rx_packets=told["tx_packets"],
-            rx_dropped=told["tx_dropped"],
-            tx_bytes=told["rx_bytes"],
-            tx_packets=told["rx_packets"],
-            tx_dropped=told["rx_dropped"],
-        )
-
-    def _ask(
-        self,
-        machine: Machine,
-        request: Callable[[int], requests.Request],
-        ignored: Container[int] = (),
-    ) -> None:
-        with self._lock:
-            self._check_open()
-            self._netlink.send([request(self._port(machine).index)], ignored=ignored)
-
-    def _port(self, machine: Machine) -> Port:
-        address = machine if isinstance(machine, str) else machine.address
-        port = self._ports.get(address or "")
-        if port is None:
-            raise ValueError(f"machine: {machine!r} is not on {self!r}")
-        return port
+    @property
+    def _owner(self) -> Namespace | None:
+        """The user namespace that whoever works in the bridge's namespace joins first, if any."""
+        return None if Caller.current().privileged else self.namespace.user_namespace
 
     # Its end.
 
@@ -248,6 +261,9 @@ class Bridge(Displayed):
             if self._closed:
                 return
             self._closed = True
+            if os.getpid() != self._starter:
+                return  # a fork has descriptors of its own; the network is its starter's
+            self._end.close()
             self._hosts.close()
             self._netlink.close()
             self.namespace.close()
@@ -264,7 +280,7 @@ class Bridge(Displayed):
         return False
 
     def __del__(self) -> None:
-        if not getattr(self, "_closed", True):
+        if not getattr(self, "_closed", True) and os.getpid() == self._starter:
             warnings.warn(f"{self!r} was not closed", ResourceWarning, 2, self)
             self.close()
 

@@ -4,6 +4,7 @@ Links get their indexes from us, so that a request can name what one before it m
 is sent: see `nsbox.network.netlink`.
 """
 
+import errno
 import socket
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -24,6 +25,9 @@ bridge that the link is up: it takes a link of this index to be a link of itself
 
 FIRST_INDEX = 10
 """The lowest index of a link in the bridge's namespace."""
+
+NO_IPV6 = frozenset({errno.EAFNOSUPPORT})
+"""The answer of a kernel without IPv6 to what is said of it."""
 
 _UP = 1  # IFF_UP: netdevice(7)
 _ROOT = 0xFFFFFFFF  # TC_H_ROOT: tc(8)
@@ -76,24 +80,19 @@ def bridge(index: int, addresses: Sequence[Interface] = ()) -> Iterator[Request]
         br_stp_state=0,
         br_mcast_snooping=0,
     )
-    yield from _addresses(index, addresses)
+    yield from addressed(index, addresses)
     yield up(index)
 
 
-def veth(index: int, master: int, peer: Mapping[str, Any]) -> Request:
-    """Make two links that are the ends of one wire, one of them a port of a bridge. See veth(4)."""
-    names = {"ifname": "IFLA_IFNAME", "address": "IFLA_ADDRESS", "net_ns_fd": "IFLA_NET_NS_FD"}
-    attributes = [[names[name], value] for name, value in peer.items() if name != "index"]
-    data = [["VETH_INFO_PEER", {"index": peer["index"], "attrs": attributes}]]
-    info = [["IFLA_INFO_KIND", "veth"], ["IFLA_INFO_DATA", {"attrs": data}]]
+def veth(index: int, master: int | None, peer: Mapping[str, Any]) -> Request:
+    """Make two links that are the ends of one wire, mostly a port of a bridge. See veth(4)."""
     return _request(
         "RTM_NEWLINK",
         ifname=f"nsb{index}",
         index=index,
-        master=master,
-        flags=_UP,
-        change=_UP,
-        IFLA_LINKINFO={"attrs": info},
+        kind="veth",
+        **({} if master is None else {"master": master}),
+        peer=peer,
     )
 
 
@@ -111,17 +110,91 @@ def plug(index: int, master: int, namespace: int, addresses: Sequence[Interface]
     )
 
 
-def machine(addresses: Sequence[Interface]) -> Iterator[Request]:
+def machine(
+    addresses: Sequence[Interface], gateways: Sequence[Interface] = ()
+) -> Iterator[Request]:
     """Give a machine's link its addresses and bring it up; sent in the machine's namespace.
 
-    There is no default route: nothing is behind the bridge yet, and where there is none the kernel
-    says "unreachable" at once, instead of leaving a program to wait for an answer.
+    Where nothing is behind the bridge there is no default route: the kernel says "unreachable" at
+    once then, instead of leaving a program to wait for an answer.
     """
-    yield from _addresses(MACHINE_INDEX, addresses)
+    if all(address.version == 4 for address in addresses):
+        yield without_link_local(MACHINE_INDEX)
+    yield from addressed(MACHINE_INDEX, addresses)
     yield up(MACHINE_INDEX)
+    yield from defaults(gateways)
 
 
-def _addresses(index: int, addresses: Sequence[Interface]) -> Iterator[Request]:
+def without_link_local(index: int) -> Request:
+    """Have a link make no IPv6 address of its own, before it is up: ip-link(8), "addrgenmode".
+
+    What each machine asks about such an address, and tells, goes to all others on the bridge: for
+    a thousand machines that is what takes most of the time.
+    """
+    return _request("RTM_SETLINK", index=index, addr_gen_mode=1)
+
+
+def defaults(gateways: Sequence[Interface]) -> Iterator[Request]:
+    """Have what is on no network of a machine go to its bridge."""
+    for gateway in gateways:
+        yield route("0.0.0.0/0" if gateway.version == 4 else "::/0", str(gateway.ip), MACHINE_INDEX)
+
+
+def route(destination: str, gateway: str, index: int) -> Request:
+    """Have what is for a network go to a neighbour. See ip-route(8)."""
+    family = socket.AF_INET6 if ":" in destination else socket.AF_INET
+    return _request("RTM_NEWROUTE", family=family, dst=destination, gateway=gateway, oif=index)
+
+
+def macvlan(name: str, lower: int, namespace: int, mode: str) -> Request:
+    """Make a link upon a link, of its own hardware address, in another namespace: ip-link(8)."""
+    return _request(
+        "RTM_NEWLINK",
+        ifname=name,
+        index=MACHINE_INDEX,
+        kind="macvlan",
+        link=lower,
+        macvlan_mode=mode,
+        net_ns_fd=namespace,
+    )
+
+
+def ipvlan(name: str, lower: int, namespace: int, mode: str) -> Request:
+    """Make a link upon a link, of the same hardware address, in another namespace: ip-link(8)."""
+    return _request(
+        "RTM_NEWLINK",
+        ifname=name,
+        index=MACHINE_INDEX,
+        kind="ipvlan",
+        link=lower,
+        ipvlan_mode=("l2", "l3").index(mode),
+        net_ns_fd=namespace,
+    )
+
+
+def enter(index: int, namespace: int, inside: int) -> Request:
+    """Move a link into another namespace, where it is down, and has this index and no addresses."""
+    return _request(
+        "RTM_SETLINK",
+        index=index,
+        net_ns_fd=namespace,
+        IFLA_NEW_IFINDEX=inside,
+        ifname=f"nsb{inside}",
+    )
+
+
+def remove(index: int) -> Request:
+    """Remove a link, and with it the other end of its wire."""
+    return _request("RTM_DELLINK", index=index)
+
+
+def is_missing(number: int | None) -> bool:
+    """Whether this is the answer of a kernel that has no such kind of link, or of discipline."""
+    return number in (errno.ENOENT, errno.EOPNOTSUPP)
+
+
+def addressed(index: int, addresses: Sequence[Interface]) -> Iterator[Request]:
+    """Give a link addresses."""
     for one in addresses:
         yield _request(
             "RTM_NEWADDR",

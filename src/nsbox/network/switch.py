@@ -55,6 +55,10 @@ class Switch:
         self._put(index, self.main, bridge)
         return index, bridge, made
 
+    def reserve(self) -> int:
+        """Return an index for a link that is no port of a bridge."""
+        return next(self._indexes)
+
     def leave(self, index: int) -> None:
         """Forget a port; its link goes with the namespace of its machine."""
         segment, bridge = self.places.pop(index)

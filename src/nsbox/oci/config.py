@@ -28,7 +28,7 @@ VERSION = "1.1.0"
 _VERSION = re.compile(r"1\.\d+\.\d+(?:[-+].*)?", re.ASCII)
 
 _REFUSED = {
-    "mountLabel": "security modules are not set up",
+    "mountLabel": "files are not labelled",
     "intelRdt": "the resctrl file system is not set up",
     "netDevices": "no devices are moved into a box",
     "memoryPolicy": "a command chooses its own",
@@ -60,8 +60,8 @@ def to_config(spec: BoxSpec, args: Args = (), *, root: StrPath | None = None) ->
     the starter is alone is written for the caller. Raises `UnsupportedError`, naming the field of
     the spec, for what a bundle cannot say, and `ValueError` for a command that is none.
     """
-    for field in ("link", "affinity"):
-        if getattr(spec, field) is not None:
+    for field in ("link", "affinity", "ports"):
+        if getattr(spec, field) not in (None, ()):
             raise unsupported(field, "a bundle cannot say it")
     listed = spec.rootfs.mounts
     linux = {

@@ -123,19 +123,23 @@ def joining(
     def namespaces(_: Port | None) -> Iterator[Mapping[int, int]]:
         yield given
 
+    argv, environment = _strings(said)
     command = Command(
-        said.args,
-        *_strings(said),
-        encode(steps),
-        lambda index, errno: failure(steps, index, errno, said),
-        signal.SIGRTMAX,
-        STOP_COMMAND,
-        BoxGroups(dict(folders), made=False, of_box=True) if folders else None,
-        (),
-        lambda: None,
-        namespaces,
-        said.options.passed(),
-        bool(said.options.terminal),
+        args=said.args,
+        argv=argv,
+        environment=environment,
+        plan=encode(steps),
+        failure=lambda index, errno: failure(steps, index, errno, said),
+        end_signal=signal.SIGRTMAX,
+        stop_signal=STOP_COMMAND,
+        groups=BoxGroups(dict(folders), made=False, of_box=True) if folders else None,
+        works=(),
+        connect=lambda: None,
+        publish=lambda: None,
+        namespaces=namespaces,
+        passed=said.options.passed(),
+        terminal=bool(said.options.terminal),
+        handler=None,
     )
     return steps, command
 

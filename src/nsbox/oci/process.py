@@ -21,11 +21,6 @@ from nsbox.spec import BoxSpec
 
 Args = StrOrBytesPath | Sequence[StrOrBytesPath]
 
-_REFUSED = {
-    "apparmorProfile": "security modules are not set up",
-    "selinuxLabel": "security modules are not set up",
-}
-
 
 def write(spec: BoxSpec, args: Args) -> dict[str, Any]:
     """Write ``process``: the command `args` (that of the spec if empty), and what it may do."""
@@ -39,7 +34,9 @@ def write(spec: BoxSpec, args: Args) -> dict[str, Any]:
         sets |= dict.fromkeys(("ambient", "inheritable"), ambient)
     id_map = spec.id_map
     root = (id_map.uid, id_map.gid) if id_map.uids else (0, 0)
+    labels = {"apparmorProfile": security.apparmor, "selinuxLabel": security.selinux}
     return {
+        **{name: label for name, label in labels.items() if label is not None},
         "terminal": False,
         "user": {
             "uid": root[0] if spec.user is None else spec.user,
@@ -80,7 +77,6 @@ def read_args(process: Node) -> tuple[str, ...]:
 
 def read(process: Node) -> dict[str, Any]:
     """Read the fields of a spec that are about its commands."""
-    process.refuse(_REFUSED)
     user = process.child("user")
     cwd = process.need("cwd", str)
     if not cwd.startswith("/"):
@@ -141,6 +137,8 @@ def read_security(process: Node) -> dict[str, Any]:
         "ambient": _read_ambient(process.child("capabilities")) & kept,
         "capabilities": kept | _to_change_ids(process, kept, no_new_privs=no_new_privs),
         "no_new_privs": no_new_privs,
+        "apparmor": process.get("apparmorProfile", str, "") or None,
+        "selinux": process.get("selinuxLabel", str, "") or None,
         "rlimits": _read_rlimits(process),
     }
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from nsbox.oci.document import Node, invalid, named, unsupported
-from nsbox.security import Argument, Rule, Seccomp
+from nsbox.security import Argument, FilterProgram, Rule, Seccomp
 
 _ACTIONS = {
     "allow": "SCMP_ACT_ALLOW",
@@ -39,8 +39,12 @@ _FLAGS = {"SECCOMP_FILTER_FLAG_TSYNC"}
 Tests = tuple[Argument, ...]
 
 
-def write(seccomp: Seccomp) -> dict[str, Any]:
+def write(seccomp: Seccomp | FilterProgram) -> dict[str, Any]:
     """Write a filter. Raises `UnsupportedError` for one that libseccomp cannot be told."""
+    if isinstance(seccomp, FilterProgram):
+        raise unsupported("security.seccomp", "a bundle holds rules, not a program")
+    if seccomp.handler is not None:
+        raise unsupported("security.seccomp", "a bundle holds no function to be asked")
     action, errno_ret = _action(seccomp.default)
     default = {} if errno_ret is None else {"defaultErrnoRet": errno_ret}
     rules = seccomp.rules if _is_plain(seccomp.rules) else tuple(_apart(seccomp))

@@ -73,10 +73,12 @@ class State:
     """What the steps of a root depend on beside the root itself; while it is equal, they hold.
 
     `folders` are those of the host that were looked into, with the time of their last change in
-    nanoseconds; `interpreter` is what is shown of the running one.
+    nanoseconds; `sources` tells of each that is bound whether it is a folder; `interpreter` is
+    what is shown of the running one.
     """
 
     folders: tuple[tuple[str, int], ...] = ()
+    sources: tuple[tuple[str, bool], ...] = ()
     interpreter: Hashable | None = None
 
 
@@ -84,14 +86,17 @@ def state(rootfs: RootFS) -> State | None:
     """Return what there is to tell; None where the steps must be found out each time."""
     if isinstance(rootfs, DirectoryRoot) and rootfs.readonly:
         return None
+    sources = tuple((source, os.path.isdir(source)) for source in rootfs.sources)
+    if not all(is_folder or os.path.exists(source) for source, is_folder in sources):
+        return None
     if not isinstance(rootfs, SystemRoot):
-        return State()
+        return State(sources=sources)
     changed = tuple(
         (folder, os.stat(folder).st_mtime_ns)
         for folder in ("/", "/etc", "/etc/ssl")
         if os.path.isdir(folder)
     )
-    return State(changed, import_state() if rootfs.python else None)
+    return State(changed, sources, import_state() if rootfs.python else None)
 
 
 def work_folders(rootfs: RootFS, site: Site) -> tuple[str, ...]:

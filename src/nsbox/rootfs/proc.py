@@ -13,8 +13,11 @@ from nsbox.rootfs.mount import MaskedMount, ProcMount, ReadonlyMount
 MASKED = ("acpi", "asound", "kcore", "keys", "latency_stats", "sched_debug", "scsi", "timer_list")
 """Entries of /proc that tell of the host; they look empty. What container engines mask."""
 
-READONLY = ("bus", "fs", "irq", "sys", "sysrq-trigger")
-"""Entries of /proc that set what the whole host goes by; they can only be read."""
+READONLY = ("bus", "fs", "irq", "pressure", "sys", "sysrq-trigger")
+"""Entries of /proc that set what the whole host goes by; they can only be read.
+
+What is written to those in pressure has the kernel watch the whole host for the writer.
+"""
 
 
 def proc(mount: ProcMount, number: int, layout: Layout) -> Iterator[Step]:

@@ -1,7 +1,8 @@
 """What a box may do."""
 
 from nsbox.security.landlock import Landlock
-from nsbox.security.seccomp import Argument, Rule, Seccomp
+from nsbox.security.notify import Call
+from nsbox.security.seccomp import Argument, FilterProgram, Rule, Seccomp
 from nsbox.security.security import Security
 
-__all__ = ["Argument", "Landlock", "Rule", "Seccomp", "Security"]
+__all__ = ["Argument", "Call", "FilterProgram", "Landlock", "Rule", "Seccomp", "Security"]

@@ -4,23 +4,28 @@ import errno
 import functools
 import os
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
 from nsbox import _native
 from nsbox.security import bpf
 
+if TYPE_CHECKING:
+    from nsbox.security.notify import Handler
+
 KILL_PROCESS = 0x80000000
 KILL_THREAD = 0x00000000
 TRAP = 0x00030000
 ERRNO = 0x00050000
+USER_NOTIF = 0x7FC00000
 LOG = 0x7FFC0000
 ALLOW = 0x7FFF0000
 
 _ACTIONS = {
     "allow": ALLOW,
     "log": LOG,
+    "notify": USER_NOTIF,
     "trap": TRAP,
     "kill_thread": KILL_THREAD,
     "kill_process": KILL_PROCESS,
@@ -28,6 +33,7 @@ _ACTIONS = {
 _ARCHITECTURES = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 _X32_BIT = 0x40000000
 _MAX_ERRNO = 4095
+_BEFORE_EXEC = frozenset({"sendmsg", "close", "exit_group"})
 
 
 def _action(value: Any) -> str | int:
@@ -106,13 +112,36 @@ class Seccomp:
     """A filter of system calls. See seccomp(2).
 
     The first of `rules` that fits a call decides, else `default`: ``"allow"``, ``"log"``,
-    ``"trap"``, ``"kill_thread"``, ``"kill_process"``, or the errno with which the call fails. Names
+    ``"trap"``, ``"kill_thread"``, ``"kill_process"``, or the errno with which the call fails. In a
+    rule it may be ``"notify"``: then `handler` is asked, a function of the caller's that takes a
+    `nsbox.security.Call` in a thread of its own; see there. Names
     that this architecture does not have are passed over, as lists serve several; calls younger than
     the headers that this package was built with fail with ENOSYS unless the default allows them.
     """
 
     rules: tuple[Rule, ...] = attrs.field(converter=_rules)
     default: str | int = attrs.field(converter=_action, default=errno.EPERM)
+    handler: "Handler | None" = attrs.field(default=None, kw_only=True)
+
+    @default.validator
+    def _check_default(self, _: Any, default: str | int) -> None:
+        if default == "notify":
+            raise ValueError("default: a handler is asked by rules alone, not 'notify'")
+
+    @handler.validator
+    def _check_handler(self, _: Any, handler: Any) -> None:
+        asked = {name for rule in self.rules if rule.action == "notify" for name in rule.names}
+        if handler is None and asked:
+            raise ValueError(
+                "handler: a rule says 'notify', so a function must be there to be asked"
+            )
+        if handler is not None and not callable(handler):
+            raise ValueError(f"handler: a function that takes a Call, not {handler!r}")
+        if self.handler is not None and asked & _BEFORE_EXEC:
+            raise ValueError(
+                f"rules: by {', '.join(sorted(asked & _BEFORE_EXEC))} the listener itself gets to "
+                "the handler, which cannot be asked about that"
+            )
 
     @classmethod
     def standard(cls) -> "Seccomp":
@@ -136,12 +165,39 @@ class Seccomp:
         """Return this filter with calls denied, whatever it said of them."""
         return attrs.evolve(self, rules=(Rule(names, action), *self.rules))
 
+    def notify(self, *names: str, handler: "Handler") -> "Seccomp":
+        """Return this filter with a handler that is asked about calls, whatever it said of them."""
+        return attrs.evolve(self, rules=(Rule(names, "notify"), *self.rules), handler=handler)
+
     def program(self) -> bytes:
         """Lower to the filter's instructions, an array of struct sock_filter.
 
         Raises `ValueError` where it is too long for the kernel.
         """
         return _program(self)
+
+
+def _instructions(_: Any, attribute: "attrs.Attribute[bytes]", value: Any) -> None:
+    size = len(bpf.encode([bpf.result(0)]))
+    if not isinstance(value, bytes) or not value or len(value) % size:
+        raise ValueError(f"{attribute.name}: bytes of struct sock_filter, not {value!r}")
+    if len(value) // size > bpf.MAX_INSTRUCTIONS:
+        raise ValueError(f"{attribute.name}: at most {bpf.MAX_INSTRUCTIONS} of them")
+
+
+@attrs.frozen
+class FilterProgram:
+    """A filter of your own, as classic BPF: an array of struct sock_filter. See seccomp(2).
+
+    For what another program has compiled, libseccomp's `export_bpf` for one. The kernel checks it
+    as it is loaded; what it says is not looked at.
+    """
+
+    instructions: bytes = attrs.field(validator=_instructions, repr=lambda it: f"{len(it)} bytes")
+
+    def program(self) -> bytes:
+        """Return the instructions."""
+        return self.instructions
 
 
 @functools.lru_cache(maxsize=16)

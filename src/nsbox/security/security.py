@@ -1,19 +1,25 @@
 """What a box may do, as a value."""
 
+import errno
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
+from nsbox import _native
 from nsbox._native.operations import Operation
 from nsbox.constants import Capability
 from nsbox.display import Displayed
 from nsbox.fields import instance_of
-from nsbox.plan import Step
+from nsbox.plan import Slot, Step
 from nsbox.security.capabilities import ALL_CAPABILITIES, DEFAULT_CAPABILITIES
+from nsbox.security.labels import check_label, label_steps
 from nsbox.security.landlock import Landlock
 from nsbox.security.rlimits import Limits, limit_steps, read_limits
-from nsbox.security.seccomp import Seccomp
+from nsbox.security.seccomp import FilterProgram, Seccomp
+
+if TYPE_CHECKING:
+    from nsbox.security.notify import Handler
 
 _TO_CHANGE_IDS = Capability.CAP_SETUID | Capability.CAP_SETGID
 
@@ -34,9 +40,12 @@ class Security(Displayed):
       inheritable set is empty but for `ambient`. See capabilities(7).
     - `ambient`: those among them that a command of another user has, and hands down.
     - `seccomp`: the filter of system calls; None for none. See seccomp(2).
+    - `apparmor`, `selinux`: a profile, a label, that commands run under. See apparmor(7).
     - `landlock`: what files may be reached; None for whatever permissions say. See landlock(7).
     - `no_new_privs`: whether set-user-ID programs and file capabilities give nothing. A filter
       needs it. See PR_SET_NO_NEW_PRIVS(2const).
+    - `keyring`: whether a command has an empty session keyring of its own; None: where its starter
+      is root, as an ordinary user's quota has room for some 200. See session-keyring(7).
     - `rlimits`: limits of each process, by the names of getrlimit(2): ``{"nofile": 1024}``.
     - `user_namespace`: whether the box is in a user namespace of its own though its starter could
       do without.
@@ -47,16 +56,22 @@ class Security(Displayed):
 
     capabilities: Capability = attrs.field(default=DEFAULT_CAPABILITIES, validator=_capabilities)
     ambient: Capability = attrs.field(default=Capability(0), validator=_capabilities)
-    seccomp: Seccomp | None = attrs.field(
-        default=Seccomp.standard(), validator=instance_of(Seccomp, or_none=True)
-    )
+    seccomp: Seccomp | FilterProgram | None = attrs.field(default=Seccomp.standard())
+    apparmor: str | None = attrs.field(default=None, validator=check_label)
+    selinux: str | None = attrs.field(default=None, validator=check_label)
     landlock: Landlock | None = attrs.field(
         default=None, validator=instance_of(Landlock, or_none=True)
     )
     no_new_privs: bool = attrs.field(default=True, validator=instance_of(bool))
+    keyring: bool | None = attrs.field(default=None, validator=instance_of(bool, or_none=True))
     rlimits: Limits = attrs.field(factory=dict, converter=read_limits)
     user_namespace: bool = attrs.field(default=False, validator=instance_of(bool))
     needs_limits: bool = attrs.field(default=False, validator=instance_of(bool))
+
+    @seccomp.validator
+    def _check_seccomp(self, _: Any, value: Any) -> None:
+        if value is not None and not isinstance(value, Seccomp | FilterProgram):
+            raise ValueError(f"seccomp: a Seccomp, a FilterProgram or None, not {value!r}")
 
     def __attrs_post_init__(self) -> None:
         """Refuse what the kernel would, for a process without CAP_SYS_ADMIN."""
@@ -93,6 +108,11 @@ class Security(Displayed):
         return cls(capabilities=ALL_CAPABILITIES, seccomp=None, no_new_privs=False)
 
     @property
+    def handler(self) -> "Handler | None":
+        """Who is asked about system calls, if anybody is."""
+        return self.seccomp.handler if isinstance(self.seccomp, Seccomp) else None
+
+    @property
     def is_privileged(self) -> bool:
         """Whether nothing holds a command back but its namespaces."""
         return self.capabilities == ALL_CAPABILITIES and self.seccomp is None
@@ -125,13 +145,21 @@ class Security(Displayed):
         if self.capabilities & _TO_CHANGE_IDS != _TO_CHANGE_IDS:
             yield Step(Operation.CAPSET, (self.capabilities,))
 
-    def command_steps(self) -> Iterator[Step]:
+    def command_steps(self, *, by_root: bool) -> Iterator[Step]:
         """Lower what a command does to itself, last before its exec."""
+        # Where a filter around us keeps us from keys, it keeps the command from them as well.
+        wanted = by_root and _native.ask("keyctl") == -errno.EOPNOTSUPP
+        if wanted if self.keyring is None else self.keyring:
+            yield Step(Operation.JOIN_SESSION_KEYRING)
         yield from limit_steps(self.rlimits)
         if self.landlock is not None:
             yield from self.landlock.steps()
 
     def filter_steps(self) -> Iterator[Step]:
-        """Lower the filter: after it there is nothing but the exec."""
-        if self.seccomp is not None:
+        """Lower what comes with the exec, and the filter: after it there is nothing else."""
+        yield from label_steps(self.apparmor, self.selinux)
+        if self.handler is not None:
+            assert self.seccomp is not None
+            yield Step(Operation.SECCOMP_NOTIFY, (self.seccomp.program(), Slot.NOTIFY))
+        elif self.seccomp is not None:
             yield Step(Operation.SECCOMP, (self.seccomp.program(),))

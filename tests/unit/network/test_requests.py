@@ -19,12 +19,17 @@ def test_a_machine_gets_its_addresses_before_its_link_is_up():
     assert [request.arguments.get("broadcast") for request in listed] == ["10.77.0.255", None, None]
 
 
+def test_a_machine_without_ipv6_makes_no_address_of_that_kind():
+    first = next(iter(requests.machine(BOTH[:1])))
+    assert str(first) == "RTM_SETLINK(index=2, addr_gen_mode=1)"
+
+
 def test_the_two_ends_of_a_wire_have_different_indexes():
     assert requests.MACHINE_INDEX < requests.FIRST_INDEX
 
 
 def test_a_network_of_two_addresses_has_no_broadcast_address():
-    (address, _) = requests.machine([interface("10.0.0.1/31")])
+    (_, address, _) = requests.machine([interface("10.0.0.1/31")])
     assert "broadcast" not in address.arguments
 
 

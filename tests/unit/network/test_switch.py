@@ -21,10 +21,10 @@ class Wires:
     def apply(self, requests):
         for request in requests:
             arguments = request.arguments
-            if request.message == "RTM_NEWLINK" and "kind" not in arguments:
-                data = arguments["IFLA_LINKINFO"]["attrs"][1][1]["attrs"][0][1]
-                self.peers[arguments["index"]] = data["index"]
-                self.peers[data["index"]] = arguments["index"]
+            if arguments.get("kind") == "veth":
+                other = arguments["peer"]["index"]
+                self.peers[arguments["index"]] = other
+                self.peers[other] = arguments["index"]
             if arguments.get("isolated"):
                 self.isolated.add(arguments["index"])
             if "master" in arguments:

@@ -253,8 +253,6 @@ UNSUPPORTED = {
     "ociVersion": "2.0.0",
     "hooks.prestart": [{"path": "/bin/true"}],
     "process.terminal": True,
-    "process.apparmorProfile": "profile",
-    "process.selinuxLabel": "label",
     "process.scheduler.runtime": 1000,
     "process.user.additionalGids": [5],
     "linux.intelRdt": {"closID": "one"},

@@ -63,6 +63,8 @@ def test_on_the_host_nothing_but_the_place_is_touched():
 
 def test_a_lowering_is_kept_as_long_as_the_host_is_the_same(tmp_path):
     assert state(RootFS.directory(tmp_path, readonly=True)) is None
-    assert state(RootFS.directory(tmp_path)) == state(RootFS.overlay(tmp_path)) == State()
+    assert state(RootFS.directory(tmp_path / "none")) is None
+    shown = State(sources=((str(tmp_path), True),))
+    assert state(RootFS.directory(tmp_path)) == state(RootFS.overlay(tmp_path)) == shown
     assert state(RootFS.system()) == state(RootFS.system())
     assert state(RootFS.system(python=True)) != state(RootFS.system())

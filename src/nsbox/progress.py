@@ -1,10 +1,13 @@
-"""How far a long unpacking is: told to a function of the caller's, or to a bar of tqdm's."""
+"""How far something long is: told to a function of the caller's, or to a bar of tqdm's."""
 
 from collections.abc import Callable
 from typing import Any, Protocol
 
 Progress = Callable[[int, int, str], None]
-"""Called with the bytes done, the bytes in all, and what is being done, in the caller's thread."""
+"""Called with how much is done, how much there is in all (bytes or boxes), and what is being done.
+
+It is called in the thread of the caller.
+"""
 
 
 class Bar(Protocol):

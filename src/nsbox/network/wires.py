@@ -1,0 +1,98 @@
+"""Wires between networks: what is behind a bridge, and how packets get there."""
+
+import itertools
+import os
+from collections.abc import Iterator
+from ipaddress import IPv4Interface, IPv6Interface
+
+import attrs
+
+from nsbox.errors import StepError, UnsupportedError
+from nsbox.namespace import Namespace
+from nsbox.network import namespaces, requests
+from nsbox.network.addresses import Interface
+from nsbox.network.netlink import Netlink
+from nsbox.network.requests import Request
+
+_FORWARDING = {
+    4: "/proc/sys/net/ipv4/ip_forward",
+    6: "/proc/sys/net/ipv6/conf/all/forwarding",
+}
+_BRIDGED = "/proc/sys/net/bridge/bridge-nf-call-iptables"
+"""Whether what passes a bridge of a namespace is shown to its rules for what is routed.
+
+It would be shown to them twice on its way through two bridges, and be done with before it is routed
+at all. See "bridge-nf-call-iptables" in ip-sysctl.rst.
+"""
+
+_numbers = itertools.count()
+_BEHIND = IPv6Interface("fe80::1/64"), IPv6Interface("fe80::2/64")
+
+
+@attrs.frozen
+class Side:
+    """One end of a wire to be: a bridge's namespace, and the index that the link gets there."""
+
+    namespace: Namespace
+    netlink: Netlink
+    index: int
+    own: tuple[Interface, ...]
+
+
+def number() -> int:
+    """Return a number that no other wire of this process has."""
+    return next(_numbers)
+
+
+def pair(count: int) -> tuple[IPv4Interface, IPv4Interface]:
+    """Return the addresses of the two ends of a wire: RFC 3927, RFC 3021."""
+    first = int(IPv4Interface("169.254.64.0").ip) + 2 * (count % 16384)
+    return IPv4Interface((first, 31)), IPv4Interface((first + 1, 31))
+
+
+def forward(bridge: Namespace, owner: Namespace | None, own: tuple[Interface, ...]) -> None:
+    """Have the kernel pass on what comes to a bridge's namespace and is for elsewhere."""
+    files = {_FORWARDING[version]: b"1" for version in sorted({one.version for one in own})}
+    if os.path.exists(_BRIDGED):
+        files[_BRIDGED] = b"0"
+    namespaces.write(bridge, owner, files)
+
+
+def join(one: Side, other: Side) -> None:
+    """Lay a wire between two bridges' namespaces, and tell each what is behind it.
+
+    Raises `UnsupportedError` where the caller has no rights in both at once.
+    """
+    ours, theirs = pair(number())
+    peer = {
+        "index": other.index,
+        "ifname": f"nsb{other.index}",
+        "net_ns_fd": other.namespace.fileno(),
+    }
+    try:
+        one.netlink.send([requests.veth(one.index, None, peer)])
+    except StepError as error:
+        if isinstance(error, PermissionError):
+            raise UnsupportedError(
+                "route: without CAP_SYS_ADMIN both bridges must be in one user namespace: "
+                "Bridge.create(..., beside=other)"
+            ) from None
+        raise
+    for side, here, there in ((one, 0, 1), (other, 1, 0)):
+        behind = (other if side is one else one).own
+        address, gateway = (ours, theirs)[here], (ours, theirs)[there]
+        side.netlink.send(
+            [
+                *requests.addressed(side.index, [address, _BEHIND[here]]),
+                requests.up(side.index),
+                *_routes(side.index, behind, gateway, _BEHIND[there]),
+            ]
+        )
+
+
+def _routes(
+    index: int, behind: tuple[Interface, ...], by_ipv4: IPv4Interface, by_ipv6: IPv6Interface
+) -> Iterator[Request]:
+    for one in behind:
+        gateway = by_ipv4 if one.version == 4 else by_ipv6
+        yield requests.route(str(one.network), str(gateway.ip), index)
