@@ -37,6 +37,8 @@ def settings(folder):
 
 @pytest.fixture(scope="module")
 def podman():
+    if os.geteuid() != 0:
+        pytest.skip("needs root")
     with tempfile.TemporaryDirectory(prefix="nsbox-podman-") as name:
         folder = Path(name)
         runtime = folder / "nsbox-runtime"  # podman cleans up without the flags it was given

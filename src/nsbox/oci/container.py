@@ -2,28 +2,25 @@
 
 import contextlib
 import errno
-import json
 import os
 import signal
 import subprocess
-import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import attrs
 
-from nsbox import pipes, procfs
+from nsbox import pipes
 from nsbox.cgroup.cgroup import Cgroup
 from nsbox.errors import NsboxError, StepError, UnsupportedError
 from nsbox.fields import StrPath
-from nsbox.oci import groups, hooks, launch
+from nsbox.oci import ending, groups, hooks, inside, launch
 from nsbox.oci.bundle import read_config
 from nsbox.oci.config import VERSION, Description, describe
 from nsbox.oci.starting import Creation, start
 from nsbox.oci.state import Folder, Record
 from nsbox.pipes import Stream
 from nsbox.process import Process
-from nsbox.task import Task
 
 
 class Container:
@@ -37,7 +34,7 @@ class Container:
     def __init__(self, folder: Folder, said: Description, record: Record | None) -> None:
         """Not to be called."""
         self._folder, self._said, self._record = folder, said, record
-        self._task = None if record is None else _task(record)
+        self._task = None if record is None else ending.task(record)
         self.id = folder.name
         self.stdin: Any = None
         self.stdout: Any = None
@@ -137,14 +134,12 @@ class Container:
 
         Raises `ValueError` where it is neither created nor running, and for no such signal.
         """
-        number = signal_number(sig)
+        number = ending.signal_number(sig)
         if self.status not in ("created", "running"):
             raise ValueError(f"kill: container {self.id!r} is {self.status}")
         assert self._task is not None
         if all:
-            for pid in {pid for group in self.cgroup.walk() for pid in group.pids}:
-                with contextlib.suppress(ProcessLookupError), Task(pid) as task:
-                    task.signal(number)
+            ending.signal_all(self.cgroup, number)
         with contextlib.suppress(ProcessLookupError):
             self._task.signal(number)
         if number == signal.SIGKILL:
@@ -254,8 +249,10 @@ class Container:
         )
         self._record = record
         pid = new.launch(folders, ends.child)
-        self._record = attrs.evolve(record, pid=pid, starttime=_starttime(pid), after=new.after)
-        self._task = _task(self._record)
+        self._record = attrs.evolve(
+            record, pid=pid, starttime=ending.starttime(pid), after=new.after
+        )
+        self._task = ending.task(self._record)
         new.arrived()
         self._folder.write(self._record)
         for moment in ("prestart", "createRuntime"):
@@ -279,23 +276,16 @@ class Container:
 
     def _run_inside(self, moment: str, status: str) -> None:
         """Run hooks in the namespaces of the container."""
-        for hook in self._hooks(moment):
-            state = self._state(status) | {"pid": self._inner_pid()}
-            said = launch.free(self._said, hook)
-            _, joining = launch.joining(said, self._alive(), self._folders, program=hook.path)
-            with Process(joining, stdin=pipes.PIPE, stdout=pipes.PIPE, stderr=pipes.STDOUT) as run:
-                try:
-                    output, _ = run.communicate(json.dumps(state).encode(), hook.timeout)
-                    hooks.check(moment, hook, run.wait(), output)
-                except subprocess.TimeoutExpired:
-                    reason = f"not done within {hook.timeout} s"
-                    raise hooks.failed(moment, hook, reason) from None
-
-    def _inner_pid(self) -> int:
-        assert self._record is not None
-        with open(f"/proc/{self._record.pid}/status", "rb") as file:
-            status = procfs.Status.of(procfs.parse_status(procfs.decode(file.read())))
-        return status.nspid[-1] if status.nspid else self._record.pid
+        wanted = self._hooks(moment)
+        if wanted:
+            inside.run(
+                self._said,
+                wanted,
+                moment,
+                self._state(status),
+                first_process=self._alive(),
+                folders=self._folders,
+            )
 
     def _process(self, command: Sequence[str] | Mapping[str, Any]) -> Description:
         config, _ = self._folder.read()
@@ -323,56 +313,13 @@ class Container:
     def _destroy(self) -> None:
         """Undo what `create` did, in whatever state it is."""
         record = self._record
+        if self._task is not None:
+            ending.end(self._task, self._thaw)
+        if self._folders:
+            self.cgroup.kill()
         if record is not None:
-            if self._task is not None and self._task.alive:
-                with contextlib.suppress(ProcessLookupError):
-                    self._task.signal(signal.SIGKILL)
-                self._thaw()
-                self._task.wait()
-            if self._task is not None:
-                with contextlib.suppress(ChildProcessError):
-                    os.waitid(os.P_PIDFD, self._task.fileno(), os.WEXITED | os.WNOHANG)
-            if self._folders:
-                self.cgroup.kill()
             groups.remove(record.made)
         self._folder.remove()
         if record is not None and record.pid:
-            self._after_stop()
+            ending.after(self._hooks("poststop"), self._state("stopped"))
         self.close()
-
-    def _after_stop(self) -> None:
-        for hook in self._hooks("poststop"):
-            try:
-                hooks.run([hook], "poststop", self._state("stopped"))
-            except hooks.HookError as error:
-                warnings.warn(str(error), stacklevel=4)
-
-
-def signal_number(sig: int | str) -> int:
-    """Read a signal: a number, or a name with or without SIG. Raises `ValueError`."""
-    if isinstance(sig, str) and not sig.isdecimal():
-        name = sig.upper().removeprefix("SIG")
-        if f"SIG{name}" not in signal.Signals.__members__:
-            raise ValueError(f"sig: no signal is named {sig!r}")
-        return signal.Signals[f"SIG{name}"]
-    return int(sig)
-
-
-def _starttime(pid: int) -> int:
-    with open(f"/proc/{pid}/stat", "rb") as file:
-        return procfs.parse_stat(procfs.decode(file.read())).starttime
-
-
-def _task(record: Record) -> Task | None:
-    """Take hold of the process, if it is still that."""
-    try:
-        task = Task(record.pid)
-        if _starttime(record.pid) == record.starttime:
-            return task
-    except (ProcessLookupError, FileNotFoundError, ValueError):
-        return None
-    task.close()
-    return None
-
-
-__all__ = ["Container", "signal_number"]
