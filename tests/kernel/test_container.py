@@ -1,5 +1,6 @@
 """The life of a container: created, started, ended and deleted, by one process or by several."""
 
+import errno
 import fcntl
 import json
 import os
@@ -17,6 +18,7 @@ import pytest
 
 from nsbox import NsboxError, StepError, Task
 from nsbox.oci import Container, HookError
+from nsbox.security import notify
 
 RUNC, BUSYBOX = shutil.which("runc"), shutil.which("busybox")
 pytestmark = [
@@ -251,6 +253,27 @@ def test_each_step_can_be_another_processs(bundle, tmp_path):
     assert "does not exist" in missing.stderr
 
 
+def test_a_runtime_runs_a_container_from_its_start_to_its_end(bundle, tmp_path):
+    folder = bundle("echo ran; exit 6")
+    done = runtime(tmp_path, "run", "--bundle", folder, NAME, stdout=subprocess.PIPE)
+    assert (done.stdout, done.returncode) == ("ran\n", 6)
+    assert os.listdir(tmp_path / "state") == []
+
+
+def test_a_runtime_tells_what_is_wrong_in_its_log(bundle, tmp_path):
+    folder = bundle("true", lambda config: config["linux"].update(mountLabel="one"))
+    log = tmp_path / "log"
+    create = "create", "--bundle", folder, NAME
+    flags = "--log", log, "--log-format", "json"
+    assert runtime(tmp_path, *flags, *create, stderr=subprocess.PIPE).returncode == 1
+    told = json.loads(log.read_text())
+    assert (told["level"], told["msg"]) == ("error", "linux.mountLabel: files are not labelled")
+    refused = runtime(tmp_path, "--systemd-cgroup", *create, stderr=subprocess.PIPE)
+    assert refused.returncode == 1
+    assert "--systemd-cgroup" in refused.stderr
+    assert runtime(tmp_path, "delete", "--force", NAME).returncode == 0
+
+
 def test_of_two_that_start_a_container_one_does(create, tmp_path):
     made = create("echo once; sleep 60")
     outcomes = []
@@ -476,6 +499,54 @@ def test_a_filter_holds_for_a_command_that_may_gain_privileges(user, ambient, cr
         "Seccomp": "2",
     }
     assert said.endswith("not implemented\n")
+
+
+@pytest.mark.parametrize("no_new_privs", [False, True])
+def test_an_agent_is_asked_about_system_calls(no_new_privs, create, tmp_path):
+    told = []
+
+    def agent(server):
+        for _ in ("the container", "a command in it"):
+            connection, _ = server.accept()
+            with connection:
+                text, (listener,), *_ = socket.recv_fds(connection, 1 << 16, 1)
+            told.append(json.loads(text))
+            threading.Thread(target=answer, args=(listener,)).start()
+
+    def answer(listener):
+        notify._answer(listener, refuse)
+        os.close(listener)
+
+    def refuse(call):
+        raise OSError(errno.EXDEV, call.name)
+
+    def asking(config):
+        config["process"]["noNewPrivileges"] = no_new_privs
+        rule = {"names": ["mkdir"], "action": "SCMP_ACT_NOTIFY"}
+        config["linux"]["seccomp"] = {
+            "defaultAction": "SCMP_ACT_ALLOW",
+            "syscalls": [rule],
+            "listenerPath": str(tmp_path / "agent"),
+            "listenerMetadata": "words",
+        }
+
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(tmp_path / "agent"))
+        server.listen()
+        thread = threading.Thread(target=agent, args=(server,))
+        thread.start()
+        made = create("busybox mkdir /data/a 2>&1; sleep 60", asking)
+        made.start()
+        pid = made.exec(["/bin/sh", "-c", "busybox mkdir /data/b 2>/dev/null; exit $?"])
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 1
+        thread.join()
+    while not output(tmp_path):
+        time.sleep(0.01)
+    assert "Invalid cross-device link" in output(tmp_path)
+    assert [one["pid"] for one in told] == [made.pid, pid]
+    first = told[0]
+    assert (first["fds"], first["metadata"]) == (["seccompFd"], "words")
+    assert first["state"]["id"] == NAME
 
 
 def test_groups_beside_the_first_are_the_commands(create, tmp_path):

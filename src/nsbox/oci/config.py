@@ -13,7 +13,8 @@ import attrs
 
 from nsbox.fields import StrPath
 from nsbox.namespace import NamespaceType
-from nsbox.oci import hooks, mounts, namespaces, process, resources, seccomp
+from nsbox.oci import agent, hooks, mounts, namespaces, process, resources, seccomp
+from nsbox.oci.agent import Agent
 from nsbox.oci.document import Node, invalid, named, unsupported
 from nsbox.oci.hooks import Hooks
 from nsbox.oci.process import Args
@@ -126,7 +127,8 @@ class Description:
     """All that a configuration says: a spec and its command, and what takes a `Container`.
 
     `filter` is one that is loaded without no_new_privs, which `Security` does not have;
-    `exec_affinity` is for commands that join.
+    `exec_affinity` is for commands that join; `agent` is asked about system calls, where the
+    handler of the filter only stands for it.
     """
 
     spec: BoxSpec
@@ -138,6 +140,7 @@ class Description:
     cgroups_path: str | None
     time_offsets: dict[str, float]
     exec_affinity: frozenset[int] | None
+    agent: Agent | None
 
 
 def from_config(
@@ -163,6 +166,8 @@ def from_config(
             "timeOffsets": "a Container has them; a box joins a namespace that was made with them",
         }
     )
+    if said.agent is not None:
+        raise unsupported(linux.at("seccomp.listenerPath"), "a Container asks others")
     if said.filter is not None:
         raise unsupported(linux.at("seccomp"), "without process.noNewPrivileges: a Container does")
     return said.spec, said.args
@@ -179,6 +184,7 @@ def describe(config: Mapping[str, Any], *, bundle: StrPath = ".") -> Description
     rootfs = _read_root(node, os.path.abspath(bundle))
     security = process.read_security(command)
     filter_ = seccomp.read(linux)
+    asked = agent.read(linux, filter_)
     if security["no_new_privs"]:
         security["seccomp"], filter_ = filter_, None
     fields: dict[str, Any] = {
@@ -205,6 +211,7 @@ def describe(config: Mapping[str, Any], *, bundle: StrPath = ".") -> Description
         cgroups_path=linux.get("cgroupsPath", str, "") or None,
         time_offsets=namespaces.read_offsets(linux),
         exec_affinity=process.read_exec_affinity(command),
+        agent=asked,
     )
 
 

@@ -12,7 +12,7 @@ import attrs
 
 from nsbox import pipes
 from nsbox.cgroup.cgroup import Cgroup
-from nsbox.errors import NsboxError, StepError, UnsupportedError
+from nsbox.errors import NsboxError, UnsupportedError
 from nsbox.fields import StrPath
 from nsbox.oci import ending, groups, hooks, inside, launch
 from nsbox.oci.bundle import read_config
@@ -122,10 +122,11 @@ class Container:
                 self._folder,
                 self._said,
                 self._record,
-                lambda: self._run_inside("startContainer", "created"),
+                just_before=lambda: self._run_inside("startContainer", "created"),
+                told=self._tell_agent,
             )
             hooks.run(self._hooks("poststart"), "poststart", self.state)
-        except (StepError, hooks.HookError):
+        except (OSError, hooks.HookError):
             self.delete(force=True)
             raise
 
@@ -178,6 +179,8 @@ class Container:
         of a ``process`` of the specification. Raises as `Box.popen` does.
         """
         said = self._process(command)
+        if said.agent is not None:
+            raise UnsupportedError("popen: an agent is asked about system calls: exec() tells it")
         _, joining = launch.joining(said, self._alive(), self._folders)
         return Process(joining, **streams)
 
@@ -198,7 +201,14 @@ class Container:
         said = self._process(command)
         said = attrs.evolve(said, options=attrs.evolve(said.options, pass_fds=pass_fds))
         with pipes.Ends(stdin, stdout, stderr) as ends:
-            return launch.detached(said, self._alive(), self._folders, ends.child, console)
+            return launch.detached(
+                said,
+                self._alive(),
+                self._folders,
+                standard=ends.child,
+                console=console,
+                told=self._tell_agent,
+            )
 
     @property
     def process(self) -> dict[str, Any]:
@@ -286,6 +296,12 @@ class Container:
                 first_process=self._alive(),
                 folders=self._folders,
             )
+
+    def _tell_agent(self, listener: int, pid: int | None = None) -> None:
+        assert self._said.agent is not None
+        assert self._record is not None
+        pid = self._record.pid if pid is None else pid
+        self._said.agent.tell(VERSION, pid, listener, self.state)
 
     def _process(self, command: Sequence[str] | Mapping[str, Any]) -> Description:
         config, _ = self._folder.read()

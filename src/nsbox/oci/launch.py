@@ -4,7 +4,7 @@ import contextlib
 import os
 import signal
 import socket
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import attrs
 
@@ -24,6 +24,7 @@ from nsbox.namespace.joining import line_up, opened
 from nsbox.oci import waiting
 from nsbox.oci.config import Description
 from nsbox.oci.hooks import BEFORE_ROOT, Hook
+from nsbox.oci.talk import Talk
 from nsbox.options import Options
 from nsbox.perform import given_descriptors
 from nsbox.plan import Slot, Step, encode
@@ -148,10 +149,15 @@ def detached(
     said: Description,
     first_process: int,
     folders: Folders,
+    *,
     standard: Iterable[int],
     console: int | None,
+    told: Callable[[int, int], None],
 ) -> int:
-    """Start a command that is left alone; return its pid once its program runs."""
+    """Start a command that is left alone; return its pid once its program runs.
+
+    `told` is called with the listener of its filter, if there is one, and its pid.
+    """
     steps, command = joining(said, first_process, folders, detached=True)
     ours, theirs = socket.socketpair()  # closed by the exec, whoever has the other end
     with ours, theirs, Channel(wanted=bool(said.options.terminal)) as channel:
@@ -166,7 +172,11 @@ def detached(
         try:
             theirs.close()
             terminal = channel.receive()
-            ours.recv(1)
+            talk = Talk(ours)
+            talk.hear()
+            if talk.listener >= 0:
+                told(talk.listener, launched.pid)
+                talk.hear()
             outcome = launched.outcome
             if outcome.error:
                 raise failure(steps, outcome.step, outcome.error, said)

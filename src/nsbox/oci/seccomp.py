@@ -10,8 +10,10 @@ import itertools
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from nsbox.oci.agent import placeholder
 from nsbox.oci.document import Node, invalid, named, unsupported
 from nsbox.security import Argument, FilterProgram, Rule, Seccomp
+from nsbox.security.notify import Handler
 
 _ACTIONS = {
     "allow": "SCMP_ACT_ALLOW",
@@ -155,12 +157,11 @@ def _complement(values: set[int], mask: int) -> Iterator[tuple[int, int]]:
         groups = divided
 
 
-def read(linux: Node) -> Seccomp | None:
-    """Read a filter; None where there is none."""
+def read(linux: Node, asked: Handler = placeholder) -> Seccomp | None:
+    """Read a filter; None where there is none. `asked` is who is, if a rule says so."""
     if not linux.has("seccomp"):
         return None
     node = linux.child("seccomp")
-    node.refuse({"listenerPath": "system calls are not told to others"})
     for number, flag in enumerate(node.texts("flags")):
         if flag not in _FLAGS:
             raise unsupported(f"{node.at('flags')}[{number}]", "a filter is loaded without it")
@@ -169,8 +170,9 @@ def read(linux: Node) -> Seccomp | None:
             return known
     default = _read_action(node, "defaultAction", "defaultErrnoRet")
     rules = [_read_rule(one) for one in node.nodes("syscalls")]
+    asks = any(rule.action == "notify" for rule in rules)
     with named(node.path):
-        return Seccomp(_ordered(rules), default)
+        return Seccomp(_ordered(rules), default, handler=asked if asks else None)
 
 
 def _ordered(rules: list[Rule]) -> list[Rule]:
@@ -187,8 +189,10 @@ def _read_action(node: Node, name: str, errno_name: str) -> str | int:
         if not 0 < number <= 4095:
             raise unsupported(node.at(errno_name), f"an errno from 1 to 4095, not {number}")
         return number
-    if action in ("SCMP_ACT_TRACE", "SCMP_ACT_NOTIFY"):
-        raise unsupported(node.at(name), "system calls are not told to others")
+    if action == "SCMP_ACT_TRACE":
+        raise unsupported(node.at(name), "system calls are not told to a tracer")
+    if action == "SCMP_ACT_NOTIFY" and name == "action":
+        return "notify"
     if action not in _NAMES:
         raise invalid(node.at(name), f"an action, not {action!r}")
     return _NAMES[action]

@@ -77,10 +77,16 @@ class Creation:
 
 
 def start(
-    folder: Folder, said: Description, record: Record, just_before: Callable[[], None]
+    folder: Folder,
+    said: Description,
+    record: Record,
+    *,
+    just_before: Callable[[], None],
+    told: Callable[[int], None],
 ) -> None:
     """Have a container that waits become its command, after `just_before`.
 
+    `told` is called with the listener of its filter, if there is one.
     Raises `ValueError` where somebody else has it go on.
     """
     taken = ValueError(f"start: container {folder.name!r} is being started, or has ended")
@@ -94,7 +100,11 @@ def start(
         just_before()
         (folder.path / START).unlink(missing_ok=True)
         talk.go_on()
-        _check(talk.hear(), said, record)
+        word = talk.hear()
+        if talk.listener >= 0:
+            told(talk.listener)
+            word = talk.hear()
+        _check(word, said, record)
 
 
 def _check(word: Any, said: Description, record: Record) -> None:

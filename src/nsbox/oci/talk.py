@@ -24,6 +24,7 @@ class Talk:
 
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection
+        self.listener = -1
 
     @classmethod
     def to(cls, folder: Path) -> "Talk":
@@ -40,12 +41,16 @@ class Talk:
     def hear(self) -> Failure | bool:
         """Wait for a word: True when it is there, or done; False when nobody is there any longer.
 
-        The exec of the command is such an end, and so is that of the process.
+        The exec of the command is such an end, and so is that of the process. What comes with a
+        word is the `listener` of a filter, and the caller's to close.
         """
         try:
-            told = self._connection.recv(_FAILURE.size)
+            told, descriptors, _, _ = socket.recv_fds(self._connection, _FAILURE.size, 1)
         except ConnectionResetError:
             return False
+        if descriptors:
+            self.listener = descriptors[0]
+            os.set_inheritable(self.listener, False)
         return Failure(*_FAILURE.unpack(told)) if len(told) == _FAILURE.size else bool(told)
 
     def go_on(self) -> None:

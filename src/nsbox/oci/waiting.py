@@ -41,13 +41,20 @@ def detached(steps: Iterable[Step]) -> Iterator[Step]:
             yield step
 
 
+def _told(step: Step) -> Step:
+    """Have a filter's listener told to whoever has the process go on."""
+    if step.operation is not Operation.SECCOMP_NOTIFY:
+        return step
+    return Step(Operation.SECCOMP_NOTIFY, (step.arguments[0], Slot.WORD))
+
+
 def filtered(steps: Iterable[Step], seccomp: Seccomp | None, security: Security) -> Iterator[Step]:
     """Load a filter for a command that may gain privileges: that takes CAP_SYS_ADMIN until then.
 
     All that comes after it is the end of these rights, and the exec. See seccomp(2).
     """
     if seccomp is None:
-        yield from steps
+        yield from map(_told, steps)
         return
     begun = ids = False
     for step in steps:
@@ -66,7 +73,10 @@ def filtered(steps: Iterable[Step], seccomp: Seccomp | None, security: Security)
             case Operation.EXECVE:
                 kept = security.ambient if ids else security.capabilities
                 yield Step(Operation.CAPSET, (kept | Capability.CAP_SYS_ADMIN,))
-                yield Step(Operation.SECCOMP, (seccomp.program(),))
+                if seccomp.handler is not None:
+                    yield Step(Operation.SECCOMP_NOTIFY, (seccomp.program(), Slot.WORD))
+                else:
+                    yield Step(Operation.SECCOMP, (seccomp.program(),))
                 yield Step(Operation.CAPSET, (kept,))
                 if ids and kept:
                     yield Step(Operation.AMBIENT, (kept,))

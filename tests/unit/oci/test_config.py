@@ -268,7 +268,6 @@ UNSUPPORTED = {
     "linux.resources.memory.swappiness": 0,
     "linux.resources.memory.swap": 100,
     "linux.resources.cpu.realtimeRuntime": 100,
-    "linux.seccomp.listenerPath": "/run/listener",
     "linux.seccomp.defaultAction": "SCMP_ACT_TRACE",
     "mounts[0].type": "devtmpfs",
     "mounts[0].options": ["tmpcopyup"],

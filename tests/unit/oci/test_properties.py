@@ -122,6 +122,11 @@ RULE = {
     "args": [{"index": 0, "op": "SCMP_CMP_MASKED_EQ", "value": 1, "valueTwo": 1}],
 }
 FILTER = {"defaultAction": "SCMP_ACT_ERRNO", "defaultErrnoRet": 2, "syscalls": [RULE]}
+ASKING = FILTER | {
+    "syscalls": [{"names": ["mkdir"], "action": "SCMP_ACT_NOTIFY"}],
+    "listenerPath": "/run/one",
+    "listenerMetadata": "two",
+}
 NAMES = [{"type": kind} for kind in ("mount", "uts")]
 
 
@@ -215,11 +220,10 @@ SAYING = [
         "process": NO_NEW,
         "linux": {
             "seccomp": FILTER
-            | {"flags": ["SECCOMP_FILTER_FLAG_TSYNC"], "listenerMetadata": "one"}
-            | {"architectures": ["SCMP_ARCH_X86"]}
+            | {"flags": ["SECCOMP_FILTER_FLAG_TSYNC"], "architectures": ["SCMP_ARCH_X86"]}
         },
     },
-    {"process": NO_NEW, "linux": {"seccomp": FILTER | {"listenerPath": "/run/one"}}},
+    {"process": NO_NEW, "linux": {"seccomp": ASKING}},
     {"linux": {"sysctl": {"net.ipv4.ip_forward": "1"}}},
     {"linux": {"maskedPaths": ["/one"], "readonlyPaths": ["/two"]}},
     {"linux": {"mountLabel": "one"}},
