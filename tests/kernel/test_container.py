@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from nsbox import NsboxError, StepError, Task
+from nsbox import NsboxError, StepError, Task, reap
 from nsbox.oci import Container, HookError
 from nsbox.security import notify
 
@@ -623,6 +623,17 @@ def test_a_personality_is_the_commands(create, tmp_path):
     made.start()
     made.wait(10)
     assert output(tmp_path) == "00000008\n"
+
+
+def test_reaping_leaves_containers_alone_whose_maker_has_ended(bundle, tmp_path):
+    folder = bundle("sleep 60")
+    assert runtime(tmp_path, "run", "--detach", "--bundle", folder, NAME).returncode == 0
+    found = Container.load(NAME, root=tmp_path / "state")
+    assert not any(NAME in str(one) for one in reap())
+    assert found.status == "running"
+    assert found.cgroup.exists
+    found.delete(force=True)
+    assert not found.cgroup.exists
 
 
 def test_errors_are_of_the_library(create):

@@ -4,7 +4,7 @@ import contextlib
 import os
 from collections.abc import Iterable, Iterator
 
-from nsbox.cgroup import Resources, making, performing
+from nsbox.cgroup import Resources, delegation, making, performing, v2
 from nsbox.cgroup.hierarchy import Hierarchy, hierarchies, own_groups
 from nsbox.cgroup.making import Place
 from nsbox.cgroup.owner import ATTRIBUTE
@@ -15,14 +15,13 @@ from nsbox.plan import Step
 def make(path: str, wish: Resources) -> tuple[dict[Hierarchy, str], list[str]]:
     """Make a group with these limits, and those above it; return its folders, and all made.
 
-    An absolute path is one of each hierarchy that is mounted here, another begins at the caller's
-    own group. It is made in all that the caller may use, so that whoever reads figures finds them;
-    a hierarchy that a limit needs must be among them. Whoever made it, `nsbox.reap` leaves it
+    An absolute path is one of each hierarchy that is mounted here, another begins where the caller
+    makes its groups. It is made in all that the caller may use, so that whoever reads figures finds
+    them; a hierarchy that a limit needs must be among them. Whoever made it, `nsbox.reap` leaves it
     alone. Raises as `Cgroup.create` does.
     """
     wish = wish.resolved()
     own = own_groups()
-    bases = {one: one.mountpoint for one in own} if path.startswith("/") else own
     wanted = making.homes((), wish, own)
     parts = [part for part in path.split("/") if part]
     if not parts or ".." in parts or "." in parts:
@@ -30,12 +29,19 @@ def make(path: str, wish: Resources) -> tuple[dict[Hierarchy, str], list[str]]:
     folders: dict[Hierarchy, str] = {}
     made: list[str] = []
     try:
-        for hierarchy, base in bases.items():
-            if not os.access(base, os.W_OK) and hierarchy not in wanted:
-                continue
-            names = wanted.get(hierarchy, frozenset()) | _useful(hierarchy)
-            folders[hierarchy] = "/".join((base.rstrip("/"), *parts))
-            made += _make(hierarchy, base.rstrip("/"), parts, names, wish)
+        for hierarchy, group in own.items():
+            above = hierarchy.mountpoint if path.startswith("/") else group
+            needed = wanted.get(hierarchy)
+            for names in ((needed or frozenset()) | _useful(hierarchy), needed or frozenset()):
+                try:
+                    base = delegation.base(hierarchy, above, names).rstrip("/")
+                except UnsupportedError:
+                    if needed and names == needed:
+                        raise
+                    continue
+                folders[hierarchy] = "/".join((base, *parts))
+                made += _make(hierarchy, base, parts, names, wish)
+                break
     except BaseException:
         remove(made)
         raise
@@ -56,9 +62,9 @@ def _make(
     for depth, name in enumerate(parts):
         place = Place(hierarchy, "/".join((base, *parts[:depth])), names)
         last = depth == len(parts) - 1
-        if not last and os.path.isdir(f"{place.parent}/{name}"):
-            continue
         steps: Iterable[Step] = making.steps([place], name, wish if last else Resources())
+        if not last and os.path.isdir(f"{place.parent}/{name}"):
+            steps = v2.hand_down(place.parent, names) if hierarchy.version == 2 else ()
         for folder in performing.perform(steps, lambda _: None):
             with contextlib.suppress(OSError):
                 os.removexattr(folder, ATTRIBUTE)
