@@ -113,6 +113,8 @@ def _main(true: list[str], commands: dict[str, list[str]], having: dict[str, int
         except (OSError, subprocess.CalledProcessError) as error:
             answer = " ".join(str(error).split())
         computing.clear()  # while others have their turn
+        if _pool.cache_info().currsize:
+            _pool().fill()
         print(answer, flush=True)
     del ballast, files
 
@@ -125,21 +127,22 @@ def _ways(true: list[str], commands: dict[str, list[str]]) -> dict[str, Callable
         return lambda: subprocess.run(command, check=True, stdin=subprocess.DEVNULL)
 
     @functools.cache
-    def pool() -> nsbox.Pool:
-        return nsbox.Pool(size=4)
-
-    @functools.cache
     def box() -> nsbox.Box:
         return BoxSpec().start()
 
     return {
         **{name: boxed(spec) for name, spec in SPECS.items()},
-        "nsbox.Pool.run": lambda: pool().run(true, check=True),
+        "nsbox.Pool.run": lambda: _pool().run(true, check=True),
         "nsbox.Box.run": lambda: box().run(true, check=True),
         **{name: plain(command) for name, command in commands.items()},
         "subprocess.run": lambda: subprocess.run(true, check=True),
         "fork": lambda: _fork(true),
     }
+
+
+@functools.cache
+def _pool() -> nsbox.Pool:
+    return nsbox.Pool(size=4)
 
 
 def _fork(command: list[str]) -> None:

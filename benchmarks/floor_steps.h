@@ -5,6 +5,7 @@
 #include <linux/fcntl.h>
 #include <linux/filter.h>
 #include <linux/if.h>
+#include <linux/keyctl.h>
 #include <linux/mount.h>
 #include <linux/openat2.h>
 #include <linux/prctl.h>
@@ -355,6 +356,11 @@ static inline long step_seccomp(const char *program, long size)
 static inline long step_setgroups(const char *groups, long size)
 {
     return SYS(setgroups, size / 4, groups);
+}
+
+static inline long step_join_session_keyring(void)
+{
+    return SYS(keyctl, KEYCTL_JOIN_SESSION_KEYRING, 0);
 }
 
 static inline long step_setpgid(void)

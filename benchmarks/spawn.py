@@ -52,7 +52,9 @@ def contestants(folder: Path, true: list[str], stack: contextlib.ExitStack) -> C
     root = os.geteuid() == 0
     commands = peers.privileged(folder, true) if root else peers.unprivileged(true)
     caller = stack.enter_context(closing(Caller(true, commands)))
-    found |= _ways(caller, ["subprocess.run", *SPECS, *AHEAD, *commands])
+    found |= _ways(caller, ["subprocess.run", *SPECS, *commands])
+    ahead = stack.enter_context(closing(Caller(true)))
+    found |= _ways(ahead, [*AHEAD])
     if root:
         commands = peers.on_cgroup2(folder, true)
         view = peers.cgroup2_view()
@@ -77,7 +79,10 @@ def as_ordinary_user(
     interpreter = (python, str(copy / "caller.py"))
     caller = Caller(true, commands, interpreter=interpreter, user=user)
     stack.enter_context(closing(caller))
-    found |= _ways(caller, ["subprocess.run", *boxes, *AHEAD, *commands])
+    found |= _ways(caller, ["subprocess.run", *boxes, *commands])
+    ahead = Caller(true, interpreter=interpreter, user=user)
+    stack.enter_context(closing(ahead))
+    found |= _ways(ahead, [*AHEAD])
     return {
         f"user: {name}": Contestant(one.start, f"user: {one.floor}") for name, one in found.items()
     }

@@ -12,7 +12,10 @@ import pytest
 
 from nsbox import _native, lower
 
-signal.signal(signal.SIGHUP, signal.SIG_DFL)  # nohup(1) has it ignored by all that a test starts
+# nohup(1), and a shell for what it runs in the background, have them ignored by all that follows.
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGQUIT, signal.SIG_DFL)
 
 
 class Traces(NamedTuple):
