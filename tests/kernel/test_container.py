@@ -202,6 +202,14 @@ def test_commands_join_a_container_created_or_running(create, tmp_path):
         made.exec(["/bin/missing"])
 
 
+def test_what_a_command_leaves_is_process_ones(create):
+    made = create("sleep 60")
+    made.start()
+    orphan = "sleep 0.2; grep PPid /proc/$$/status >/data/ppid"
+    pid = made.exec(["/bin/sh", "-c", f"(sh -c '{orphan}' &); sleep 1; grep -q '\\<1$' /data/ppid"])
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+
+
 def test_a_terminal_is_sent_to_whoever_asks(create):
     ours, theirs = socket.socketpair()
     with ours, theirs:

@@ -14,8 +14,6 @@ long await_word(int *connection, int listener)
 {
     char byte = 0;
 
-    /* It outlives an exec, and a command that is no first process has no use for it. */
-    SYS(__NR_prctl, PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0);
     if (*connection >= 0) {
         SYS(__NR_write, *connection, &byte, 1);
         SYS(__NR_close, *connection);

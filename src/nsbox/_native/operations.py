@@ -68,6 +68,10 @@ class Operation(enum.Enum):
     PERSONALITY = "personality({persona:number})", "personality(2)"
 
     # Before and after the machine is made: see await.c.
+    CHILD_SUBREAPER = (
+        "prctl(PR_SET_CHILD_SUBREAPER, {reaps:number})",
+        "PR_SET_CHILD_SUBREAPER(2const)",
+    )
     AWAIT = "{connection:into} = accept({listener:slot}), and a word from there", "accept(2)"
 
     # The machine of its own: run by the box's first process, in memory of its own.

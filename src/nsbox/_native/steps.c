@@ -113,6 +113,8 @@ static long do_step(struct run *run, const struct nsbox_step *step)
     case OP_PERSONALITY:
         return SYS(__NR_personality, NUMBER(0));
 
+    case OP_CHILD_SUBREAPER:
+        return SYS(__NR_prctl, PR_SET_CHILD_SUBREAPER, NUMBER(0), 0, 0, 0);
     case OP_AWAIT:
         return await_word(&run->slot[NUMBER(0)], FD(1));
 

@@ -14,6 +14,9 @@ from nsbox.security import Seccomp, Security
 
 AWAIT = Step(Operation.AWAIT, (Slot.WORD, Slot.LISTENER))
 
+_NO_REAPER = Step(Operation.CHILD_SUBREAPER, (0,))
+"""What a first process is where it is not process 1; it outlives an exec."""
+
 
 def created(steps: Iterable[Step]) -> Iterator[Step]:
     """Have the process wait twice: before it enters its root, and before it becomes the command."""
@@ -27,6 +30,8 @@ def created(steps: Iterable[Step]) -> Iterator[Step]:
             led = True
         if step.operation is Operation.SIGNALS or step == Step(Operation.FCHDIR, (Slot.ROOT,)):
             yield AWAIT
+        if step.operation is Operation.SIGNALS:
+            yield _NO_REAPER
         yield step
 
 
@@ -36,7 +41,7 @@ def detached(steps: Iterable[Step]) -> Iterator[Step]:
         if step.operation is Operation.VFORK:
             yield Step(Operation.CLONE3, (CloneFlag(0),))
         elif step.operation is Operation.SETPGID:
-            yield Step(Operation.SETSID)
+            yield from (_NO_REAPER, Step(Operation.SETSID))
         else:
             yield step
 
