@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from nsbox import NsboxError, StepError, Task, reap
+from nsbox import Cgroup, NsboxError, StepError, Task, reap
 from nsbox.oci import Container, HookError
 from nsbox.security import notify
 
@@ -314,7 +314,8 @@ def test_a_container_whose_maker_is_killed_while_it_is_created_ends(bundle, tmp_
     with subprocess.Popen(command, start_new_session=True) as maker:
         while not (tmp_path / "state" / NAME / "state.json").exists():
             time.sleep(0.01)
-        found = Container.load(NAME, root=tmp_path / "state")
+        while (found := Container.load(NAME, root=tmp_path / "state")).pid is None:
+            time.sleep(0.01)
         assert found.status == "creating"
         os.killpg(maker.pid, signal.SIGKILL)
         maker.wait()
@@ -322,6 +323,36 @@ def test_a_container_whose_maker_is_killed_while_it_is_created_ends(bundle, tmp_
     assert found.status == "stopped"
     found.delete()
     assert os.listdir(tmp_path / "state") == []
+
+
+def test_what_a_maker_leaves_that_is_killed_at_any_moment_is_removed_by_force(bundle, tmp_path):
+    folder = bundle("sleep 60", lambda config: config["linux"].update(cgroupsPath=f"/{NAME}/x"))
+    command = [sys.executable, RUNTIME, "--root", tmp_path / "state", "create", "-b", folder, NAME]
+    for moment in range(8):
+        with subprocess.Popen(command, start_new_session=True) as maker:
+            while not (tmp_path / "state" / NAME / "config.json").exists():
+                time.sleep(0.001)
+            time.sleep(moment / 400)
+            os.killpg(maker.pid, signal.SIGKILL)
+        found = Container.load(NAME, root=tmp_path / "state")
+        assert found.state["status"] in ("creating", "created", "stopped")
+        found.delete(force=True)
+        assert os.listdir(tmp_path / "state") == []
+        assert not list(Path("/sys/fs/cgroup").glob(f"*/{NAME}"))
+
+
+def test_a_group_that_is_there_already_is_left_alone(create, tmp_path):
+    with Cgroup.create(NAME, subsystems=["pids"]) as group:
+        sleeper = subprocess.Popen(["sleep", "60"])
+        group.attach(sleeper.pid)
+        hierarchy, path = next(iter(group.folders.items()))
+        inside = path.removeprefix(hierarchy.mountpoint)
+        with pytest.raises(FileExistsError):
+            create("true", lambda config: config["linux"].update(cgroupsPath=inside))
+        assert sleeper.poll() is None
+        assert sleeper.pid in group.pids
+        sleeper.kill()
+        sleeper.wait()
 
 
 def test_without_a_pid_namespace_all_that_is_left_ends_with_the_container(create, tmp_path):

@@ -31,9 +31,12 @@ class Container:
     `close` only lets go of the handle.
     """
 
-    def __init__(self, folder: Folder, said: Description, record: Record | None) -> None:
+    def __init__(
+        self, folder: Folder, said: Description, bundle: str, record: Record | None
+    ) -> None:
         """Not to be called."""
         self._folder, self._said, self._record = folder, said, record
+        self._bundle = bundle
         self._task = None if record is None else ending.task(record)
         self.id = folder.name
         self.stdin: Any = None
@@ -69,11 +72,12 @@ class Container:
             raise ValueError("console: a socket, if process.terminal is true, and only then")
         said = attrs.evolve(said, options=attrs.evolve(said.options, pass_fds=pass_fds))
         folder = Folder(root, id)
-        folder.make(config | {"nsbox": {"bundle": os.path.abspath(bundle)}})
-        self = cls(folder, said, None)
+        place = os.path.abspath(bundle)
+        folder.make(config | {"nsbox": {"bundle": place}})
+        self = cls(folder, said, place, None)
         try:
             with pipes.Ends(stdin, stdout, stderr) as ends, Creation(folder, said, console) as new:
-                self._begin(new, os.path.abspath(bundle), ends)
+                self._begin(new, ends)
         except BaseException:
             self._destroy()
             raise
@@ -85,7 +89,7 @@ class Container:
         folder = Folder(root, id)
         config, record = folder.read()
         bundle = config["nsbox"]["bundle"]
-        return cls(folder, describe(config, bundle=bundle), record)
+        return cls(folder, describe(config, bundle=bundle), bundle, record)
 
     @property
     def pid(self) -> int | None:
@@ -95,7 +99,7 @@ class Container:
     @property
     def status(self) -> Literal["creating", "created", "running", "stopped"]:
         """What has become of it; see `state`."""
-        if self._record is None:
+        if self._record is None or not self._record.pid:
             return "creating"
         if self.pid is None:
             return "stopped"
@@ -243,22 +247,22 @@ class Container:
     def __reduce__(self) -> Any:
         raise TypeError("a Container is a live handle; another process finds it by load(id)")
 
-    def _begin(self, new: Creation, bundle: str, ends: pipes.Ends) -> None:
+    def _begin(self, new: Creation, ends: pipes.Ends) -> None:
         """Launch its process, and run the hooks of its creation."""
         path = self._said.cgroups_path or f"nsbox-oci-{self.id}"
-        folders, made = groups.make(path, self._said.spec.resources)
+        chosen = groups.choose(path, self._said.spec.resources)
         record = Record(
-            bundle=bundle,
-            annotations=self._said.annotations,
             pid=0,
             starttime=0,
             created=False,
-            groups=list(folders.values()),
-            made=made,
+            groups=list(chosen.folders.values()),
+            made=chosen.missing,
             after={},
         )
         self._record = record
-        pid = new.launch(folders, ends.child)
+        self._folder.write(record)  # whoever has to remove it knows what there is
+        chosen.make()
+        pid = new.launch(chosen.folders, ends.child)
         self._record = attrs.evolve(
             record, pid=pid, starttime=ending.starttime(pid), after=new.after
         )
@@ -274,12 +278,10 @@ class Container:
         self.stdin, self.stdout, self.stderr = ends.take(None)
 
     def _state(self, status: str) -> dict[str, Any]:
-        record = self._record
-        assert record is not None
         state: dict[str, Any] = {"ociVersion": VERSION, "id": self.id, "status": status}
-        if status != "stopped":
-            state["pid"] = record.pid
-        return {**state, "bundle": record.bundle, "annotations": record.annotations}
+        if status != "stopped" and self._record is not None and self._record.pid:
+            state["pid"] = self._record.pid
+        return {**state, "bundle": self._bundle, "annotations": self._said.annotations}
 
     def _hooks(self, moment: str) -> tuple[hooks.Hook, ...]:
         return self._said.hooks.get(moment, ())
@@ -331,10 +333,10 @@ class Container:
         record = self._record
         if self._task is not None:
             ending.end(self._task, self._thaw)
-        if self._folders:
-            self.cgroup.kill()
+        if record is not None and record.pid and self._folders:
+            self.cgroup.kill()  # before it had a process, the group may be another's
         if record is not None:
-            groups.remove(record.made)
+            groups.remove(record.made, record.groups)
         self._folder.remove()
         if record is not None and record.pid:
             ending.after(self._hooks("poststop"), self._state("stopped"))

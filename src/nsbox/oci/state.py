@@ -26,12 +26,11 @@ def default_root() -> Path:
 class Record:
     """What is kept of a container beside its configuration.
 
-    `pid` and `starttime` name its process for good; `made` are the groups that were made for it,
-    `groups` those that it is in; `after` the steps that are left when it is started.
+    `pid` (0: it has none yet) and `starttime` name its process for good; `made` are the groups that
+    are made for it, `groups` those that it is in; `after` the steps that are left when it is
+    started.
     """
 
-    bundle: str
-    annotations: dict[str, str]
     pid: int
     starttime: int
     created: bool

@@ -41,7 +41,9 @@ def detached(steps: Iterable[Step]) -> Iterator[Step]:
         if step.operation is Operation.VFORK:
             yield Step(Operation.CLONE3, (CloneFlag(0),))
         elif step.operation is Operation.SETPGID:
-            yield from (_NO_REAPER, Step(Operation.SETSID))
+            yield Step(Operation.SETSID)
+        elif step.operation is Operation.SIGNALS:
+            yield from (_NO_REAPER, step)
         else:
             yield step
 
