@@ -240,14 +240,18 @@ class _Ahead:
         self, argv: Sequence[bytes], environment: Sequence[bytes], standard: Sequence[int]
     ) -> _native.Launched:
         try:
-            self.launched.release(argv, environment, standard, self.socket.fileno())
-        except BaseException as error:
+            try:
+                self.launched.release(argv, environment, standard, self.socket.fileno())
+            except OSError as error:
+                if error.errno != errno.ESTALE or not self.parking.first.outdated():
+                    raise
+                self.launched.release(argv, environment, standard, self.socket.fileno())
+        except OSError as error:
             self._stock.later(self.discard)
-            if not isinstance(error, OSError):
-                raise
-            if error.errno == errno.ESTALE:
-                self.parking.first.outdated()
             raise OutdatedError from error
+        except BaseException:
+            self._stock.later(self.discard)
+            raise
         return self.launched
 
     def discard(self) -> None:
