@@ -50,11 +50,15 @@ def contestants(folder: Path, true: list[str], stack: contextlib.ExitStack) -> C
     plain = stack.enter_context(closing(Floor(program, "plain", true)))
     found["C vfork+exec, no isolation"] = Contestant(plain.start, "C floor")
     root = os.geteuid() == 0
-    commands = peers.privileged(folder, true) if root else peers.unprivileged(true)
-    caller = stack.enter_context(closing(Caller(true, commands)))
-    found |= _ways(caller, ["subprocess.run", *SPECS, *commands])
+    caller = stack.enter_context(closing(Caller(true)))
+    found |= _ways(caller, ["subprocess.run", *SPECS])
     ahead = stack.enter_context(closing(Caller(true)))
     found |= _ways(ahead, [*AHEAD])
+    # What runc mounts for a moment would be seen by all others.
+    commands = peers.privileged(folder, true) if root else peers.unprivileged(true)
+    apart = ["unshare", "--mount", "--propagation", "private"] if root else []
+    caller = stack.enter_context(closing(Caller(true, commands, within=apart)))
+    found |= _ways(caller, [*commands])
     if root:
         commands = peers.on_cgroup2(folder, true)
         view = peers.cgroup2_view()

@@ -74,13 +74,19 @@ def _boxed(
     options = None if invocation is None else invocation.options
     kept = lower.recall(spec, options, within)
 
-    def anew() -> Command:
-        if kept is not None:
-            kept.outdated()
+    def looked_up() -> Command:
         lowered = lower.lower(spec, options, within)
         return _checked(spec, lowered, invocation, number)
 
-    return anew() if kept is None else _command(spec, kept.quickest, invocation, number, anew=anew)
+    if kept is None:
+        return looked_up()
+
+    def again() -> Command:
+        if kept.outdated():
+            return _command(spec, kept.quickest, invocation, number, anew=looked_up)
+        return looked_up()
+
+    return _command(spec, kept.quickest, invocation, number, anew=again)
 
 
 def _checked(

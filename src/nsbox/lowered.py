@@ -80,10 +80,14 @@ class Lowered:
         """What the next box is to be started by: with a copy of its root, where there is one."""
         return (self.template.copy() if self.template else None) or self
 
-    def outdated(self) -> None:
-        """Take notice that a check has failed."""
-        if self.template is not None:
-            self.template.let_go()
+    def outdated(self) -> bool:
+        """Take notice that a check has failed; return whether it is worth another try."""
+        if self.template is None:
+            return False
+        if self.template.is_current():
+            return True
+        self.template.let_go()
+        return False
 
     def plan_of(self, number: int) -> Encoded:
         """Return the plan for the box of this number."""
@@ -145,6 +149,10 @@ class _NamedTemplate:
         """Return what the next box is started by, if there is a template."""
         lowered = self._template.copy()
         return lowered and self._named(lowered, self._hostname)
+
+    def is_current(self) -> bool:
+        """Whether it is still right."""
+        return self._template.is_current()
 
     def let_go(self) -> None:
         """Have it made anew."""

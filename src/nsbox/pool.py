@@ -37,6 +37,9 @@ if TYPE_CHECKING:
 ROOM = 1 << 18
 """Bytes for a command and its environment; a longer one gets a box made on demand."""
 
+_LULL = 0.003
+"""Seconds for whoever has just got a box or its answer to go on with: the others come after."""
+
 _PAUSE = 1.0
 """Seconds until it is tried again to make a box, after that has failed."""
 
@@ -149,7 +152,8 @@ class _Stock:
             ready = self.ready.popleft()
         except IndexError:
             ready = None
-        self._wake()
+        if len(self.ready) <= self.size // 2:  # sooner, it would only be in the command's way
+            self._wake()
         return ready
 
     def later(self, chore: Callable[[], None]) -> None:
@@ -162,6 +166,7 @@ class _Stock:
         chore()
 
     def fill(self, timeout: float | None) -> bool:
+        self._wake()
         with self._changed:
             return self._changed.wait_for(lambda: len(self.ready) >= self.size, timeout)
 
@@ -189,6 +194,8 @@ class _Stock:
                 if not self._closed and not self._chores and not lacking:
                     pause = _PAUSE if len(self.ready) < self.size else None
                     self._changed.wait(pause)
+                    if self.ready and not self._closed:
+                        self._changed.wait(_LULL)
                     continue
             if self._closed and self.ready:
                 self.ready.popleft().discard()
@@ -240,14 +247,18 @@ class _Ahead:
         self, argv: Sequence[bytes], environment: Sequence[bytes], standard: Sequence[int]
     ) -> _native.Launched:
         try:
-            self.launched.release(argv, environment, standard, self.socket.fileno())
-        except BaseException as error:
+            try:
+                self.launched.release(argv, environment, standard, self.socket.fileno())
+            except OSError as error:
+                if error.errno != errno.ESTALE or not self.parking.first.outdated():
+                    raise
+                self.launched.release(argv, environment, standard, self.socket.fileno())
+        except OSError as error:
             self._stock.later(self.discard)
-            if not isinstance(error, OSError):
-                raise
-            if error.errno == errno.ESTALE:
-                self.parking.first.outdated()
             raise OutdatedError from error
+        except BaseException:
+            self._stock.later(self.discard)
+            raise
         return self.launched
 
     def discard(self) -> None:

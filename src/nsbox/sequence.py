@@ -203,8 +203,6 @@ def _machine(spec: "BoxSpec", lineup: Lineup, site: Site) -> Iterator[Step]:
 
 
 def _command(spec: "BoxSpec", caller: Caller, options: Options) -> Iterator[Step]:
-    if options.parked:
-        yield Step(Operation.PARK, (Slot.PARKED,))
     options = spec.options(options)
     if options.terminal:
         yield Step(Operation.TERMINAL, (Slot.TERMINAL,))
@@ -229,5 +227,7 @@ def _command(spec: "BoxSpec", caller: Caller, options: Options) -> Iterator[Step
         yield from spec.security.identity_steps(other_user=other_user)
     yield Step(Operation.SIGNALS)
     yield from options.descriptor_steps()
+    if options.parked:  # before the filter, which may forbid what it takes
+        yield Step(Operation.PARK, (Slot.PARKED,))
     yield from spec.security.filter_steps()
     yield execve(())

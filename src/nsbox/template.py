@@ -1,13 +1,14 @@
 """The mount namespace that the boxes of a spec are copies of, kept by their starter."""
 
 import os
-from collections.abc import Callable, Iterable
+import re
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from nsbox._native.operations import Operation
 from nsbox.constants import CloneFlag
 from nsbox.perform import perform
-from nsbox.plan import Step
+from nsbox.plan import Slot, Step
 
 if TYPE_CHECKING:
     from nsbox.lowered import Lowered
@@ -21,10 +22,12 @@ class Held:
     Both are closed when the last who starts a box by them has let go.
     """
 
-    def __init__(self, steps: Iterable[Step]) -> None:
+    def __init__(self, steps: Sequence[Step]) -> None:
         self.namespace = -1
         self.mountinfo = os.open("/proc/thread-self/mountinfo", os.O_RDONLY | os.O_CLOEXEC)
         self.made_from = os.stat("/proc/thread-self/ns/mnt").st_ino
+        self._pattern = _about([str(one.arguments[2]) for one in steps if _shows_host(one)])
+        self._mounts = self._look()
         made = perform(
             [
                 Step(Operation.CLONE3, (CloneFlag.CLONE_NEWNS,)),
@@ -36,10 +39,42 @@ class Held:
         )
         self.namespace = made.take_descriptor()
 
+    def is_current(self) -> bool:
+        """Whether the mounts that matter are what they were, though some have come or gone."""
+        return self._look() == self._mounts
+
+    def _look(self) -> list[bytes]:
+        parts: list[bytes] = []
+        while part := os.pread(self.mountinfo, 1 << 20, sum(map(len, parts))):
+            parts.append(part)
+        return self._pattern.findall(b"".join(parts))
+
     def __del__(self) -> None:
         for fd in (self.namespace, self.mountinfo):
             if fd >= 0:
                 os.close(fd)
+
+
+def _shows_host(step: Step) -> bool:
+    return step.operation is Operation.OPEN_TREE and step.arguments[1] == Slot.CWD
+
+
+def _about(paths: Iterable[str]) -> re.Pattern[bytes]:
+    """Match the lines of mountinfo for what these paths lie on, and what lies on them."""
+    shown, above = set(), {"/"}
+    for path in paths:
+        parts = path.strip("/").split("/")
+        shown.add(path)
+        above |= {"/" + "/".join(parts[:depth]) for depth in range(1, len(parts))}
+    below = "|".join(re.escape(_mangled(path)) for path in sorted(shown))
+    exactly = "|".join(re.escape(_mangled(path)) for path in sorted(above))
+    pattern = rf"^\d+ \d+ \S+ \S+ (?:(?:{below})(?:/\S*)?|{exactly}) .*$"
+    return re.compile(os.fsencode(pattern), re.MULTILINE)
+
+
+def _mangled(path: str) -> str:
+    """Write a path as proc_pid_mountinfo(5) does."""
+    return re.sub(r"[ \t\n\\]", lambda found: f"\\{ord(found[0]):03o}", path)
 
 
 class Template:
@@ -68,12 +103,17 @@ class Template:
             return None
         self._making = True  # by this thread; whoever else asks meanwhile does without
         try:
-            self._copy = self._copying(Held(self.steps()))
+            self._copy = self._copying(Held(list(self.steps())))
         except OSError:
             self.let_go()  # a box will say what it was that failed
         finally:
             self._making = False
         return self._copy
+
+    def is_current(self) -> bool:
+        """Whether it is still right, where the host's mounts have changed."""
+        copy = self._copy
+        return copy is not None and copy.held is not None and copy.held.is_current()
 
     def let_go(self) -> None:
         """Make it anew, some time later: what it was made from has changed."""

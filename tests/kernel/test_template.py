@@ -98,6 +98,23 @@ def test_mounts_of_the_caller_come_and_go(elsewhere: Namespace, tmp_path: Path) 
     assert "new\n" not in listings[before]
 
 
+def test_mounts_that_do_not_matter_change_nothing(elsewhere: Namespace, tmp_path: Path) -> None:
+    spec = BoxSpec()
+
+    def change() -> tuple[object, object]:
+        for _ in range(2):
+            nsbox.run(["true"], spec, check=True)
+        kept = lower.recall(spec, nsbox.options.NO_OPTIONS, None)
+        assert kept is not None
+        before = kept.quickest
+        subprocess.run(["mount", "-t", "tmpfs", "none", tmp_path], check=True)
+        assert seen(spec, "echo ran") == "ran\n"
+        return before, kept.quickest
+
+    before, after = elsewhere.call(change)
+    assert before is after
+
+
 def test_a_thread_in_another_mount_namespace_shows_what_is_there(elsewhere: Namespace) -> None:
     spec = BoxSpec()
 

@@ -74,6 +74,7 @@ struct supervisor {
     struct page *page;
     long command; /* 0: none, the box stays until it is told to end */
     int proc;
+    int parked; /* by its end the owner of a box that was made ahead takes the answer to be there */
     int signals;
     int ending; /* all in the box were asked to end, and it does once they have */
 };
@@ -92,6 +93,8 @@ static _Noreturn void end_box(const struct supervisor *box, int status)
     }
     outcome->status = status;
     outcome->finished = 1;
+    if (box->parked >= 0)
+        SYS(__NR_close, box->parked);
     leave(status & 0x7f ? 128 + (status & 0x7f) : status >> 8 & 0xff);
 }
 
@@ -138,10 +141,8 @@ static void settle(struct supervisor *box)
 
     if (box->proc >= 0)
         box->proc = last = (int)SYS(__NR_dup3, box->proc, PROC, 0);
-    if (box->page->parked) { /* whose end the owner takes for ours: it comes before all the rest */
-        SYS(__NR_dup3, SLOT_PARKED, last + 1, 0);
-        last++;
-    }
+    if (box->page->parked)
+        box->parked = last = (int)SYS(__NR_dup3, SLOT_PARKED, last + 1, 0);
     SYS(__NR_close_range, 0, SLOT_OWNER - 1, 0);
     SYS(__NR_close_range, last + 1, ~0U, 0);
     SYS(__NR_write, SLOT_STARTED, &one, sizeof one); /* fails where nobody asked to be told */
@@ -152,7 +153,7 @@ static void settle(struct supervisor *box)
 _Noreturn void supervise(struct page *page, long command)
 {
     struct supervisor box = {
-        .page = page, .command = command, .proc = is_first() ? -1 : page->proc};
+        .page = page, .command = command, .proc = is_first() ? -1 : page->proc, .parked = -1};
     settle(&box);
     struct pollfd watched[] = {{.fd = SLOT_OWNER, .events = POLLIN},
                                {.fd = box.signals, .events = POLLIN}};
