@@ -14,7 +14,10 @@ import time
 import warnings
 from pathlib import Path
 
+import jsonschema
 import pytest
+from referencing import Registry
+from referencing.jsonschema import DRAFT4
 
 from nsbox import Cgroup, NsboxError, StepError, Task, reap
 from nsbox.oci import Container, HookError
@@ -102,6 +105,24 @@ def test_a_container_goes_from_created_to_running_to_stopped(create, tmp_path):
     assert "pid" not in made.state
     made.delete()
     assert output(tmp_path) == "1\nrunc\n"
+
+
+def test_its_state_is_valid_by_the_schema_of_the_specification(create):
+    folder = Path(__file__).parents[1] / "unit/oci/schema"
+    files = {path.name: json.loads(path.read_text()) for path in folder.glob("*.json")}
+    registry = Registry().with_resources(
+        [(name, DRAFT4.create_resource(content)) for name, content in files.items()]
+    )
+    valid = jsonschema.validators.Draft4Validator(files["state-schema.json"], registry=registry)
+    made = create("sleep 60")
+    valid.validate(made.state)
+    made.start()
+    valid.validate(made.state)
+    made.kill("KILL")
+    made.wait(10)
+    valid.validate(made.state)
+    with pytest.raises(jsonschema.ValidationError):
+        valid.validate(made.state | {"status": 1})
 
 
 def test_what_is_not_in_the_right_state_is_refused(create, tmp_path):
