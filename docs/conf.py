@@ -48,4 +48,5 @@ nitpick_ignore_regex = [
     ("py:class", r"nsbox\.(_native\.operations\.Operation|plan\.Slot|link\.Port|options\.Options)"),
     ("py:(class|obj)", r"nsbox\.(frozen\.(Key|Value)|(namespace\.handle|fleet\.fleet)\.Result)"),
     ("py:class", r"nsbox\.(process\.Command|commands\.Invocation|beneath\.Beneath)"),
+    ("py:class", r"Handler|nsbox\.oci\.(state\.(Folder|Record)|config\.Description)"),
 ]

@@ -20,6 +20,7 @@ MODULES = (
     "nsbox.image",
     "nsbox.network",
     "nsbox.oci",
+    "nsbox.security",
 )
 KINDS = (property, classmethod, staticmethod)
 INTERNAL = {
