@@ -104,7 +104,7 @@ def _remember(key: _Key, lowered: Lowered) -> None:
 def forget() -> None:
     """Let go of all that is kept for the next boxes, descriptors of templates among it."""
     _recent.clear()
-    for kept in (_kept, _named, _common):
+    for kept in (_kept, _named, _kept_common):
         kept.cache_clear()
 
 
@@ -125,12 +125,20 @@ def lower_joining(spec: "BoxSpec", options: Options, within: Within) -> Lowered:
     return lowered
 
 
-@functools.lru_cache(maxsize=_KEPT)
 def _common(spec: "BoxSpec") -> "BoxSpec":
     """Return what boxes that differ by their host names and ports alone have in common."""
     if spec.hostname is None and not spec.ports:
         return spec
+    if spec.link is not None or Namespace in map(type, spec.namespaces.values()):
+        return _without_name(spec)  # what is kept here must keep no handle alive
+    return _kept_common(spec)
+
+
+def _without_name(spec: "BoxSpec") -> "BoxSpec":
     return attrs.evolve(spec, hostname=spec.hostname and HOST_NAME, ports=())
+
+
+_kept_common = functools.lru_cache(maxsize=_KEPT)(_without_name)
 
 
 @functools.lru_cache(maxsize=_KEPT)

@@ -59,7 +59,14 @@ def test_it_tells_the_same_numbers_as_plain_reading_after_work_was_done(lab, sta
         meter.read()
         process.stdin.close()
         process.wait(timeout=60)
-        assert settles(lambda: told(meter.read()[0]) == plainly(web))
+        doubtful = set(plainly(web))
+
+        def agree():  # each figure at some moment: the kernel may go on with one or the other
+            ours, theirs = told(meter.read()[0]), plainly(web)
+            doubtful.difference_update([name for name in theirs if ours[name] == theirs[name]])
+            return not doubtful
+
+        assert settles(agree), doubtful
     assert told(web.stats())["cpu"] > 0
 
 
@@ -69,8 +76,8 @@ def told(stats):
     return {
         "cpu": stats.cpu.usage_usec,
         "peak": memory.peak,
-        "stat": dict(memory.stat),
         "forks": stats.pids.max_hits,
+        **memory.stat,
     }
 
 
@@ -85,8 +92,8 @@ def plainly(group):
     return {
         "cpu": plain[2, "cpu.stat", "usage_usec"] if usage is None else usage // 1000,
         "peak": next((peak for peak in peaks if peak is not None), None),
-        "stat": totals or stat,
         "forks": next((count for count in refused if count is not None), None),
+        **(totals or stat),
     }
 
 
