@@ -1,12 +1,15 @@
 """A box that stays: a machine of its own, for one command after another."""
 
 import errno
+import functools
 import os
 import signal
 import subprocess
 from collections.abc import Sequence
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, Literal, Unpack
+
+import attrs
 
 from nsbox import commands, copying, procfs
 from nsbox.beneath import Beneath
@@ -258,7 +261,12 @@ class Box(Displayed):
         if self._groups is not None and self._groups.frozen:
             # Whoever joins it would sleep before its first word, and the calling thread with it.
             raise BlockingIOError(errno.EAGAIN, "the box is frozen, nothing can be started in it")
-        return commands.joining(self.spec, invocation, self.fileno(), self._groups)
+        return commands.joining(self._unlinked, invocation, self.fileno(), self._groups)
+
+    @functools.cached_property
+    def _unlinked(self) -> "BoxSpec":
+        """Its spec without the link: by its first process it is found, whatever became of that."""
+        return self.spec if self.spec.link is None else attrs.evolve(self.spec, link=None)
 
 
 def _absolute(path: StrPath) -> str:

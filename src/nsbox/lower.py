@@ -83,6 +83,8 @@ def recall(
     With `joining`, what the last command in such a box was started by. Nothing is looked at here,
     and so the GIL not given up: with busy threads that costs milliseconds each time.
     """
+    if spec.link is not None:
+        return None
     lowered = _recent.get((_common(spec), options, within, os.getpid(), joining))
     if lowered is None or joining or spec.hostname is None:
         return lowered
@@ -110,10 +112,8 @@ def forget() -> None:
 
 def lower_joining(spec: "BoxSpec", options: Options, within: Within) -> Lowered:
     """Lower the start of a command in a box of this spec that is in these groups."""
-    # By its first process it is found, whatever became of its link.
-    spec = _common(spec)
-    unlinked = spec if spec.link is None else attrs.evolve(spec, link=None)
-    named = _without_handles(unlinked)
+    spec = _common(spec if spec.link is None else attrs.evolve(spec, link=None))
+    named = _without_handles(spec)
     caller = Caller.current()
     groups = cgroups.join(dict(within or ()))
     steps = tuple(sequence.joining(named, caller, groups, options))

@@ -106,7 +106,7 @@ def _absolute(_: Any, attribute: "attrs.Attribute[str]", value: Any) -> None:
         raise ValueError(f"{attribute.name}: an absolute path in the box, not {value!r}")
 
 
-@attrs.frozen(kw_only=True, cache_hash=True)
+@attrs.frozen(kw_only=True, cache_hash=True, repr=False)
 class BoxSpec(Displayed):
     """The wish for a box: what it sees, what it may do. A value: making one touches nothing.
 
@@ -152,7 +152,7 @@ class BoxSpec(Displayed):
     hostname: str | None = attrs.field(default=None, validator=_host_name)
     domainname: str | None = attrs.field(default=None, validator=_host_name)
     sysctl: kernel_parameters.Sysctl = attrs.field(
-        factory=FrozenMap, converter=kernel_parameters.read, validator=kernel_parameters.check
+        default=FrozenMap(), converter=kernel_parameters.read, validator=kernel_parameters.check
     )
     rootfs: RootFS = attrs.field(default=RootFS.system(), validator=instance_of(RootFS))
     namespaces: Choices = attrs.field(default=ISOLATED, converter=choices, validator=check_choices)
@@ -219,6 +219,14 @@ class BoxSpec(Displayed):
         for kind in (NamespaceType.NET, NamespaceType.PID, NamespaceType.IPC):
             if self.namespaces.get(kind, Choice.HOST) is Choice.HOST:
                 raise ValueError(f"namespaces: this security takes a {kind.proc_name} of the box's")
+
+    def __repr__(self) -> str:
+        chosen = ", ".join(
+            f"{field.name}={getattr(self, field.name)!r}"
+            for field in attrs.fields(type(self))
+            if getattr(self, field.name) != field.default
+        )
+        return f"BoxSpec({chosen})"  # what is not named is as by default
 
     def plan(self, args: StrOrBytesPath | Sequence[StrOrBytesPath] = ()) -> Plan:
         """Return the steps that starting this box would take, for whoever calls this.

@@ -9,7 +9,6 @@ import textwrap
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-import attrs
 import pytest
 
 from nsbox.display.gauges import gauges
@@ -135,13 +134,7 @@ def _stream_lines(name: str, content: str | bytes | None) -> Iterator[str]:
 
 
 def _wish(spec: BoxSpec) -> str:
-    """Write a spec as what differs from the default one."""
-    chosen = ", ".join(
-        f"{field.name}={getattr(spec, field.name)!r}"
-        for field in attrs.fields(BoxSpec)
-        if getattr(spec, field.name) != field.default
-    )
-    return _wrapped(textwrap.shorten(f"BoxSpec({chosen})", 6 * _WIDTH, placeholder=" …)"))
+    return _wrapped(textwrap.shorten(repr(spec), 6 * _WIDTH, placeholder=" …)"))
 
 
 def _wrapped(text: str) -> str:
