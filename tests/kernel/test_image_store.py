@@ -68,7 +68,8 @@ def store(tmp_path: Path) -> Iterator[Path]:
     assert not list((path / "new").iterdir())
 
 
-def test_four_at_once_unpack_once(layout: Path, store: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("attempt", range(5))
+def test_four_at_once_unpack_once(attempt: int, layout: Path, store: Path, tmp_path: Path) -> None:
     processes = [start(layout, store) for _ in range(4)]
     outputs = {end(process) for process in processes}
     assert len(outputs) == 1

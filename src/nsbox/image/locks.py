@@ -24,9 +24,12 @@ _guard = threading.Lock()
 
 
 @contextlib.contextmanager
-def alone(path: str, *, wait: bool = True) -> Iterator[int | None]:
-    """Hold a lock alone; yield its descriptor, or None where it is taken and `wait` is False."""
-    fd = _open(path, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+def alone(path: str) -> Iterator[int | None]:
+    """Hold a lock alone; yield its descriptor, or None where somebody else has it.
+
+    It is never waited for: who has it shared may have it for long.
+    """
+    fd = _open(path, fcntl.LOCK_EX | fcntl.LOCK_NB)
     try:
         yield fd
     finally:

@@ -12,6 +12,7 @@ an archive leaves out is taken over from the layers below.
 
 import os
 import tempfile
+import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
@@ -28,6 +29,9 @@ from nsbox.progress import Progress, silent
 
 if TYPE_CHECKING:
     from nsbox.image.image import Image
+
+_MOMENT = 0.001
+"""Seconds until it is tried again to have a layer alone."""
 
 
 @attrs.frozen
@@ -113,7 +117,7 @@ class Store:
         names = [name for name in sorted(os.listdir(self._layers)) if name not in kept]
         removed = tuple(name for name in names if self._remove(name))
         for name in {entry.partition(".")[0] for entry in os.listdir(self._new)}:
-            with locks.alone(self._lock(name), wait=False) as lock:
+            with locks.alone(self._lock(name)) as lock:
                 if lock is not None:
                     self._sweep(name)
         return removed
@@ -148,8 +152,11 @@ class Store:
             if found is not None:
                 return found
             locks.release(self._lock(chain))
-            with locks.alone(self._lock(chain)):
-                if self._find(chain) is None:
+            # Not waited for: whoever was faster keeps it shared as long as the layer is in use.
+            with locks.alone(self._lock(chain)) as lock:
+                if lock is None:
+                    time.sleep(_MOMENT)  # others are only looking, or unpack: then `share` waits
+                elif self._find(chain) is None:
                     self._unpack(layer, chain, below, limits, tell)
 
     def _find(self, chain: str) -> Unpacked | None:
@@ -191,7 +198,7 @@ class Store:
 
     def _remove(self, name: str) -> bool:
         """Remove a layer that nobody uses; a crash on the way leaves it to `_sweep`."""
-        with locks.alone(self._lock(name), wait=False) as lock:
+        with locks.alone(self._lock(name)) as lock:
             if lock is None:
                 return False
             gone = os.path.join(self._new, f"{name}.removed")
