@@ -19,9 +19,9 @@ from nsbox import commands, process
 from nsbox.commands import Args, Invocation
 from nsbox.complete import bytes_at_most, with_pipes
 from nsbox.errors import OutputExceeded
+from nsbox.launch import Command
 from nsbox.parameters import PopenParameters, RunParameters, check_names, invoke
 from nsbox.pipes import CHUNK, Text, decoded, encoded
-from nsbox.process import Command
 from nsbox.spec import BoxSpec
 from nsbox.usage import CompletedProcess, Usage
 

@@ -22,11 +22,12 @@ from nsbox.display import Displayed
 from nsbox.errors import UnsupportedError
 from nsbox.fields import StrPath, text_path
 from nsbox.frozen import FrozenMap
+from nsbox.launch import Command
 from nsbox.namespace import Namespace, NamespaceType
 from nsbox.options import Pty
 from nsbox.parameters import PopenParameters, RunParameters, check_names, invoke
 from nsbox.pipes import StrOrBytesPath
-from nsbox.process import Command, Process
+from nsbox.process import Process
 from nsbox.task import Task
 from nsbox.usage import CompletedProcess
 

@@ -15,13 +15,13 @@ from nsbox import lower
 from nsbox.caller import Caller
 from nsbox.cgroup.account import BoxGroups
 from nsbox.fields import frozen_map, is_kernel_text
+from nsbox.launch import Command
 from nsbox.link import Port, Publication, check_tracing, connected, unlinked
 from nsbox.lowered import Lowered
 from nsbox.namespace.joining import opened
 from nsbox.options import NO_OPTIONS, PARKED, Options
 from nsbox.pipes import StrOrBytesPath
 from nsbox.plan import Slot
-from nsbox.process import Command
 from nsbox.rootfs.bind import idmaps
 
 if TYPE_CHECKING:

@@ -4,8 +4,9 @@ import subprocess
 from typing import Any
 
 from nsbox.errors import OutputExceeded
+from nsbox.launch import Command
 from nsbox.pipes import PIPE, Stream, Text
-from nsbox.process import Command, Process
+from nsbox.process import Process
 from nsbox.sizes import size_in_bytes
 from nsbox.usage import CompletedProcess
 

@@ -5,7 +5,6 @@ rights given up. It is as isolated as one that is made on demand; only its comma
 """
 
 import collections
-import contextlib
 import errno
 import os
 import signal
@@ -23,10 +22,11 @@ from nsbox.cgroup.account import BoxGroups
 from nsbox.commands import Args, Invocation
 from nsbox.complete import complete, process
 from nsbox.errors import NsboxError
+from nsbox.launch import Command, OutdatedError
 from nsbox.options import NO_OPTIONS
 from nsbox.parameters import PopenParameters, RunParameters, check_names, invoke
 from nsbox.plan import Slot
-from nsbox.process import Command, OutdatedError, Process
+from nsbox.process import Process
 from nsbox.rootfs.overlay import remove_work
 from nsbox.spec import BoxSpec
 from nsbox.usage import CompletedProcess
@@ -263,8 +263,7 @@ class _Ahead:
 
     def discard(self) -> None:
         """End it unused."""
-        with contextlib.suppress(ProcessLookupError):
-            signal.pidfd_send_signal(self.launched.pidfd, signal.SIGKILL)
+        self.launched.send_signal(signal.SIGKILL)
         self.bury()
 
     def bury_later(self) -> None:

@@ -7,9 +7,7 @@ import subprocess
 import threading
 import time
 import warnings
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import attrs
 
@@ -18,91 +16,13 @@ from nsbox._native import Encoded
 from nsbox.cgroup.account import BoxGroups
 from nsbox.display import Displayed
 from nsbox.errors import OutputExceeded, StepError
-from nsbox.link import Port, Publication
-from nsbox.perform import given_descriptors
+from nsbox.launch import Command, OutdatedError
+from nsbox.link import Publication
 from nsbox.pipes import Stream
 from nsbox.rootfs.overlay import remove_work
-from nsbox.security.notify import Handler, Listener
+from nsbox.security.notify import Listener
 from nsbox.terminal import Channel, Terminal
 from nsbox.usage import Usage
-
-
-@attrs.frozen
-class Command:
-    """What is launched: made by `nsbox.commands` from a spec and its arguments.
-
-    - `args` as they were given, `argv` as the kernel takes them; none where a first process is to
-      stay without a command.
-    - `failure` makes the error for a step, by its index, that failed with an errno.
-    - `end_signal` is what the first process, or the kernel, takes as the order to end the box,
-      `stop_signal` as that to stop the command.
-    - `groups` are its cgroups, which the plan makes or joins.
-    - `works` are the work folders of its overlays, which the plan makes and its end removes.
-    - `connect` makes its place on a network, if it is to have one; given up as it ends.
-    - `publish` takes the ports of the host's that are to lead into it.
-    - `namespaces` opens those that it joins, as descriptors by slot; one may be of that place.
-    - `passed` are descriptors for the command, by slot; `terminal` asks for one of the box's own.
-    - `handler` is asked about its system calls, if anybody is.
-    - `parked` is a box that was made ahead for it.
-    - `anew` makes the same command by another plan, where this one is a kept one that may not hold
-      any longer: its checks tell.
-    """
-
-    args: Any
-    argv: tuple[bytes, ...]
-    environment: tuple[bytes, ...]
-    plan: Encoded
-    failure: Callable[[int, int], StepError]
-    end_signal: int
-    stop_signal: int
-    groups: BoxGroups | None
-    works: tuple[str, ...]
-    connect: Callable[[], Port | None]
-    publish: Callable[[], Publication | None]
-    namespaces: Callable[[Port | None], AbstractContextManager[Mapping[int, int]]]
-    passed: Mapping[int, int]
-    terminal: bool
-    handler: Handler | None
-    anew: "Callable[[], Command] | None" = None
-    parked: "Parked | None" = None
-
-    def begin(
-        self,
-        given: Mapping[int, int],
-        standard: Sequence[int],
-        *,
-        tell_of_exec: bool,
-        room: int = 0,
-    ) -> _native.Launched:
-        """Launch it, or give it to the box that was made ahead for it.
-
-        Raises `OSError`, and `OutdatedError` where that box cannot have it.
-        """
-        if self.parked is not None:
-            return self.parked.release(self.argv, self.environment, standard)
-        return _native.launch(
-            self.plan,
-            self.argv,
-            self.environment,
-            given_descriptors({**given, **self.passed}, standard),
-            tell_of_exec=tell_of_exec,
-            end_signal=self.end_signal,
-            checked=self.anew is not None,
-            room=room,
-        )
-
-
-class OutdatedError(Exception):
-    """What was made ahead is of no use any longer; nothing was done."""
-
-
-class Parked(Protocol):
-    """A box that waits for its command."""
-
-    def release(
-        self, argv: Sequence[bytes], environment: Sequence[bytes], standard: Sequence[int]
-    ) -> _native.Launched:
-        """Give it one, with its standard descriptors. Raises `OutdatedError`."""
 
 
 class Process(Displayed):
@@ -111,9 +31,9 @@ class Process(Displayed):
     The names and their meaning are those of `subprocess.Popen`: `args`, `pid`, `returncode`
     (negative: ended by that signal), `stdin`, `stdout`, `stderr`. `fileno` is the pidfd, to be
     waited for by any event loop; `usage` is there once the command has ended, `terminal` where one
-    was asked for, `port` where the box is on a bridge of `nsbox.network`, `published` where
-    it has ports. A copy of the caller
-    that os.fork() made has descriptors of its own: closing them there leaves the command alone.
+    was asked for, `port` where the box is on a bridge of `nsbox.network`, `published` where it has
+    ports. A copy of the caller that os.fork() made has descriptors of its own: closing them there
+    leaves the command alone.
     """
 
     def __init__(
@@ -145,6 +65,7 @@ class Process(Displayed):
                 assert command.anew is not None
                 command = command.anew()
         except BaseException:
+            self._abandon()
             self._disconnect()
             raise
 
@@ -220,9 +141,10 @@ class Process(Displayed):
 
     def fileno(self) -> int:
         """Return the pidfd of the box's first process: readable once the box has ended."""
-        if self._launched is None:
+        pidfd = -1 if self._launched is None else self._launched.pidfd
+        if pidfd < 0:  # maybe by a thread that waits for the end, just now
             raise ValueError("the process has ended and its descriptor is closed")
-        return self._launched.pidfd
+        return pidfd
 
     def poll(self) -> int | None:
         """Return the return code if the command has ended, else None."""
@@ -276,8 +198,7 @@ class Process(Displayed):
         SIGKILL ends the box, as `kill` does.
         """
         if self.poll() is None and self._launched is not None:
-            with contextlib.suppress(ProcessLookupError):
-                signal.pidfd_send_signal(self._launched.pidfd, self._never_caught.get(sig, sig))
+            self._launched.send_signal(self._never_caught.get(sig, sig))
             if sig == signal.SIGKILL and self._groups:
                 self._groups.thaw()
 
@@ -328,8 +249,7 @@ class Process(Displayed):
             self._launched = None
             launched.abandon()
             return
-        with contextlib.suppress(ProcessLookupError):
-            signal.pidfd_send_signal(launched.pidfd, self._end_signal)
+        launched.send_signal(self._end_signal)
         if self._groups:
             self._groups.thaw()
         with self._waiting, contextlib.suppress(StepError):  # a thread may be waiting for the end

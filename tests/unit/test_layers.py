@@ -22,7 +22,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("namespace", "cgroup"),
     ("rootfs", "security", "leftovers"),
     ("terminal options", "link", "publish", "reaping", "kernel_parameters"),
-    ("process complete", "task"),
+    ("complete launch process", "task"),
     ("box commands lower lowered parameters running scheduling sequence spec template",),
     ("fleet",),
     ("aio pool", "image", "executor", "network", "oci", "watching"),

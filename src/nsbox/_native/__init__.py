@@ -71,6 +71,17 @@ class Launched:
             ffi.cast("struct nsbox_outcome *", shared) if shared else self._request.outcome
         )
 
+    def send_signal(self, sig: int) -> None:
+        """Signal the first process; nothing is done where it has ended. See pidfd_send_signal(2).
+
+        Another thread's `wait_end` may close the pidfd in the meantime.
+        """
+        try:
+            signal.pidfd_send_signal(self.pidfd, sig)
+        except OSError as error:
+            if error.errno not in (_ESRCH, _EBADF):
+                raise
+
     def wait_exec(self) -> None:
         """Wait until the command's exec succeeded or it is certain that it will not."""
         if self._request.started < 0:
@@ -299,7 +310,7 @@ _ROOM, _USUAL = 8192, 128
 
 _uncleared = ffi.new_allocator(should_clear_after_alloc=False)
 
-_EINTR, _ETIMEDOUT = 4, 110
+_ESRCH, _EINTR, _EBADF, _ETIMEDOUT = 3, 4, 9, 110
 
 
 def _strings(argv: Sequence[bytes], environment: Sequence[bytes]) -> bytes:

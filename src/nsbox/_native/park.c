@@ -5,29 +5,11 @@
  */
 #include <linux/poll.h>
 
+#include "message.h"
 #include "steps.h"
 #include "sys.h"
 
 enum { ECHILD_ = 10, ECONNRESET_ = 104, EPROTO_ = 71, CLOEXEC_ON_RECEIPT = 0x40000000 };
-
-struct message {
-    void *name;
-    int name_length;
-    struct {
-        void *base;
-        size_t length;
-    } *part;
-    size_t part_count;
-    void *control;
-    size_t control_length;
-    int flags;
-};
-
-struct rights {
-    size_t length;
-    int level, type;
-    int descriptor[4];
-};
 
 /* The owner's end, of the socket or of itself, is ours: whatever copies of the socket live on. */
 static long wait_for_word(int socket)
@@ -59,11 +41,10 @@ long park(struct page *page, int socket)
 {
     unsigned char given = 0;
     struct rights rights = {.length = 0};
-    struct {
-        void *base;
-        size_t length;
-    } part = {&given, 1};
-    struct message message = {.part = (void *)&part, .part_count = 1, .control = &rights,
+    struct part part = {.base = &given, .length = 1};
+    struct message message = {.parts = &part,
+                              .part_count = 1,
+                              .control = &rights,
                               .control_length = sizeof rights};
 
     page->parked = 1;
@@ -75,7 +56,7 @@ long park(struct page *page, int socket)
     if (result < 0)
         return result;
     size_t sent = (given & 1) + (given >> 1 & 1) + (given >> 2 & 1);
-    if (sent && rights.length != offsetof(struct rights, descriptor) + sizeof(int) * sent)
+    if (sent && rights.length != rights_length(sent))
         return -EPROTO_;
     return place(&rights, given);
 }

@@ -9,37 +9,17 @@
 #include <asm/ioctls.h>
 #include <linux/magic.h>
 
+#include "message.h"
 #include "sys.h"
-
-struct iovec_ { /* see sendmsg(2); libc's headers and the kernel's do not go together */
-    void *base;
-    size_t length;
-};
-
-struct message {
-    void *name;
-    int name_length;
-    struct iovec_ *parts;
-    size_t part_count;
-    void *control;
-    size_t control_length;
-    int flags;
-};
-
-struct rights {
-    size_t length;
-    int level, type;
-    int descriptor;
-};
 
 long send_descriptor(int socket, int fd)
 {
     char byte = 0;
-    struct iovec_ part = {.base = &byte, .length = 1};
-    struct rights rights = {.length = offsetof(struct rights, descriptor) + sizeof(int),
-                            .level = 1 /* SOL_SOCKET */,
-                            .type = 1 /* SCM_RIGHTS */,
-                            .descriptor = fd};
+    struct part part = {.base = &byte, .length = 1};
+    struct rights rights = {.length = rights_length(1),
+                            .level = SOL_SOCKET_,
+                            .type = SCM_RIGHTS_,
+                            .descriptor = {fd}};
     struct message message = {.parts = &part,
                               .part_count = 1,
                               .control = &rights,

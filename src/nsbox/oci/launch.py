@@ -18,6 +18,7 @@ from nsbox.cgroup.hierarchy import Hierarchy
 from nsbox.commands import STOP_COMMAND
 from nsbox.constants import Capability
 from nsbox.errors import StepError, UnsupportedError
+from nsbox.launch import Command
 from nsbox.link import Port
 from nsbox.namespace import Namespace, NamespaceType
 from nsbox.namespace.joining import line_up, opened
@@ -28,7 +29,6 @@ from nsbox.oci.talk import Talk
 from nsbox.options import Options
 from nsbox.perform import given_descriptors
 from nsbox.plan import Slot, Step, encode
-from nsbox.process import Command
 from nsbox.rootfs.bind import idmaps
 from nsbox.rootfs.overlay import work_mark
 from nsbox.rootfs.root import DirectoryRoot

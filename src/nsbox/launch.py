@@ -1,0 +1,93 @@
+"""What is launched: a command and its box as steps, and all else that goes with its start."""
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, Protocol
+
+import attrs
+
+from nsbox import _native
+from nsbox._native import Encoded
+from nsbox.cgroup.account import BoxGroups
+from nsbox.errors import StepError
+from nsbox.link import Port, Publication
+from nsbox.perform import given_descriptors
+from nsbox.security.notify import Handler
+
+
+@attrs.frozen
+class Command:
+    """What is launched: made by `nsbox.commands` from a spec and its arguments.
+
+    - `args` as they were given, `argv` as the kernel takes them; none where a first process is to
+      stay without a command.
+    - `failure` makes the error for a step, by its index, that failed with an errno.
+    - `end_signal` is what the first process, or the kernel, takes as the order to end the box,
+      `stop_signal` as that to stop the command.
+    - `groups` are its cgroups, which the plan makes or joins.
+    - `works` are the work folders of its overlays, which the plan makes and its end removes.
+    - `connect` makes its place on a network, if it is to have one; given up as it ends.
+    - `publish` takes the ports of the host's that are to lead into it.
+    - `namespaces` opens those that it joins, as descriptors by slot; one may be of that place.
+    - `passed` are descriptors for the command, by slot; `terminal` asks for one of the box's own.
+    - `handler` is asked about its system calls, if anybody is.
+    - `parked` is a box that was made ahead for it.
+    - `anew` makes the same command by another plan, where this one is a kept one that may not hold
+      any longer: its checks tell.
+    """
+
+    args: Any
+    argv: tuple[bytes, ...]
+    environment: tuple[bytes, ...]
+    plan: Encoded
+    failure: Callable[[int, int], StepError]
+    end_signal: int
+    stop_signal: int
+    groups: BoxGroups | None
+    works: tuple[str, ...]
+    connect: Callable[[], Port | None]
+    publish: Callable[[], Publication | None]
+    namespaces: Callable[[Port | None], AbstractContextManager[Mapping[int, int]]]
+    passed: Mapping[int, int]
+    terminal: bool
+    handler: Handler | None
+    anew: "Callable[[], Command] | None" = None
+    parked: "Parked | None" = None
+
+    def begin(
+        self,
+        given: Mapping[int, int],
+        standard: Sequence[int],
+        *,
+        tell_of_exec: bool,
+        room: int = 0,
+    ) -> _native.Launched:
+        """Launch it, or give it to the box that was made ahead for it.
+
+        Raises `OSError`, and `OutdatedError` where that box cannot have it.
+        """
+        if self.parked is not None:
+            return self.parked.release(self.argv, self.environment, standard)
+        return _native.launch(
+            self.plan,
+            self.argv,
+            self.environment,
+            given_descriptors({**given, **self.passed}, standard),
+            tell_of_exec=tell_of_exec,
+            end_signal=self.end_signal,
+            checked=self.anew is not None,
+            room=room,
+        )
+
+
+class OutdatedError(Exception):
+    """What was made ahead is of no use any longer; nothing was done."""
+
+
+class Parked(Protocol):
+    """A box that waits for its command."""
+
+    def release(
+        self, argv: Sequence[bytes], environment: Sequence[bytes], standard: Sequence[int]
+    ) -> _native.Launched:
+        """Give it one, with its standard descriptors. Raises `OutdatedError`."""
