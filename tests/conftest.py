@@ -10,7 +10,8 @@ from typing import NamedTuple
 
 import pytest
 
-from nsbox import _native, lower
+import nsbox
+from nsbox import BoxSpec, Resources, Security, _native, lower
 
 # nohup(1), and a shell for what it runs in the background, have them ignored by all that follows.
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
@@ -106,3 +107,18 @@ def ordinary_user() -> None:
     """The test is about a caller without rights."""
     if os.geteuid() == 0:
         pytest.skip("needs an ordinary user: `.ci/run` runs the rootless tests as one")
+
+
+@pytest.fixture
+def strict() -> BoxSpec:
+    """A box for untrusted programs, with the limits that it takes."""
+    report = nsbox.probe()
+    for finding in (report.cgroups, report.landlock, report.user_namespaces):
+        if not finding.ok:
+            pytest.skip(f"needs {finding.name}: {finding.reason}")
+    if not report.cgroups.writable:
+        pytest.skip("needs cgroups to write to")
+    if "memory" not in nsbox.subsystems():
+        pytest.skip("needs the memory subsystem in a hierarchy: on v1, Linux 6.12 may lack it")
+    limits = Resources(memory_max="64M", pids_max=32)
+    return BoxSpec(security=Security.strict(), resources=limits)

@@ -406,16 +406,20 @@ def unpacked(tmp_path, layout, tag):
 LOOK_AROUND = ["/bin/sh", "-c", f"echo $LAYER; hostname; pwd; {OF_ANYBODY}; ls / /data"]
 
 
+def check_says_the_same(bundle, runc, beginning):
+    peer = runc(bundle)
+    assert peer.stdout.startswith(beginning)
+    spec, args = read_bundle(bundle)
+    own = here(args, spec)
+    assert set(own.stdout.split()) - {"tmp"} == set(peer.stdout.split())
+
+
 def test_a_bundle_of_umocis_says_the_same_here(tree, runc, tmp_path):
     env = {"LAYER": "one", "PATH": "/bin"}
     with nsbox.Image.build(tree, cmd=LOOK_AROUND, env=env, user="12:34", workdir="/data") as image:
         image.save(tmp_path / "layout", reference="one")
     bundle = unpacked(tmp_path, tmp_path / "layout", "one")
-    peer = runc(bundle)
-    assert peer.stdout.startswith("one\numoci-default\n/data\n")
-    spec, args = read_bundle(bundle)
-    own = here(args, spec)
-    assert set(own.stdout.split()) - {"tmp"} == set(peer.stdout.split())
+    check_says_the_same(bundle, runc, "one\numoci-default\n/data\n")
 
 
 def test_a_bundle_of_an_image_of_buildahs_says_the_same_here(tree, runc, tmp_path):
@@ -434,8 +438,4 @@ def test_a_bundle_of_an_image_of_buildahs_says_the_same_here(tree, runc, tmp_pat
     call("commit", "-q", "--disable-compression=false", container, f"oci:{tmp_path}/layout:two")
     call("rm", container)
     bundle = unpacked(tmp_path, tmp_path / "layout", "two")
-    peer = runc(bundle)
-    assert peer.stdout.startswith("two\numoci-default\n/\n")
-    spec, args = read_bundle(bundle)
-    own = here(args, spec)
-    assert set(own.stdout.split()) - {"tmp"} == set(peer.stdout.split())
+    check_says_the_same(bundle, runc, "two\numoci-default\n/\n")

@@ -25,18 +25,6 @@ def sh(script: str, spec: BoxSpec = DEFAULT) -> subprocess.CompletedProcess[str]
     return nsbox.run(["sh", "-c", script], spec, capture_output=True, text=True, timeout=60)
 
 
-@pytest.fixture
-def strict() -> BoxSpec:
-    report = nsbox.probe()
-    for finding in (report.cgroups, report.landlock, report.user_namespaces):
-        if not finding.ok:
-            pytest.skip(f"needs {finding.name}: {finding.reason}")
-    if not report.cgroups.writable:
-        pytest.skip("needs cgroups to write to")
-    limits = Resources(memory_max="64M", pids_max=32)
-    return BoxSpec(security=Security.strict(), resources=limits)
-
-
 @pytest.mark.guest
 def test_a_command_has_the_bounded_set_and_a_filter() -> None:
     found = status()

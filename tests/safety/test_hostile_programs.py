@@ -8,10 +8,11 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import attrs
 import pytest
 
 import nsbox
-from nsbox import BoxSpec, Mount, Resources, Security, _native
+from nsbox import BoxSpec, Mount, _native
 
 SHELL = {
     "fork bomb": "b() { b | b & }; b; sleep 1",
@@ -153,18 +154,9 @@ print(json.dumps([opened, read > 0]))
 """
 
 
-@pytest.fixture(scope="module")
-def strict() -> BoxSpec:
-    report = nsbox.probe()
-    for finding in (report.cgroups, report.landlock, report.user_namespaces):
-        if not finding.ok:
-            pytest.skip(f"needs {finding.name}: {finding.reason}")
-    if not report.cgroups.writable:
-        pytest.skip("needs cgroups to write to")
-    if "memory" not in nsbox.subsystems():
-        pytest.skip("needs the memory subsystem in a hierarchy: on v1, Linux 6.12 may lack it")
-    limits = Resources(memory_max="64M", pids_max=32, cpu_max=0.5)
-    return BoxSpec(security=Security.strict(), resources=limits)
+@pytest.fixture
+def strict(strict: BoxSpec) -> BoxSpec:
+    return attrs.evolve(strict, resources=attrs.evolve(strict.resources, cpu_max=0.5))
 
 
 SETTINGS = ("kernel/hostname", "kernel/panic", "kernel/core_pattern", "vm/overcommit_memory")

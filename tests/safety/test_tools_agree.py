@@ -3,11 +3,12 @@
 import json
 import re
 import shutil
+from collections.abc import Callable
 
 import pytest
 
 import nsbox
-from nsbox import BoxSpec, Resources, Seccomp, Security, _native
+from nsbox import BoxSpec, Seccomp, Security, _native
 from nsbox.constants import Capability
 
 SECURITIES = {
@@ -20,21 +21,24 @@ SECURITIES = {
 }
 
 
-def box_of(name: str) -> BoxSpec:
-    security = SECURITIES[name]
-    if not security.needs_limits:
-        return BoxSpec(security=security)
-    report = nsbox.probe()
-    for finding in (report.cgroups, report.landlock, report.user_namespaces):
-        if not finding.ok:
-            pytest.skip(f"needs {finding.name}: {finding.reason}")
-    if not report.cgroups.writable:
-        pytest.skip("needs cgroups to write to")
-    return BoxSpec(security=security, resources=Resources(memory_max="64M", pids_max=32))
+BoxOf = Callable[[str], BoxSpec]
+
+
+@pytest.fixture
+def box_of(request: pytest.FixtureRequest) -> BoxOf:
+    def find(name: str) -> BoxSpec:
+        security = SECURITIES[name]
+        return (
+            request.getfixturevalue("strict")
+            if security.needs_limits
+            else BoxSpec(security=security)
+        )
+
+    return find
 
 
 @pytest.mark.parametrize("name", SECURITIES)
-def test_the_status_of_a_process_says_the_same(name: str) -> None:
+def test_the_status_of_a_process_says_the_same(name: str, box_of: BoxOf) -> None:
     spec, security = box_of(name), SECURITIES[name]
     command = ["grep", "-E", "^(Seccomp|NoNewPrivs)", "/proc/self/status"]
     done = nsbox.run(command, spec, capture_output=True, text=True, check=True)
@@ -51,7 +55,7 @@ def test_the_status_of_a_process_says_the_same(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", SECURITIES)
-def test_capsh_says_the_same(name: str) -> None:
+def test_capsh_says_the_same(name: str, box_of: BoxOf) -> None:
     if not shutil.which("capsh", path="/usr/sbin:/sbin:/usr/bin:/bin"):
         pytest.skip("needs capsh (Debian: libcap2-bin)")
     spec, security = box_of(name), SECURITIES[name]
@@ -89,7 +93,7 @@ HARMLESS = "getpid getuid getppid getgid gettid sched_yield getpgrp fstat lseek 
 
 
 @pytest.mark.parametrize("name", ["default", "strict"])
-def test_what_is_blocked_is_what_the_filter_does_not_list(name: str) -> None:
+def test_what_is_blocked_is_what_the_filter_does_not_list(name: str, box_of: BoxOf) -> None:
     """Each call is tried, as amicontained does it: those that are refused, without arguments."""
     import errno
 

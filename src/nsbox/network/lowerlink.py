@@ -103,8 +103,8 @@ class LowerLink:
             os.close(network.socket)
 
     def _make(self, namespace: int, sock: int, taken: list[Interface]) -> None:
-        request = requests.macvlan if self.kind == "macvlan" else requests.ipvlan
-        asked = request(requests.MACHINE_LINK, self._index, namespace, self._mode)
+        link = requests.MACHINE_LINK
+        asked = requests.upon(self.kind, link, self._index, namespace, self._mode)
         try:
             self._netlink.send([asked])
             self._netlink.send_by(sock, requests.machine(taken), ignored=requests.NO_IPV6)

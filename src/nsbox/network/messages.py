@@ -12,11 +12,12 @@ import struct
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from nsbox.network.netlink_format import ACK, attribute, message, text
 from nsbox.network.requests import Request
 
 _NEWLINK, _SETLINK, _NEWADDR, _NEWROUTE = 16, 19, 20, 24
 _ERROR = 2  # NLMSG_ERROR, an answer: with 0 for all is well
-_REQUEST, _ACK, _NEW = 0x1, 0x4, 0x600  # NLM_F_CREATE | NLM_F_EXCL
+_NEW = 0x600  # NLM_F_CREATE | NLM_F_EXCL
 _UP = 1  # IFF_UP
 _MAIN, _STATIC, _UNICAST = 254, 4, 1  # RT_TABLE_MAIN, RTPROT_STATIC, RTN_UNICAST
 _SETS = ({"index", "state"}, {"index", "master"}, {"index", "addr_gen_mode"})
@@ -56,21 +57,21 @@ def send(sock: socket.socket, messages: Sequence[bytes]) -> list[int]:
 
 def _veth(given: Mapping[str, Any]) -> bytes:
     peer: Mapping[str, Any] = given["peer"]
-    other = _ifinfo(peer.get("index", 0)) + _text(3, peer["ifname"])
+    other = _ifinfo(peer.get("index", 0)) + text(3, peer["ifname"])
     if "address" in peer:
-        other += _attribute(1, bytes.fromhex(peer["address"].replace(":", "")))
+        other += attribute(1, bytes.fromhex(peer["address"].replace(":", "")))
     if "net_ns_fd" in peer:
         other += _number(28, peer["net_ns_fd"])
-    info = _text(1, "veth") + _attribute(2, _attribute(1, other))
+    info = text(1, "veth") + attribute(2, attribute(1, other))
     master = _number(10, given["master"]) if "master" in given else b""
     up = _ifinfo(given["index"], _UP, _UP)
-    return up + _text(3, given["ifname"]) + master + _attribute(18, info)
+    return up + text(3, given["ifname"]) + master + attribute(18, info)
 
 
 def _setting(given: Mapping[str, Any]) -> bytes:
     if "addr_gen_mode" in given:  # IFLA_AF_SPEC, AF_INET6, IFLA_INET6_ADDR_GEN_MODE
-        mode = _attribute(8, bytes([given["addr_gen_mode"]]))
-        return _ifinfo(given["index"]) + _attribute(26, _attribute(socket.AF_INET6, mode))
+        mode = attribute(8, bytes([given["addr_gen_mode"]]))
+        return _ifinfo(given["index"]) + attribute(26, attribute(socket.AF_INET6, mode))
     if "master" in given:
         return _ifinfo(given["index"]) + _number(10, given["master"])
     return _ifinfo(given["index"], _UP if given["state"] == "up" else 0, _UP)
@@ -80,9 +81,9 @@ def _address(given: Mapping[str, Any]) -> bytes:
     flags = given.get("flags", 0)
     head = struct.pack("=BBBBI", given["family"], given["prefixlen"], flags, 0, given["index"])
     packed = ipaddress.ip_address(given["address"]).packed
-    body = _attribute(1, packed) + _attribute(2, packed)  # IFA_ADDRESS, IFA_LOCAL
+    body = attribute(1, packed) + attribute(2, packed)  # IFA_ADDRESS, IFA_LOCAL
     if "broadcast" in given:
-        body += _attribute(4, ipaddress.ip_address(given["broadcast"]).packed)
+        body += attribute(4, ipaddress.ip_address(given["broadcast"]).packed)
     return head + body
 
 
@@ -90,9 +91,9 @@ def _route(given: Mapping[str, Any]) -> bytes:
     network = ipaddress.ip_network(given["dst"])
     kinds = _MAIN, _STATIC, 0, _UNICAST
     head = struct.pack("=8BI", given["family"], network.prefixlen, 0, 0, *kinds, 0)
-    body = _attribute(1, network.network_address.packed) if network.prefixlen else b""
+    body = attribute(1, network.network_address.packed) if network.prefixlen else b""
     gateway = ipaddress.ip_address(given["gateway"]).packed
-    return head + body + _attribute(5, gateway) + _number(4, given["oif"])
+    return head + body + attribute(5, gateway) + _number(4, given["oif"])
 
 
 def _ifinfo(index: int, flags: int = 0, change: int = 0) -> bytes:
@@ -100,17 +101,8 @@ def _ifinfo(index: int, flags: int = 0, change: int = 0) -> bytes:
 
 
 def _message(kind: int, flags: int, sequence: int, body: bytes) -> bytes:
-    return struct.pack("=IHHII", 16 + len(body), kind, _REQUEST | _ACK | flags, sequence, 0) + body
-
-
-def _attribute(kind: int, value: bytes) -> bytes:
-    size = 4 + len(value)
-    return struct.pack("=HH", size, kind) + value + b"\0" * (-size % 4)
-
-
-def _text(kind: int, value: str) -> bytes:
-    return _attribute(kind, value.encode() + b"\0")
+    return message(kind, ACK | flags, sequence, body)
 
 
 def _number(kind: int, value: int) -> bytes:
-    return _attribute(kind, struct.pack("=I", value))
+    return attribute(kind, struct.pack("=I", value))

@@ -12,11 +12,12 @@ from collections.abc import Iterator
 from ipaddress import IPv4Address
 
 from nsbox.errors import UnsupportedError
+from nsbox.network.netlink_format import ACK, attribute, message, text
 
 _BATCH_BEGIN, _BATCH_END = 0x10, 0x11  # NFNL_MSG_BATCH_BEGIN and _END: linux/netfilter/nfnetlink.h
 _NFTABLES = 10 << 8  # NFNL_SUBSYS_NFTABLES
 _NEWTABLE, _NEWCHAIN, _NEWRULE = _NFTABLES | 0, _NFTABLES | 3, _NFTABLES | 6
-_REQUEST, _ACK, _CREATE, _APPEND = 0x1, 0x4, 0x400, 0x800
+_CREATE, _APPEND = 0x400, 0x800
 _NESTED = 0x8000
 _IPV4 = 2  # NFPROTO_IPV4
 _OWNER = 2  # NFT_TABLE_F_OWNER
@@ -45,17 +46,17 @@ def masquerade(sock: socket.socket, table: str, source: IPv4Address | None, link
 
 
 def _batch(table: str, source: IPv4Address | None, link: str) -> Iterator[bytes]:
-    name, chain = _text(1, table), "postrouting"
+    name, chain = text(1, table), "postrouting"
     yield _message(_BATCH_BEGIN, 0, 0, b"", subsystem=10)
-    yield _message(_NEWTABLE, _ACK | _CREATE, 1, name + _number(2, _OWNER))
-    hook = _attribute(4 | _NESTED, _number(1, _POSTROUTING) + _number(2, _SRCNAT))
-    yield _message(_NEWCHAIN, _ACK | _CREATE, 2, name + _text(3, chain) + hook + _text(7, "nat"))
+    yield _message(_NEWTABLE, ACK | _CREATE, 1, name + _number(2, _OWNER))
+    hook = attribute(4 | _NESTED, _number(1, _POSTROUTING) + _number(2, _SRCNAT))
+    yield _message(_NEWCHAIN, ACK | _CREATE, 2, name + text(3, chain) + hook + text(7, "nat"))
     expressions = b"".join(
-        _attribute(1 | _NESTED, _text(1, kind) + _attribute(2 | _NESTED, content))
+        attribute(1 | _NESTED, text(1, kind) + attribute(2 | _NESTED, content))
         for kind, content in _expressions(source, link)
     )
-    rule = name + _text(2, chain) + _attribute(4 | _NESTED, expressions)
-    yield _message(_NEWRULE, _ACK | _CREATE | _APPEND, 3, rule)
+    rule = name + text(2, chain) + attribute(4 | _NESTED, expressions)
+    yield _message(_NEWRULE, ACK | _CREATE | _APPEND, 3, rule)
     yield _message(_BATCH_END, 0, 4, b"", subsystem=10)
 
 
@@ -74,24 +75,15 @@ def _expressions(source: IPv4Address | None, link: str) -> Iterator[tuple[str, b
 
 
 def _data(value: bytes) -> bytes:
-    return _attribute(3 | _NESTED, _attribute(1, value))
+    return attribute(3 | _NESTED, attribute(1, value))
 
 
 def _message(kind: int, flags: int, sequence: int, body: bytes, subsystem: int = 0) -> bytes:
     """Put a nfgenmsg and its attributes into a message: netlink(7), nfnetlink.h."""
     family = _IPV4 if kind >= _NFTABLES else 0
     content = struct.pack("=BB", family, 0) + struct.pack(">H", subsystem) + body
-    return struct.pack("=IHHII", 16 + len(content), kind, flags | _REQUEST, sequence, 0) + content
-
-
-def _attribute(kind: int, value: bytes) -> bytes:
-    size = 4 + len(value)
-    return struct.pack("=HH", size, kind) + value + b"\0" * (-size % 4)
-
-
-def _text(kind: int, value: str) -> bytes:
-    return _attribute(kind, value.encode() + b"\0")
+    return message(kind, flags, sequence, content)
 
 
 def _number(kind: int, value: int) -> bytes:
-    return _attribute(kind, struct.pack(">I", value))
+    return attribute(kind, struct.pack(">I", value))

@@ -146,29 +146,16 @@ def route(destination: str, gateway: str, index: int) -> Request:
     return _request("RTM_NEWROUTE", family=family, dst=destination, gateway=gateway, oif=index)
 
 
-def macvlan(name: str, lower: int, namespace: int, mode: str) -> Request:
-    """Make a link upon a link, of its own hardware address, in another namespace: ip-link(8)."""
+def upon(kind: str, name: str, lower: int, namespace: int, mode: str) -> Request:
+    """Make a link upon a link, in another namespace: a macvlan or an ipvlan. See ip-link(8)."""
     return _request(
         "RTM_NEWLINK",
         ifname=name,
         index=MACHINE_INDEX,
-        kind="macvlan",
+        kind=kind,
         link=lower,
-        macvlan_mode=mode,
         net_ns_fd=namespace,
-    )
-
-
-def ipvlan(name: str, lower: int, namespace: int, mode: str) -> Request:
-    """Make a link upon a link, of the same hardware address, in another namespace: ip-link(8)."""
-    return _request(
-        "RTM_NEWLINK",
-        ifname=name,
-        index=MACHINE_INDEX,
-        kind="ipvlan",
-        link=lower,
-        ipvlan_mode=("l2", "l3").index(mode),
-        net_ns_fd=namespace,
+        **{f"{kind}_mode": mode if kind == "macvlan" else ("l2", "l3").index(mode)},
     )
 
 
