@@ -5,6 +5,7 @@ rights given up. It is as isolated as one that is made on demand; only its comma
 """
 
 import collections
+import contextlib
 import errno
 import os
 import signal
@@ -21,7 +22,6 @@ from nsbox import _native, commands
 from nsbox.cgroup.account import BoxGroups
 from nsbox.commands import Args, Invocation
 from nsbox.complete import complete, process
-from nsbox.errors import NsboxError
 from nsbox.launch import Command, OutdatedError
 from nsbox.options import NO_OPTIONS
 from nsbox.parameters import PopenParameters, RunParameters, check_names, invoke
@@ -51,7 +51,8 @@ class Pool:
     once, and ended as any box is; what it leaves, such as its groups, is removed after the answer.
     Where none is ready, or the parameters ask for more than a command, an environment and streams,
     the box is made on demand, as `nsbox.run` does. A box is not used either once what it was made
-    from has changed: the host's mounts, ``/etc``, the caller's rights.
+    from has changed: ``/etc``, the caller's rights, and the host's mounts where its root is a copy
+    of them, which it is for a caller with CAP_SYS_ADMIN.
 
     Each box that waits holds a process of some 100 KB, its namespaces and groups, and three
     descriptors of the caller's. They end with the pool: at `close`, at the end of a ``with`` block,
@@ -143,18 +144,26 @@ class _Stock:
         self._closed = self._done = False
         self.ready.append(_Ahead(self))  # what cannot be made is told of at once
         self._thread = threading.Thread(target=self._work, name="nsbox-pool", daemon=True)
-        self._thread.start()
+        try:
+            self._thread.start()
+        except BaseException:
+            self.ready.popleft().discard()
+            raise
 
     def take(self) -> "_Ahead | None":
-        if os.getpid() != self.owner:
+        if os.getpid() != self.owner or self._closed:
             return None
-        try:
-            ready = self.ready.popleft()
-        except IndexError:
-            ready = None
+        while (ready := self._next()) is not None and ready.has_failed:
+            self.later(ready.discard)
         if len(self.ready) <= self.size // 2:  # sooner, it would only be in the command's way
             self._wake()
         return ready
+
+    def _next(self) -> "_Ahead | None":
+        try:
+            return self.ready.popleft()
+        except IndexError:
+            return None
 
     def later(self, chore: Callable[[], None]) -> None:
         """Do something when there is nobody to wait for it, or at once where nobody else will."""
@@ -197,16 +206,21 @@ class _Stock:
                     if self.ready and not self._closed:
                         self._changed.wait(_LULL)
                     continue
-            if self._closed and self.ready:
-                self.ready.popleft().discard()
+            if self._closed and (ahead := self._next()) is not None:
+                self._do(ahead.discard)
             elif self._chores:
-                self._chores.popleft()()
-            else:
+                self._do(self._chores.popleft())
+            elif not self._closed:
                 try:
                     self.ready.append(_Ahead(self))
-                except (OSError, NsboxError):  # on demand it fails again, and is told of
+                except Exception:  # on demand it fails again, and is told of
                     resume = time.monotonic() + _PAUSE
                 self._wake()
+
+    @staticmethod
+    def _do(chore: Callable[[], None]) -> None:
+        with contextlib.suppress(OSError):  # what cannot be removed is left to `reap`
+            chore()
 
 
 class _Ahead:
@@ -217,19 +231,18 @@ class _Ahead:
         self.parking = commands.parking(stock.spec, commands.next_number(), stock.cgroup)
         self.groups = self.parking.command.groups
         self.works = self.parking.command.works
+        lent = None
         if self.groups is not None:
             lent = _LentGroups(self.groups.directories, made=self.parking.lowered.groups.made)
-            command = attrs.evolve(self.parking.command, groups=lent, works=())
-            self.parking = attrs.evolve(self.parking, command=command)
+        command = attrs.evolve(self.parking.command, groups=lent, works=())
+        self.parking = attrs.evolve(self.parking, command=command)
         self.socket, theirs = socket.socketpair()
         with theirs, open(os.devnull, "r+b", buffering=0) as null:
             standard = [null.fileno()] * 3
             try:
                 launched = self._launch({Slot.PARKED: theirs.fileno()}, standard)
             except BaseException:
-                self.socket.close()
-                if self.groups is not None:
-                    self.groups.remove()
+                self._remove()
                 raise
         self.launched = _Lent(launched, self)
 
@@ -247,6 +260,8 @@ class _Ahead:
         self, argv: Sequence[bytes], environment: Sequence[bytes], standard: Sequence[int]
     ) -> _native.Launched:
         try:
+            if self._is_outdated:
+                raise OSError(errno.ESTALE, "the host's mounts have changed")
             try:
                 self.launched.release(argv, environment, standard, self.socket.fileno())
             except OSError as error:
@@ -261,6 +276,17 @@ class _Ahead:
             raise
         return self.launched
 
+    @property
+    def has_failed(self) -> bool:
+        """Whether a step of it has failed: on demand it fails again, and is told of."""
+        return self.launched.outcome.error != 0
+
+    @property
+    def _is_outdated(self) -> bool:
+        """Whether another box has found out: the kernel tells of each change but once."""
+        held = self.parking.lowered.held
+        return held is not None and held.outdated
+
     def discard(self) -> None:
         """End it unused."""
         self.launched.send_signal(signal.SIGKILL)
@@ -272,11 +298,14 @@ class _Ahead:
     def bury(self) -> None:
         """Take down what is left of it, once it has ended."""
         self.launched.wait_for_all()
+        self._remove()
+
+    def _remove(self) -> None:
         self.socket.close()
-        for folder in self.works:
-            remove_work(folder)
         if self.groups is not None:
             self.groups.remove()
+        for folder in self.works:
+            remove_work(folder)
 
 
 class _Lent(_native.Launched):
@@ -301,8 +330,8 @@ class _Lent(_native.Launched):
                 if ended is not None:
                     self._ahead.bury_later()
                 return ended
-            self._told = told
             self._ahead.bury_later()
+            self._told = told
         return 0, self._told.user_seconds, self._told.system_seconds
 
     def wait_for_all(self) -> None:

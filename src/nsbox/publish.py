@@ -53,8 +53,13 @@ class Published:
     def serve(self, pidfd: int) -> None:
         """Serve them until the box of this first process ends, or `close` is called."""
         work = os.dup(pidfd), self._ended, self._listeners
-        self._thread = threading.Thread(target=_run, args=work, name="nsbox-ports", daemon=True)
-        self._thread.start()
+        thread = threading.Thread(target=_run, args=work, name="nsbox-ports", daemon=True)
+        try:
+            thread.start()
+        except BaseException:
+            os.close(work[0])
+            raise
+        self._thread = thread
 
     def close(self) -> None:
         """Let go of them; connections through them are reset. Twice is harmless."""

@@ -23,7 +23,8 @@ class Held:
     """
 
     def __init__(self, steps: Sequence[Step]) -> None:
-        self.namespace = -1
+        self.namespace = self.mountinfo = -1
+        self.outdated = False
         self.mountinfo = os.open("/proc/thread-self/mountinfo", os.O_RDONLY | os.O_CLOEXEC)
         self.made_from = os.stat("/proc/thread-self/ns/mnt").st_ino
         self._pattern = _about([str(one.arguments[2]) for one in steps if _shows_host(one)])
@@ -117,5 +118,7 @@ class Template:
 
     def let_go(self) -> None:
         """Make it anew, some time later: what it was made from has changed."""
+        if self._copy is not None and self._copy.held is not None:
+            self._copy.held.outdated = True  # for boxes that were made by it and still wait
         self._copy = None
         self._patience = self._left = min(2 * self._patience + 1, _MOST_PATIENCE)

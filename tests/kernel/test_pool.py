@@ -223,3 +223,33 @@ def test_without_a_pid_namespace_of_their_own(root: None) -> None:
         with pool.popen(["sleep", "1000"]) as process:
             pass
         assert process.returncode == -signal.SIGKILL
+
+
+def test_none_of_those_that_wait_is_used_once_a_mount_has_changed(
+    root: None, tmp_path: Path
+) -> None:
+    def change() -> list[bytes]:
+        with Pool(size=4) as pool:
+            assert pool.fill(10)
+            subprocess.run(["mount", "-t", "tmpfs", "none", "/usr/local"], check=True)
+            Path("/usr/local/new").touch()
+            look = ["ls", "/usr/local"]
+            return [pool.run(look, capture_output=True).stdout for _ in range(5)]
+
+    with nsbox.Namespace.create(NamespaceType.MNT) as elsewhere:
+        assert elsewhere.call(change) == [b"new\n"] * 5
+
+
+def test_the_work_folders_of_an_overlay_go_with_its_box(tmp_path: Path, root: None) -> None:
+    lower, upper = tmp_path / "lower", tmp_path / "upper"
+    for folder in (lower, upper):
+        folder.mkdir()
+    rootfs = RootFS.overlay(lower, upper=upper).with_mounts(
+        Mount.bind("/usr", "/usr", readonly=True),
+        *(Mount.symlink(f"/{name}", f"usr/{name}") for name in ("bin", "lib", "lib64")),
+    )
+    with Pool(BoxSpec(rootfs=rootfs), size=1) as pool:
+        for _ in range(3):
+            assert pool.fill(10)
+            assert pool.run(["sh", "-c", "echo x >/file"]).returncode == 0
+    assert {path.name for path in tmp_path.iterdir()} == {"lower", "upper"}

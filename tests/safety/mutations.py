@@ -42,7 +42,7 @@ MUTATIONS = (
     ),
     Mutation(
         "after joining, /proc is the caller's",
-        (("_native/supervise.c", ".proc = is_first() ? -1 : page->proc}", ".proc = is_first() ? -1 : open_own_proc()}"),),
+        (("_native/supervise.c", ".proc = is_first() ? -1 : page->proc,", ".proc = is_first() ? -1 : open_own_proc(),"),),
         (f"{SAFETY}/test_faked_proc.py",),
     ),
     Mutation(
@@ -66,7 +66,7 @@ MUTATIONS = (
     ),
     Mutation(
         "a device's number is looked at",
-        (("_native/mounts.c", "if (result == 0 && ((found.stx_mode", "if (0 && ((found.stx_mode"),),
+        (("_native/rootfs.c", "if (result == 0 && ((found.stx_mode", "if (0 && ((found.stx_mode"),),
         (f"{KERNEL}/rootfs/test_hostile_roots.py::test_a_masking_device_that_is_none_is_refused",),
     ),
     Mutation(

@@ -57,8 +57,8 @@ def running(word: str, count: int) -> bool:
     return len(commands_with(word)) == count
 
 
-def settled(word: str, seconds: float = 10) -> bool:
-    deadline = time.monotonic() + seconds
+def settled(word: str) -> bool:
+    deadline = time.monotonic() + 10
     while commands_with(word) and time.monotonic() < deadline:
         time.sleep(0.01)
     return not commands_with(word)
@@ -200,7 +200,7 @@ def test_handles_that_are_collected_end_their_boxes_and_warn(word: str) -> None:
         shown, errors = process.communicate(timeout=60)
         assert shown.split() == ["False", "False", "False", "[]"], errors
         assert errors.count("ResourceWarning") >= 3
-        assert settled(word, 1)
+        assert settled(word)
         assert groups_of(process.pid) == []
 
 
@@ -235,7 +235,7 @@ def test_an_interrupt_in_the_middle_of_a_start_leaves_no_box(word: str) -> None:
         shown, errors = process.communicate(timeout=120)
         assert process.returncode == 0, errors
         assert int(shown) > 20
-        assert settled(word, 1)
+        assert settled(word)
         nsbox.reap()
         assert groups_of(process.pid) == []
 

@@ -2,6 +2,7 @@
 
 import ast
 import re
+import runpy
 from pathlib import Path
 
 TESTS = Path(__file__).parents[1]
@@ -28,3 +29,11 @@ def test_each_rule_has_a_test_that_there_is() -> None:
         assert tests, rule
         for path, name in tests:
             assert name in functions(TESTS / path), f"{path}::{name}"
+
+
+def test_what_a_mutation_takes_out_is_in_the_sources() -> None:
+    found = runpy.run_path(str(Path(__file__).with_name("mutations.py")))
+    for mutation in found["MUTATIONS"]:
+        for name, old, _ in mutation.patches:
+            text = (TESTS.parent / found["SOURCES"] / name).read_text()
+            assert old == "chmod" or old in text, f"{mutation.rule}: {name}"

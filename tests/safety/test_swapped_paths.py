@@ -38,14 +38,17 @@ def test_mount_points_are_made_in_the_tree_or_not_at_all(tmp_path: Path, overlay
 
     rootfs = RootFS.overlay(tree) if overlay else RootFS.directory(tree)
     mounts = [Mount.tmpfs("/data/a"), Mount.file("/data/b/file", "hostile")]
+    started = 0
     thread = threading.Thread(target=flip)
     thread.start()
     try:
         for _ in range(40):
             with contextlib.suppress(OSError, ValueError):
                 nsbox.run(["/bin/true"], BoxSpec(rootfs=rootfs.with_mounts(*mounts)))
+                started += 1
     finally:
         stop.set()
         thread.join()
+    assert started > 0
     assert flips >= 10_000
     assert list(canary.iterdir()) == []

@@ -12,8 +12,7 @@
 #include "steps.h"
 #include "sys.h"
 
-enum { ENOENT_ = -2, ENODEV_ = -19, ENOTDIR_ = -20 };
-enum { NULL_MAJOR = 1, NULL_MINOR = 3 };
+enum { ENOENT_ = -2, ENOTDIR_ = -20 };
 
 struct name name_of(const char *before, long fd)
 {
@@ -69,13 +68,6 @@ long mount_new(const char *type, int dir, const char *path, uint64_t flags, cons
     return result < 0 ? result : open_place(dir, path);
 }
 
-static int is_folder(long fd)
-{
-    struct statx found;
-    return SYS(__NR_statx, fd, "", AT_EMPTY_PATH, STATX_TYPE, &found) == 0 &&
-           (found.stx_mode & S_IFMT) == S_IFDIR;
-}
-
 static long bind_to_bench(long source, int stage, uint64_t flags)
 {
     const char *bench = is_folder(source) ? "folder" : "file";
@@ -100,15 +92,11 @@ long bind_tree(int dir, const char *path, int stage, int64_t flags)
 
 long bind_device(int dir, const char *path, int stage, uint32_t major, uint32_t minor)
 {
-    struct statx found;
     long source = dir == AT_FDCWD ? SYS(__NR_openat, dir, path, O_PATH | O_NOFOLLOW | O_CLOEXEC, 0)
                                   : open_in_root(dir, path, O_PATH | O_NOFOLLOW);
     if (source < 0)
         return source;
-    long result = SYS(__NR_statx, source, "", AT_EMPTY_PATH, STATX_TYPE, &found);
-    if (result == 0 && ((found.stx_mode & S_IFMT) != S_IFCHR || found.stx_rdev_major != major ||
-                        found.stx_rdev_minor != minor))
-        result = ENODEV_;
+    long result = check_device(source, major, minor);
     if (result == 0)
         result = bind_to_bench(source, stage, 0);
     SYS(__NR_close, source);

@@ -67,6 +67,8 @@ static long find_ours(int group)
         __builtin_memset(&attributes, 0, sizeof attributes);
         attributes.prog_id = numbers[i];
         long program = call_bpf(BPF_PROG_GET_FD_BY_ID, &attributes);
+        if (program == -2) /* ENOENT: gone meanwhile */
+            continue;
         if (program < 0 || is_ours((int)program))
             return program;
         SYS(__NR_close, program);

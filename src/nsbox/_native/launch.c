@@ -252,7 +252,7 @@ int nsbox_release_parked(struct nsbox_launch *launch, int socket)
     struct run run;
     if (point(&layout, launch) > page->room)
         return -E2BIG;
-    run_begin(&run, page, launch->descriptors);
+    run_begin(&run, page, at(page, page->descriptors));
     if (check_steps(&run, launch->checks) < 0)
         return -ESTALE;
     memcpy(at(page, page->strings), launch->strings, launch->strings_size);
@@ -265,8 +265,12 @@ int nsbox_release_parked(struct nsbox_launch *launch, int socket)
 int nsbox_wait_answer(struct nsbox_launch *launch, int socket, int64_t timeout_ms)
 {
     struct page *page = launch->memory;
-    struct pollfd ended = {.fd = socket, .events = POLLIN};
-    int ready = poll(&ended, 1, timeout_ms < 0 ? -1 : (int)timeout_ms);
+    if (!page) /* waited for, and lost on a caller whose signal handler raised */
+        return launch->outcome.finished ? 0 : 1;
+    /* By its own end too: a fork of the caller's may hold the other side of the socket open. */
+    struct pollfd ended[] = {{.fd = socket, .events = POLLIN},
+                             {.fd = launch->pidfd, .events = POLLIN}};
+    int ready = poll(ended, 2, timeout_ms < 0 ? -1 : (int)timeout_ms);
     if (ready <= 0)
         return ready < 0 ? -errno : -ETIMEDOUT;
     launch->outcome = page->outcome;

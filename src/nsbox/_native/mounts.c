@@ -6,8 +6,7 @@
 #include "steps.h"
 #include "sys.h"
 
-enum { ENODEV_ = -19, ENOENT_ = -2, ENOTDIR_ = -20 };
-enum { NULL_MAJOR = 1, NULL_MINOR = 3 };
+enum { ENOENT_ = -2, ENOTDIR_ = -20 };
 
 long clone_tree(int dir, const char *path, int64_t flags)
 {
@@ -53,14 +52,10 @@ long map_ids(int tree, int user_namespace)
 /* What is bound is looked at, not what its name stood for a moment ago. */
 long clone_device(int dir, const char *path, uint32_t major, uint32_t minor)
 {
-    struct statx found;
     long tree = clone_tree(dir, path, OPEN_TREE_CLONE | AT_SYMLINK_NOFOLLOW);
     if (tree < 0)
         return tree;
-    long result = SYS(__NR_statx, tree, "", AT_EMPTY_PATH, STATX_TYPE, &found);
-    if (result == 0 && ((found.stx_mode & S_IFMT) != S_IFCHR || found.stx_rdev_major != major ||
-                        found.stx_rdev_minor != minor))
-        result = ENODEV_;
+    long result = check_device(tree, major, minor);
     if (result == 0)
         return tree;
     SYS(__NR_close, tree);
@@ -97,13 +92,6 @@ static long make_empty(void)
                          MOUNT_ATTR_NOEXEC);
     SYS(__NR_close, context);
     return result;
-}
-
-static int is_folder(long fd)
-{
-    struct statx found;
-    return SYS(__NR_statx, fd, "", AT_EMPTY_PATH, STATX_TYPE, &found) == 0 &&
-           (found.stx_mode & S_IFMT) == S_IFDIR;
 }
 
 /* An empty folder hides a folder, /dev/null hides a file; what is not there needs no hiding. All

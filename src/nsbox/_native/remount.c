@@ -129,8 +129,12 @@ static __attribute__((noinline)) long change_below(int tree, uint64_t set, uint6
     char text[1024];
     long size, result = 0, id = mount_id(tree);
     long file = SYS(__NR_openat, AT_FDCWD, "/proc/self/mountinfo", O_RDONLY | O_CLOEXEC, 0);
-    if (file < 0 || id < 0)
-        return file < 0 ? file : id;
+    if (file < 0)
+        return file;
+    if (id < 0) {
+        SYS(__NR_close, file);
+        return id;
+    }
     below.ids[0] = (int32_t)id;
     while (result == 0 && (size = SYS(__NR_read, file, text, sizeof text)) != 0) {
         if (size < 0)

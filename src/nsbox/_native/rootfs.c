@@ -1,6 +1,8 @@
 /* The steps that make folders, files and links: by descriptors, never out of the root by a link. */
 #include "rootfs.h"
 
+#include <linux/stat.h>
+
 #include "steps.h"
 #include "sys.h"
 
@@ -129,5 +131,22 @@ long write_file(struct page *page, const char *path, const char *bytes, int64_t 
         return fd;
     long result = SYS(__NR_write, fd, bytes, length); /* in one call: these files take no second */
     SYS(__NR_close, fd);
+    return result;
+}
+
+int is_folder(long fd)
+{
+    struct statx found;
+    return SYS(__NR_statx, fd, "", AT_EMPTY_PATH, STATX_TYPE, &found) == 0 &&
+           (found.stx_mode & S_IFMT) == S_IFDIR;
+}
+
+long check_device(long fd, uint32_t major, uint32_t minor)
+{
+    struct statx found;
+    long result = SYS(__NR_statx, fd, "", AT_EMPTY_PATH, STATX_TYPE, &found);
+    if (result == 0 && ((found.stx_mode & S_IFMT) != S_IFCHR || found.stx_rdev_major != major ||
+                        found.stx_rdev_minor != minor))
+        return -19; /* ENODEV */
     return result;
 }

@@ -11,6 +11,11 @@ long resolve_in_root(int dir, const char *path, uint64_t flags, uint64_t mode);
 /* The same without openat2. */
 long walk_in_root(int dir, const char *path, uint64_t flags, uint64_t mode);
 
+/* What a descriptor, O_PATH maybe, is of: 1 for a folder; 0 for this device, -ENODEV for another. */
+int is_folder(long fd);
+long check_device(long fd, uint32_t major, uint32_t minor);
+enum { NULL_MAJOR = 1, NULL_MINOR = 3 }; /* /dev/null, see null(4) */
+
 /* The folder that holds path's last name, opened beneath dir; *name is that last name. */
 long open_parent(int dir, const char *path, const char **name);
 

@@ -177,7 +177,7 @@ def serve_by_forks(control: socket.socket, settings: Head) -> None:
     gc.freeze()  # the forks share these pages as long as nobody writes to them
     ours, own = standing(), own_folders(settings["clean"])
     while True:
-        word, descriptors, _, _ = socket.recv_fds(control, 1, 1)
+        word, descriptors, _, _ = socket.recv_fds(control, 1, 1, socket.MSG_CMSG_CLOEXEC)
         if not word:
             return
         if not descriptors:  # the end of a call that had ended by itself

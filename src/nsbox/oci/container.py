@@ -167,14 +167,18 @@ class Container:
         self._destroy()
 
     def run(
-        self, args: Sequence[str], *, timeout: float | None = None, **parameters: Any
+        self,
+        command: Sequence[str] | Mapping[str, Any],
+        *,
+        timeout: float | None = None,
+        **parameters: Any,
     ) -> "subprocess.CompletedProcess[Any]":
         """Run a command in it, as `popen` does, and wait for its end; its output is returned."""
         streams = {"stdout": pipes.PIPE, "stderr": pipes.PIPE}
-        with self.popen(args, **streams, **parameters) as running:
+        with self.popen(command, **streams, **parameters) as running:
             output, error = running.communicate(timeout=timeout)
             code = running.wait()
-        return subprocess.CompletedProcess(list(args), code, output, error)
+        return subprocess.CompletedProcess(running.args, code, output, error)
 
     def popen(self, command: Sequence[str] | Mapping[str, Any], **streams: Any) -> Process:
         """Start a command in the container, created or running; it ends with the caller.

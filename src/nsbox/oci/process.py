@@ -27,6 +27,8 @@ def write(spec: BoxSpec, args: Args) -> dict[str, Any]:
     security = spec.security
     if security.landlock is not None:
         raise unsupported("security.landlock", "a bundle cannot say it")
+    if security.keyring is not None:
+        raise unsupported("security.keyring", "a bundle cannot say it")
     kept = [str(one.name) for one in security.capabilities]
     sets = dict.fromkeys(("bounding", "effective", "permitted"), kept)
     if security.ambient:

@@ -45,7 +45,9 @@ class Talk:
         word is the `listener` of a filter, and the caller's to close.
         """
         try:
-            told, descriptors, _, _ = socket.recv_fds(self._connection, _FAILURE.size, 1)
+            told, descriptors, _, _ = socket.recv_fds(
+                self._connection, _FAILURE.size, 1, socket.MSG_CMSG_CLOEXEC
+            )
         except ConnectionResetError:
             return False
         if descriptors:

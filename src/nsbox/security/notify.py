@@ -77,12 +77,11 @@ class Listener:
 
 def _listen(ours: socket.socket, handler: Handler) -> None:
     with ours:
-        _, descriptors, _, _ = socket.recv_fds(ours, 1, 1)
+        _, descriptors, _, _ = socket.recv_fds(ours, 1, 1, socket.MSG_CMSG_CLOEXEC)
     if not descriptors:  # there was no start
         return
     (listener,) = descriptors
     try:
-        os.set_inheritable(listener, False)
         asked = select.poll()
         asked.register(listener, select.POLLIN)
         while not any(event & select.POLLHUP for _, event in asked.poll()):
@@ -96,17 +95,20 @@ def _answer(listener: int, handler: Handler) -> None:
     with contextlib.suppress(FileNotFoundError):  # it was interrupted, or has ended meanwhile
         fcntl.ioctl(listener, _RECEIVE, question)
         identity, pid, _, number, _, _, *arguments = _QUESTION.unpack(question)
-        answer = _decide(Call(_name(number), tuple(arguments), pid), handler)
-        fcntl.ioctl(listener, _SEND, bytearray(_ANSWER.pack(identity, *answer)))
+        call = Call(_name(number), tuple(arguments), pid)
+        fcntl.ioctl(listener, _SEND, bytearray(_decide(identity, call, handler)))
 
 
-def _decide(call: Call, handler: Handler) -> tuple[int, int, int]:
-    """Return the value, the negative errno and the flags."""
+def _decide(identity: int, call: Call, handler: Handler) -> bytes:
+    """Return the answer: the value, the negative errno and the flags."""
     try:
-        value = handler(call)
-        return (0, 0, _CONTINUE) if value is None else (int(value), 0, 0)
-    except OSError as error:
-        return 0, -(error.errno or errno.EPERM), 0
+        try:
+            value = handler(call)
+        except OSError as error:
+            return _ANSWER.pack(identity, 0, -(error.errno or errno.EPERM), 0)
+        if value is None:
+            return _ANSWER.pack(identity, 0, 0, _CONTINUE)
+        return _ANSWER.pack(identity, int(value), 0, 0)
     except BaseException as error:  # nobody above could be told
         told: Any = types.SimpleNamespace(
             exc_type=type(error),
@@ -116,7 +118,7 @@ def _decide(call: Call, handler: Handler) -> tuple[int, int, int]:
             object=handler,
         )
         sys.unraisablehook(told)
-        return 0, -errno.EPERM, 0
+        return _ANSWER.pack(identity, 0, -errno.EPERM, 0)
 
 
 def _name(number: int) -> str:
