@@ -130,6 +130,15 @@ def test_its_state_is_valid_by_the_schema_of_the_specification(create):
         valid.validate(made.state | {"status": 1})
 
 
+def test_deleted_twice_it_leaves_another_of_its_name_alone(create):
+    first = create("sleep 60")
+    with first:
+        first.delete(force=True)
+        second = create("sleep 60")
+        second.start()
+    assert second.status == "running"
+
+
 def test_what_is_not_in_the_right_state_is_refused(create, tmp_path):
     made = create("sleep 60")
     with pytest.raises(ValueError, match=r"delete: .* is created"):

@@ -22,7 +22,7 @@ from nsbox import BoxSpec, Mount, NamespaceType, NsboxError, RootFS, StepError, 
 
 pytest.importorskip("pyroute2", reason="needs the extra nsbox[net]")
 
-from nsbox.network import Bridge
+from nsbox.network import Bridge, messages, requests
 
 pytestmark = pytest.mark.usefixtures("root")
 
@@ -486,3 +486,14 @@ def test_a_hundred_machines_are_known_to_one_by_name():
         lan.partition(machines[:50], machines[50:])
         assert reaches(machines[50], machines[95])
         assert cut_off(machines[50], machines[0])
+
+
+def test_an_answer_that_nobody_waited_for_is_not_taken_for_the_next():
+    def ask():
+        with socket.socket(socket.AF_NETLINK, socket.SOCK_DGRAM, 0) as sock:
+            sock.send(messages.encode(requests.up(9999), 1))
+            loopback = requests.up(socket.if_nametoindex("lo"))
+            return [messages.send(sock, [messages.encode(loopback, 2)]) for _ in range(2)]
+
+    with nsbox.Namespace.create(NamespaceType.NET) as elsewhere:
+        assert elsewhere.call(ask) == [[0], [0]]

@@ -15,7 +15,7 @@ from contextlib import ExitStack
 import pytest
 
 import nsbox
-from nsbox import BoxSpec, Fleet, Namespace, NamespaceType, UnsupportedError
+from nsbox import BoxSpec, Fleet, Namespace, NamespaceType, StepError, UnsupportedError
 
 pytest.importorskip("pyroute2", reason="needs the extra nsbox[net]")
 
@@ -283,6 +283,22 @@ def test_a_link_of_the_hosts_becomes_a_port(stack, host):
     assert ask(box, "192.0.2.2") == [box.address]
     with pytest.raises(OSError, match="no interface"):
         host.call(lan.adopt, "wan")
+
+
+def test_a_mode_that_a_link_has_not_is_refused(host):
+    for kind, mode in (("macvlan", "l2"), ("ipvlan", "bridge"), ("ipvlan", "nonsense")):
+        with pytest.raises(ValueError, match=f"mode: of {kind} one of"):
+            host.call(LowerLink.create, "wan", "192.0.2.9/24", kind=kind, mode=mode)
+    with pytest.raises(ValueError, match="kind: one of"):
+        host.call(LowerLink.create, "wan", "192.0.2.9/24", kind="veth")
+
+
+def test_a_bridge_that_adopts_another_bridge_gives_it_back(stack, host):
+    lan = bridge(stack, "192.0.2.9/24")
+    host.call(subprocess.run, ["ip", "link", "add", "other", "type", "bridge"], check=True)
+    with pytest.raises(StepError):
+        host.call(lan.adopt, "other")
+    assert host.call(links) == {"lo", "wan", "other"}
 
 
 def test_boxes_are_on_the_hosts_wire_by_macvlan(stack, host):

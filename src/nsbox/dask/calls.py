@@ -81,6 +81,8 @@ class Calls(WorkerPlugin):
         if finish in ("cancelled", "released", "forgotten"):
             with self._lock:
                 call = self._running.get(key)
+                if call is not None:  # from here on its executor is nobody else's any more
+                    call.cancelled = True
             if call is not None:
                 call.cancel()
 

@@ -248,6 +248,9 @@ class Fleet(Displayed):
             error.add_note(f"box {place} of the fleet, {self._specs[place].hostname!r}")
             self._members[place] = error
             raise
+        if self._closed:  # meanwhile, by somebody who did not wait
+            box.close()
+            self._check_open()
         return box
 
     def _renew(self, place: int, timeout: float | None, ready: Ready | None) -> None:

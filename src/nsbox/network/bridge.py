@@ -1,6 +1,7 @@
 """A bridge with machines on it, all of it in a network namespace of its own. See bridge(8)."""
 
 import contextlib
+import errno
 import os
 import socket
 import threading
@@ -10,7 +11,7 @@ from typing import Any, Literal, get_args
 
 from nsbox.caller import Caller
 from nsbox.display import Displayed
-from nsbox.namespace import Namespace
+from nsbox.namespace import Namespace, NamespaceType
 from nsbox.network import names, namespaces, requests, uplink
 from nsbox.network.addresses import Interface, Pool, interfaces
 from nsbox.network.faults import Faults
@@ -195,7 +196,8 @@ class Bridge(Faults, Displayed):
         masquerades what comes by it; the host must forward packets, its firewall let them pass.
         ``"slirp4netns"`` takes that program, and no right: it speaks for the machines by sockets of
         its own. None chooses by the caller's rights. Both go with the bridge. The machines' name
-        servers are those that `create` was given, or else slirp4netns' own.
+        servers are those that `create` was given, or slirp4netns' own if it was told nothing of
+        names.
         Raises `UnsupportedError` with the reason where it cannot be had.
         """
         by = by or ("nat" if Caller.current().privileged else "slirp4netns")
@@ -207,11 +209,12 @@ class Bridge(Faults, Displayed):
                 raise ValueError(f"{self!r} has a way out already")
             if by == "nat":
                 uplink.nat(self.namespace, self._netlink, self._switch.reserve(), undo)
+                server = None
             else:
                 server = uplink.slirp(self.namespace, self._owner, undo)
-                if self._hosts.resolv is None:
-                    self._hosts.resolve(Resolver([server]))
             self._pass_on()
+            if server is not None and self._hosts.resolv is None:
+                self._hosts.resolve(Resolver([server]))
             self._end.push(undo.pop_all())
             self._has_uplink = True
 
@@ -231,22 +234,28 @@ class Bridge(Faults, Displayed):
                 inside = self._switch.reserve()
                 moved = requests.enter(index, self.namespace.fileno(), inside)
                 self._netlink.send_by(here.fileno(), [moved])
-            self._netlink.send(
-                [requests.move(inside, self._switch.main.first), requests.up(inside)]
-            )
+            try:
+                self._netlink.send(
+                    [requests.move(inside, self._switch.main.first), requests.up(inside)]
+                )
+            except BaseException:  # of a kind that is no port of a bridge, say: given back
+                with Namespace.current(NamespaceType.NET) as network:
+                    self._netlink.send([requests.enter(inside, network.fileno(), index)])
+                raise
 
     def _pass_on(self) -> None:
         """Be a router, from now on, and the machines' way to what is behind it."""
         if self._gateways:
             return
         forward(self.namespace, self._owner, self._own)
-        self._gateways = self._own
         for port in self.machines:
             fd = namespaces.open_socket(port.namespace, self._owner)
-            try:
-                self._netlink.send_by(fd, requests.defaults(self._gateways))
+            try:  # a machine that has its way already keeps it
+                asked = requests.defaults(self._own)
+                self._netlink.send_by(fd, asked, ignored={errno.EEXIST})
             finally:
                 os.close(fd)
+        self._gateways = self._own
 
     @property
     def _owner(self) -> Namespace | None:
@@ -263,10 +272,11 @@ class Bridge(Faults, Displayed):
             self._closed = True
             if os.getpid() != self._starter:
                 return  # a fork has descriptors of its own; the network is its starter's
-            self._end.close()
-            self._hosts.close()
-            self._netlink.close()
-            self.namespace.close()
+            with contextlib.ExitStack() as rest:  # each, whatever becomes of those before
+                rest.callback(self.namespace.close)
+                rest.callback(self._netlink.close)
+                rest.callback(self._hosts.close)
+                rest.callback(self._end.close)
 
     def _check_open(self) -> None:
         if self._closed:

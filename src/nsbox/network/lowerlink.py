@@ -16,7 +16,6 @@ from nsbox.network.netlink import Netlink
 from nsbox.network.port import Port
 
 Kind = Literal["macvlan", "ipvlan"]
-_NEEDS = {"macvlan": "CONFIG_MACVLAN", "ipvlan": "CONFIG_IPVLAN"}
 
 
 class LowerLink:
@@ -37,6 +36,7 @@ class LowerLink:
         self._lock = threading.RLock()
         self._ports: dict[str, Port] = {}
         self._closed = True
+        self._starter = os.getpid()
         self._netlink = Netlink(namespaces.here(), namespaces.here())
         try:
             self._hosts = HostsFile()
@@ -57,11 +57,14 @@ class LowerLink:
         ``"l2"`` (the default), ``"l3"``. Raises `OSError` where there is no such link,
         `UnsupportedError` without CAP_NET_ADMIN, and `ValueError` for nonsense.
         """
-        if kind not in _NEEDS:
-            raise ValueError(f"kind: one of {tuple(_NEEDS)}, not {kind!r}")
+        modes = requests.UPON.get(kind)
+        if modes is None:
+            raise ValueError(f"kind: one of {tuple(requests.UPON)}, not {kind!r}")
+        if mode is not None and mode not in modes:
+            raise ValueError(f"mode: of {kind} one of {modes}, not {mode!r}")
         if not Caller.current().privileged:
             raise UnsupportedError(f"kind: a {kind} upon a link of the host's takes root's rights")
-        return cls(link, interfaces(addresses), kind, mode or ("bridge", "l2")[kind == "ipvlan"])
+        return cls(link, interfaces(addresses), kind, mode or modes[0])
 
     @property
     def hosts(self) -> str:
@@ -87,6 +90,7 @@ class LowerLink:
         taken: list[Interface] = []
         try:
             with self._lock, contextlib.ExitStack() as undo:
+                self._check_open()
                 undo.callback(lambda: self._give_back(taken))
                 taken += [pool.take() for pool in self._pools]
                 self._make(network.namespace.fileno(), network.socket, taken)
@@ -111,7 +115,7 @@ class LowerLink:
         except StepError as error:
             if requests.is_missing(error.errno) and error.index == 0:
                 raise UnsupportedError(
-                    f"kind: this kernel has no {self.kind}: {_NEEDS[self.kind]}, or "
+                    f"kind: this kernel has no {self.kind}: CONFIG_{self.kind.upper()}, or "
                     f"`modprobe {self.kind}`"
                 ) from None
             raise
@@ -130,10 +134,14 @@ class LowerLink:
 
     def close(self) -> None:
         """Take no more boxes; those that are on it stay there. Twice is harmless."""
-        if not self._closed:
+        with self._lock:
+            if self._closed:
+                return
             self._closed = True
-            self._hosts.close()
-            self._netlink.close()
+            if os.getpid() != self._starter:
+                return  # a fork has descriptors of its own; the rest is its starter's
+            with contextlib.closing(self._netlink):
+                self._hosts.close()
 
     def _check_open(self) -> None:
         if self._closed:
@@ -147,7 +155,7 @@ class LowerLink:
         return False
 
     def __del__(self) -> None:
-        if not getattr(self, "_closed", True):
+        if not getattr(self, "_closed", True) and os.getpid() == self._starter:
             warnings.warn(f"{self!r} was not closed", ResourceWarning, 2, self)
             self.close()
 

@@ -41,16 +41,17 @@ def encode(request: Request, sequence: int) -> bytes | None:
 
 def send(sock: socket.socket, messages: Sequence[bytes]) -> list[int]:
     """Send messages at once; return the errno that each is answered with, 0 where all is well."""
+    asked = {struct.unpack_from("=I", one, 8)[0] for one in messages}
     sock.send(b"".join(messages))
     answers: list[int] = []
     while len(answers) < len(messages):
         received = sock.recv(1 << 17)
         while received:
-            size, kind = struct.unpack_from("=IH", received)
-            if kind == _ERROR:
-                answers.append(-struct.unpack_from("=i", received, 16)[0])
+            size, kind, _, sequence = struct.unpack_from("=IHHI", received)
             if size < 16:
                 raise OSError(errno.EBADMSG, os.strerror(errno.EBADMSG))
+            if kind == _ERROR and sequence in asked:  # else to one whose sender was interrupted
+                answers.append(-struct.unpack_from("=i", received, 16)[0])
             received = received[(size + 3) // 4 * 4 :]
     return answers
 

@@ -115,11 +115,15 @@ def _speaker(sock: socket.socket) -> Any:
     return _pyroute2().IPRoute(use_socket=sock, groups=0)  # 0: nobody listens to what others do
 
 
+_sequences = itertools.count(1)
+"""By which an answer is known: nlmsg_seq, see netlink(7)."""
+
+
 def _send_directly(
     sock: socket.socket, requests: Sequence[Request], ignored: Container[int], first: int = 0
 ) -> int:
     """Send the requests before the first that takes pyroute2; return how many these are."""
-    encoded = [encode(request, number) for number, request in enumerate(requests, 1)]
+    encoded = [encode(request, next(_sequences) & 0xFFFFFFFF) for request in requests]
     messages = list(itertools.takewhile(lambda message: message is not None, encoded))
     ready = [message for message in messages if message is not None]
     for start in range(0, len(ready), _AT_ONCE):

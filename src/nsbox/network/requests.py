@@ -146,6 +146,10 @@ def route(destination: str, gateway: str, index: int) -> Request:
     return _request("RTM_NEWROUTE", family=family, dst=destination, gateway=gateway, oif=index)
 
 
+UPON = {"macvlan": ("bridge", "private", "vepa", "passthru"), "ipvlan": ("l2", "l3")}
+"""The modes of each kind of link upon a link, the usual first: ip-link(8)."""
+
+
 def upon(kind: str, name: str, lower: int, namespace: int, mode: str) -> Request:
     """Make a link upon a link, in another namespace: a macvlan or an ipvlan. See ip-link(8)."""
     return _request(
@@ -155,7 +159,7 @@ def upon(kind: str, name: str, lower: int, namespace: int, mode: str) -> Request
         kind=kind,
         link=lower,
         net_ns_fd=namespace,
-        **{f"{kind}_mode": mode if kind == "macvlan" else ("l2", "l3").index(mode)},
+        **{f"{kind}_mode": mode if kind == "macvlan" else UPON[kind].index(mode)},
     )
 
 

@@ -24,6 +24,7 @@ By = Literal["nat", "slirp4netns"]
 _FORWARDING = "/proc/sys/net/ipv4/ip_forward"
 _TAP = "tap0"
 _PATIENCE = 10
+"""Seconds."""
 _GONE = frozenset({errno.ENODEV})
 
 
@@ -40,18 +41,18 @@ def nat(bridge: Namespace, netlink: Netlink, index: int, end: contextlib.ExitSta
             )
     number = wires.number()
     name = f"nsb{os.getpid()}n{number % 1000}"
-    inside, outside = wires.pair(number)
+    with Namespace.current(NamespaceType.NET) as here:
+        peer = {"ifname": name, "net_ns_fd": here.fileno()}
+        netlink.send([requests.veth(index, None, peer)])
+    end.callback(_remove, netlink, index)
+    there = socket.if_nametoindex(name)
+    inside, outside = wires.pair(there)  # which no other wire of anybody's in that network has
     _hide(bridge, None, f"nsb{index}", end)
     table = end.enter_context(
         socket.socket(socket.AF_NETLINK, socket.SOCK_DGRAM, NETLINK_NETFILTER)
     )
     nftables.masquerade(table, f"nsbox-{os.getpid()}-{number}", inside.ip, name)
-    with Namespace.current(NamespaceType.NET) as here:
-        peer = {"ifname": name, "net_ns_fd": here.fileno()}
-        netlink.send([requests.veth(index, None, peer)])
-    end.callback(_remove, netlink, index)
     with socket.socket(socket.AF_NETLINK, socket.SOCK_DGRAM, NETLINK_ROUTE) as sock:
-        there = socket.if_nametoindex(name)
         netlink.send_by(sock.fileno(), [*requests.addressed(there, [outside]), requests.up(there)])
     netlink.send(requests.addressed(index, [inside]))
     netlink.send([requests.route("0.0.0.0/0", str(outside.ip), index)])
@@ -100,7 +101,9 @@ def slirp(bridge: Namespace, owner: Namespace | None, end: contextlib.ExitStack)
     end.callback(_wait, process)
     end.callback(os.close, leave)  # by which it ends, whoever lets go of it
     with open(ready, "rb") as answer:
-        if not select.select([answer], [], [], _PATIENCE)[0] or not answer.read(1):
+        told_of = select.poll()
+        told_of.register(answer, select.POLLIN)
+        if not told_of.poll(_PATIENCE * 1000) or not answer.read(1):
             process.kill()
             _, why = process.communicate()
             raise UnsupportedError(

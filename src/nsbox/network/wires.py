@@ -1,5 +1,6 @@
 """Wires between networks: what is behind a bridge, and how packets get there."""
 
+import errno
 import itertools
 import os
 from collections.abc import Iterator
@@ -78,16 +79,24 @@ def join(one: Side, other: Side) -> None:
                 "Bridge.create(..., beside=other)"
             ) from None
         raise
-    for side, here, there in ((one, 0, 1), (other, 1, 0)):
-        behind = (other if side is one else one).own
-        address, gateway = (ours, theirs)[here], (ours, theirs)[there]
-        side.netlink.send(
-            [
-                *requests.addressed(side.index, [address, _BEHIND[here]]),
-                requests.up(side.index),
-                *_routes(side.index, behind, gateway, _BEHIND[there]),
-            ]
-        )
+    has_ipv6 = any(interface.version == 6 for interface in one.own + other.own)
+    try:
+        for side, here, there in ((one, 0, 1), (other, 1, 0)):
+            behind = (other if side is one else one).own
+            address, gateway = (ours, theirs)[here], (ours, theirs)[there]
+            addresses: list[Interface] = [address]
+            if has_ipv6:
+                addresses.append(_BEHIND[here])
+            side.netlink.send(
+                [
+                    *requests.addressed(side.index, addresses),
+                    requests.up(side.index),
+                    *_routes(side.index, behind, gateway, _BEHIND[there]),
+                ]
+            )
+    except BaseException:
+        one.netlink.send([requests.remove(one.index)], ignored={errno.ENODEV})
+        raise
 
 
 def _routes(

@@ -37,6 +37,7 @@ class Container:
         """Not to be called."""
         self._folder, self._said, self._record = folder, said, record
         self._bundle = bundle
+        self._destroyed = False
         self._task = None if record is None else ending.task(record)
         self.id = folder.name
         self.stdin: Any = None
@@ -334,6 +335,8 @@ class Container:
 
     def _destroy(self) -> None:
         """Undo what `create` did, in whatever state it is."""
+        if self._destroyed:
+            return
         record = self._record
         if self._task is not None:
             ending.end(self._task, self._thaw)
@@ -342,6 +345,7 @@ class Container:
         if record is not None:
             groups.remove(record.made, record.groups)
         self._folder.remove()
+        self._destroyed = True  # another of this id may be there from now on
         if record is not None and record.pid:
             ending.after(self._hooks("poststop"), self._state("stopped"))
         self.close()

@@ -52,7 +52,11 @@ class Folder:
         """Make it, with a copy of the configuration. Raises `FileExistsError` where it is there."""
         self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.path.mkdir(mode=0o700)
-        self._write(CONFIG, config)
+        try:
+            self._write(CONFIG, config)
+        except BaseException:
+            self.remove()
+            raise
 
     def read(self) -> tuple[dict[str, Any], Record | None]:
         """Return the configuration, and what is known of the container.
