@@ -6,36 +6,28 @@ rights given up. It is as isolated as one that is made on demand; only its comma
 
 import collections
 import contextlib
-import errno
 import os
-import signal
-import socket
 import threading
 import time
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 import attrs
 
-from nsbox import _native, commands
-from nsbox.cgroup.account import BoxGroups
+from nsbox import commands
+from nsbox.ahead import Ahead
 from nsbox.commands import Args, Invocation
 from nsbox.complete import complete, process
-from nsbox.launch import Command, OutdatedError
+from nsbox.launch import Command
 from nsbox.options import NO_OPTIONS
 from nsbox.parameters import PopenParameters, RunParameters, check_names, invoke
-from nsbox.plan import Slot
 from nsbox.process import Process
-from nsbox.rootfs.overlay import remove_work
 from nsbox.spec import BoxSpec
 from nsbox.usage import CompletedProcess
 
 if TYPE_CHECKING:
     from nsbox.cgroup.cgroup import Cgroup
-
-ROOM = 1 << 18
-"""Bytes for a command and its environment; a longer one gets a box made on demand."""
 
 _LULL = 0.003
 """Seconds for whoever has just got a box or its answer to go on with: the others come after."""
@@ -138,11 +130,11 @@ class _Stock:
         self.size = size
         self.cgroup = cgroup
         self.owner = os.getpid()
-        self.ready: collections.deque[_Ahead] = collections.deque()
+        self.ready: collections.deque[Ahead] = collections.deque()
         self._chores: collections.deque[Callable[[], None]] = collections.deque()
         self._changed = threading.Condition()
         self._closed = self._done = False
-        self.ready.append(_Ahead(self))  # what cannot be made is told of at once
+        self.ready.append(self._make())  # what cannot be made is told of at once
         self._thread = threading.Thread(target=self._work, name="nsbox-pool", daemon=True)
         try:
             self._thread.start()
@@ -150,7 +142,7 @@ class _Stock:
             self.ready.popleft().discard()
             raise
 
-    def take(self) -> "_Ahead | None":
+    def take(self) -> Ahead | None:
         if os.getpid() != self.owner or self._closed:
             return None
         while (ready := self._next()) is not None and ready.has_failed:
@@ -159,7 +151,10 @@ class _Stock:
             self._wake()
         return ready
 
-    def _next(self) -> "_Ahead | None":
+    def _make(self) -> Ahead:
+        return Ahead(self.spec, self.cgroup, self.later)
+
+    def _next(self) -> Ahead | None:
         try:
             return self.ready.popleft()
         except IndexError:
@@ -212,7 +207,7 @@ class _Stock:
                 self._do(self._chores.popleft())
             elif not self._closed:
                 try:
-                    self.ready.append(_Ahead(self))
+                    self.ready.append(self._make())
                 except Exception:  # on demand it fails again, and is told of
                     resume = time.monotonic() + _PAUSE
                 self._wake()
@@ -221,126 +216,3 @@ class _Stock:
     def _do(chore: Callable[[], None]) -> None:
         with contextlib.suppress(OSError):  # what cannot be removed is left to `reap`
             chore()
-
-
-class _Ahead:
-    """One box that waits for its command."""
-
-    def __init__(self, stock: _Stock) -> None:
-        self._stock = stock
-        self.parking = commands.parking(stock.spec, commands.next_number(), stock.cgroup)
-        self.groups = self.parking.command.groups
-        self.works = self.parking.command.works
-        lent = None
-        if self.groups is not None:
-            lent = _LentGroups(self.groups.directories, made=self.parking.lowered.groups.made)
-        command = attrs.evolve(self.parking.command, groups=lent, works=())
-        self.parking = attrs.evolve(self.parking, command=command)
-        self.socket, theirs = socket.socketpair()
-        with theirs, open(os.devnull, "r+b", buffering=0) as null:
-            standard = [null.fileno()] * 3
-            try:
-                launched = self._launch({Slot.PARKED: theirs.fileno()}, standard)
-            except BaseException:
-                self._remove()
-                raise
-        self.launched = _Lent(launched, self)
-
-    def _launch(self, given: dict[int, int], standard: Sequence[int]) -> _native.Launched:
-        command = self.parking.command
-        with command.namespaces(None) as namespaces:
-            launched = command.begin(
-                {**namespaces, **given}, standard, tell_of_exec=True, room=ROOM
-            )
-        if launched.pidfd < 0:
-            raise command.failure(launched.outcome.step, launched.outcome.error)
-        return launched
-
-    def release(
-        self, argv: Sequence[bytes], environment: Sequence[bytes], standard: Sequence[int]
-    ) -> _native.Launched:
-        try:
-            if self._is_outdated:
-                raise OSError(errno.ESTALE, "the host's mounts have changed")
-            try:
-                self.launched.release(argv, environment, standard, self.socket.fileno())
-            except OSError as error:
-                if error.errno != errno.ESTALE or not self.parking.first.outdated():
-                    raise
-                self.launched.release(argv, environment, standard, self.socket.fileno())
-        except OSError as error:
-            self._stock.later(self.discard)
-            raise OutdatedError from error
-        except BaseException:
-            self._stock.later(self.discard)
-            raise
-        return self.launched
-
-    @property
-    def has_failed(self) -> bool:
-        """Whether a step of it has failed: on demand it fails again, and is told of."""
-        return self.launched.outcome.error != 0
-
-    @property
-    def _is_outdated(self) -> bool:
-        """Whether another box has found out: the kernel tells of each change but once."""
-        held = self.parking.lowered.held
-        return held is not None and held.outdated
-
-    def discard(self) -> None:
-        """End it unused."""
-        self.launched.send_signal(signal.SIGKILL)
-        self.bury()
-
-    def bury_later(self) -> None:
-        self._stock.later(self.bury)
-
-    def bury(self) -> None:
-        """Take down what is left of it, once it has ended."""
-        self.launched.wait_for_all()
-        self._remove()
-
-    def _remove(self) -> None:
-        self.socket.close()
-        if self.groups is not None:
-            self.groups.remove()
-        for folder in self.works:
-            remove_work(folder)
-
-
-class _Lent(_native.Launched):
-    """A launch that is over for its process as soon as the box has told what there is to tell."""
-
-    def __init__(self, launched: _native.Launched, ahead: _Ahead) -> None:
-        super().__init__(launched._request)
-        self._ahead = ahead
-        self._told: _native.Outcome | None = None
-
-    @property
-    def outcome(self) -> _native.Outcome:
-        return self._told or super().outcome
-
-    def wait_end(self, timeout: float | None) -> tuple[int, float, float] | None:
-        if self._told is None:
-            told = self.wait_answer(self._ahead.socket.fileno(), timeout)
-            if told is None:
-                return None
-            if not told.finished:  # killed, or no command has begun
-                ended = super().wait_end(timeout)
-                if ended is not None:
-                    self._ahead.bury_later()
-                return ended
-            self._ahead.bury_later()
-            self._told = told
-        return 0, self._told.user_seconds, self._told.system_seconds
-
-    def wait_for_all(self) -> None:
-        while super().wait_end(None) is None:
-            pass
-
-
-class _LentGroups(BoxGroups):
-    """Groups that the pool removes."""
-
-    def remove(self) -> None:
-        """Leave that to the pool."""

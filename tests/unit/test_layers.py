@@ -25,7 +25,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("complete launch process", "task"),
     ("box commands lower lowered parameters running scheduling sequence spec template",),
     ("fleet",),
-    ("aio pool", "image", "executor", "network", "oci", "watching"),
+    ("aio ahead pool", "image", "executor", "network", "oci", "watching"),
     ("dask",),
     ("__init__ __main__", "pytest_plugin testing"),
 )

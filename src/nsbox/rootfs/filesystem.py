@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 
 from nsbox._native.operations import Operation
-from nsbox.constants import ConfigCommand, MountAttribute
+from nsbox.constants import AtFlag, ConfigCommand, MountAttribute, Propagation
 from nsbox.plan import Slot, Step
 
 NOSUID = MountAttribute.MOUNT_ATTR_NOSUID
@@ -11,6 +11,12 @@ NODEV = MountAttribute.MOUNT_ATTR_NODEV
 NOEXEC = MountAttribute.MOUNT_ATTR_NOEXEC
 RDONLY = MountAttribute.MOUNT_ATTR_RDONLY
 NOTHING = MountAttribute(0)
+
+PRIVATE = Step(
+    Operation.MOUNT_SETATTR,
+    (Slot.CWD, "/", AtFlag.AT_RECURSIVE, 0, 0, Propagation.MS_PRIVATE),
+)
+"""Nothing that is mounted from here on reaches the host, or the host's later mounts us."""
 
 Options = Mapping[str, str | None]
 """Parameters of a file system; None for one that is a flag."""

@@ -6,10 +6,11 @@ from collections.abc import Hashable, Iterator, Sequence
 import attrs
 
 from nsbox._native.operations import Operation
-from nsbox.constants import AtFlag, Propagation, UnmountFlag
+from nsbox.constants import UnmountFlag
 from nsbox.plan import Slot, Step
 from nsbox.rootfs import bind, classic, files, mounts
 from nsbox.rootfs.build import build, layers_of
+from nsbox.rootfs.filesystem import PRIVATE
 from nsbox.rootfs.layout import Layout
 from nsbox.rootfs.mount import Mount, OverlayMount, SymlinkMount
 from nsbox.rootfs.overlay import layers_of_mount
@@ -17,11 +18,6 @@ from nsbox.rootfs.python import import_state, python_mounts
 from nsbox.rootfs.root import DirectoryRoot, OverlayRoot, RootFS, SystemRoot
 from nsbox.rootfs.site import Site
 from nsbox.rootfs.tree import point
-
-PRIVATE = Step(
-    Operation.MOUNT_SETATTR,
-    (Slot.CWD, "/", AtFlag.AT_RECURSIVE, 0, 0, Propagation.MS_PRIVATE),
-)
 
 STANDARD_MOUNTS: tuple[Mount, ...] = (Mount.proc(), Mount.dev(), Mount.tmpfs("/tmp"))
 
@@ -44,7 +40,6 @@ def _steps(rootfs: RootFS, layout: Layout) -> Iterator[Step]:
     site = layout.site
     if site.own_mounts:
         yield from bind.hold(layout)
-        # Nothing that is mounted here may reach the host, or the host's later mounts us.
         yield PRIVATE
     staged = (
         site.classic

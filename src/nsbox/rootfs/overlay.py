@@ -17,14 +17,14 @@ from nsbox import procfs
 from nsbox._native.operations import Operation
 from nsbox.caller import Caller
 from nsbox.cgroup.owner import PREFIX, owner, owner_of
-from nsbox.constants import AtFlag, CloneFlag, Propagation
+from nsbox.constants import AtFlag, CloneFlag
 from nsbox.errors import StepError, UnsupportedError
 from nsbox.namespace.create import map_steps
 from nsbox.namespace.idmap import IDMap
 from nsbox.perform import perform
 from nsbox.plan import Slot, Step
 from nsbox.rootfs import classic, files
-from nsbox.rootfs.filesystem import NODEV, NOSUID, attach, configure, create, new_tmpfs
+from nsbox.rootfs.filesystem import NODEV, NOSUID, PRIVATE, attach, configure, create, new_tmpfs
 from nsbox.rootfs.layout import Layout
 from nsbox.rootfs.mount import OverlayMount
 from nsbox.rootfs.site import Site
@@ -183,9 +183,8 @@ def find_obstacle(lowers: tuple[str, ...], site: Site) -> str | None:
     """
     caller = Caller.current()
     users = CloneFlag.CLONE_NEWUSER if site.changes_user else CloneFlag(0)
-    private = (Slot.CWD, "/", AtFlag.AT_RECURSIVE, 0, 0, Propagation.MS_PRIVATE)
     overlaid = _overlaid(Layers(lowers, None, name="trial"), Slot.TREE, site, ())
-    mounting = [Step(Operation.MOUNT_SETATTR, private), *files.stage(site), *overlaid]
+    mounting = [PRIVATE, *files.stage(site), *overlaid]
     trial = [
         Step(Operation.CLONE3, (CloneFlag.CLONE_NEWNS | users,)),
         *(map_steps(IDMap(), caller) if site.changes_user else ()),

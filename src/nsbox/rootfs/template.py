@@ -14,8 +14,9 @@ from nsbox.plan import Slot, Step
 from nsbox.rootfs import bind
 from nsbox.rootfs.build import Ready, build, readonly_tree
 from nsbox.rootfs.dev import made
+from nsbox.rootfs.filesystem import PRIVATE
 from nsbox.rootfs.layout import MOST_HELD, Layout
-from nsbox.rootfs.lower import PRIVATE, all_mounts, enter, mount_all
+from nsbox.rootfs.lower import all_mounts, enter, mount_all
 from nsbox.rootfs.mount import (
     BindMount,
     DevMount,

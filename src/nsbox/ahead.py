@@ -1,0 +1,150 @@
+"""One box that waits for its command: made, given it, thrown away, taken down. See unix(7)."""
+
+import errno
+import os
+import signal
+import socket
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+import attrs
+
+from nsbox import _native, commands
+from nsbox.cgroup.account import BoxGroups
+from nsbox.launch import OutdatedError
+from nsbox.plan import Slot
+from nsbox.rootfs.overlay import remove_work
+from nsbox.spec import BoxSpec
+
+if TYPE_CHECKING:
+    from nsbox.cgroup.cgroup import Cgroup
+
+ROOM = 1 << 18
+"""Bytes for a command and its environment; a longer one gets a box made on demand."""
+
+Later = Callable[[Callable[[], None]], None]
+
+
+class Ahead:
+    """Such a box; `later` has something done when nobody waits for it."""
+
+    def __init__(self, spec: BoxSpec, cgroup: "Cgroup | None", later: Later) -> None:
+        self._later = later
+        self.parking = commands.parking(spec, commands.next_number(), cgroup)
+        self.groups = self.parking.command.groups
+        self.works = self.parking.command.works
+        lent = None
+        if self.groups is not None:
+            lent = _LentGroups(self.groups.directories, made=self.parking.lowered.groups.made)
+        command = attrs.evolve(self.parking.command, groups=lent, works=())
+        self.parking = attrs.evolve(self.parking, command=command)
+        self.socket, theirs = socket.socketpair()
+        with theirs, open(os.devnull, "r+b", buffering=0) as null:
+            standard = [null.fileno()] * 3
+            try:
+                launched = self._launch({Slot.PARKED: theirs.fileno()}, standard)
+            except BaseException:
+                self._remove()
+                raise
+        self.launched = _Lent(launched, self)
+
+    def _launch(self, given: dict[int, int], standard: Sequence[int]) -> _native.Launched:
+        command = self.parking.command
+        with command.namespaces(None) as namespaces:
+            launched = command.begin(
+                {**namespaces, **given}, standard, tell_of_exec=True, room=ROOM
+            )
+        if launched.pidfd < 0:
+            raise command.failure(launched.outcome.step, launched.outcome.error)
+        return launched
+
+    def release(
+        self, argv: Sequence[bytes], environment: Sequence[bytes], standard: Sequence[int]
+    ) -> _native.Launched:
+        """Give it a command, with its standard descriptors. Raises `OutdatedError`."""
+        try:
+            if self._is_outdated:
+                raise OSError(errno.ESTALE, "the host's mounts have changed")
+            try:
+                self.launched.release(argv, environment, standard, self.socket.fileno())
+            except OSError as error:
+                if error.errno != errno.ESTALE or not self.parking.first.outdated():
+                    raise
+                self.launched.release(argv, environment, standard, self.socket.fileno())
+        except OSError as error:
+            self._later(self.discard)
+            raise OutdatedError from error
+        except BaseException:
+            self._later(self.discard)
+            raise
+        return self.launched
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether a step of it has failed: on demand it fails again, and is told of."""
+        return self.launched.outcome.error != 0
+
+    @property
+    def _is_outdated(self) -> bool:
+        """Whether another box has found out: the kernel tells of each change but once."""
+        held = self.parking.lowered.held
+        return held is not None and held.outdated
+
+    def discard(self) -> None:
+        """End it unused."""
+        self.launched.send_signal(signal.SIGKILL)
+        self.bury()
+
+    def bury_later(self) -> None:
+        """`bury` it when nobody waits for that."""
+        self._later(self.bury)
+
+    def bury(self) -> None:
+        """Take down what is left of it, once it has ended."""
+        self.launched.wait_for_all()
+        self._remove()
+
+    def _remove(self) -> None:
+        self.socket.close()
+        if self.groups is not None:
+            self.groups.remove()
+        for folder in self.works:
+            remove_work(folder)
+
+
+class _Lent(_native.Launched):
+    """A launch that is over for its process as soon as the box has told what there is to tell."""
+
+    def __init__(self, launched: _native.Launched, ahead: Ahead) -> None:
+        super().__init__(launched._request)
+        self._ahead = ahead
+        self._told: _native.Outcome | None = None
+
+    @property
+    def outcome(self) -> _native.Outcome:
+        return self._told or super().outcome
+
+    def wait_end(self, timeout: float | None) -> tuple[int, float, float] | None:
+        if self._told is None:
+            told = self.wait_answer(self._ahead.socket.fileno(), timeout)
+            if told is None:
+                return None
+            if not told.finished:  # killed, or no command has begun
+                ended = super().wait_end(timeout)
+                if ended is not None:
+                    self._ahead.bury_later()
+                return ended
+            self._ahead.bury_later()
+            self._told = told
+        return 0, self._told.user_seconds, self._told.system_seconds
+
+    def wait_for_all(self) -> None:
+        while super().wait_end(None) is None:
+            pass
+
+
+class _LentGroups(BoxGroups):
+    """Groups that the pool removes."""
+
+    def remove(self) -> None:
+        """Leave that to the pool."""
