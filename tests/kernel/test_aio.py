@@ -65,8 +65,9 @@ def test_a_box_runs_the_same() -> None:
             done = await box.run(["hostname"], capture_output=True, text=True)
             assert done.stdout == "awaited\n"
             async with await box.popen(SLEEP) as sleeper:
-                listing = await box.run(["sh", "-c", "cat /proc/[0-9]*/comm; :"], stdout=nsbox.PIPE)
-                assert b"sleep" in listing.stdout
+                look = ["sh", "-c", "cat /proc/[0-9]*/comm; :"]
+                while b"sleep" not in (await box.run(look, stdout=nsbox.PIPE)).stdout:
+                    await asyncio.sleep(0.01)  # its program may not be there yet
                 sleeper.terminate()
                 assert await sleeper.wait() == -signal.SIGTERM
 
