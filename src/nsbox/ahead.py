@@ -50,9 +50,9 @@ class Ahead:
 
     def _launch(self, given: dict[int, int], standard: Sequence[int]) -> _native.Launched:
         command = self.parking.command
-        with command.namespaces(None) as namespaces:
+        with command.opened(None) as opened:
             launched = command.begin(
-                {**namespaces, **given}, standard, tell_of_exec=True, room=ROOM
+                {**command.joined, **opened, **given}, standard, tell_of_exec=True, room=ROOM
             )
         if launched.pidfd < 0:
             raise command.failure(launched.outcome.step, launched.outcome.error)
@@ -61,7 +61,11 @@ class Ahead:
     def release(
         self, argv: Sequence[bytes], environment: Sequence[bytes], standard: Sequence[int]
     ) -> _native.Launched:
-        """Give it a command, with its standard descriptors. Raises `OutdatedError`."""
+        """Give it a command, with its standard descriptors.
+
+        Raises `OutdatedError`, also where a step of it has failed: on demand it fails again, and is
+        told of.
+        """
         try:
             if self._is_outdated:
                 raise OSError(errno.ESTALE, "the host's mounts have changed")
@@ -78,11 +82,6 @@ class Ahead:
             self._later(self.discard)
             raise
         return self.launched
-
-    @property
-    def has_failed(self) -> bool:
-        """Whether a step of it has failed: on demand it fails again, and is told of."""
-        return self.launched.outcome.error != 0
 
     @property
     def _is_outdated(self) -> bool:

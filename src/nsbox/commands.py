@@ -6,7 +6,6 @@ import itertools
 import os
 import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -15,7 +14,7 @@ from nsbox import lower
 from nsbox.caller import Caller
 from nsbox.cgroup.account import BoxGroups
 from nsbox.fields import frozen_map, is_kernel_text
-from nsbox.launch import Command
+from nsbox.launch import Command, Parked
 from nsbox.link import Port, Publication, check_tracing, connected, unlinked
 from nsbox.lowered import Lowered
 from nsbox.namespace.joining import opened
@@ -32,7 +31,6 @@ STOP_COMMAND = 32
 """The signal by which a first process stops its command; the same in supervise.c."""
 
 Args = StrOrBytesPath | Sequence[StrOrBytesPath]
-Namespaces = Callable[[Port | None], AbstractContextManager[Mapping[int, int]]]
 
 _numbers = itertools.count(1)
 
@@ -105,19 +103,28 @@ class Parking:
     lowered: Lowered
     first: Lowered
 
-    def given(self, spec: "BoxSpec", invocation: Invocation) -> Command:
-        """Return the command that such a box is given."""
+    def given(
+        self, spec: "BoxSpec", invocation: Invocation, parked: Parked, anew: Callable[[], Command]
+    ) -> Command:
+        """Return the command that such a box is given, `anew` if it cannot have it."""
         listed = arguments(invocation.args)
         environment = self.command.environment
         if invocation.env is not None:
             check_environment("env", invocation.env)
             environment = _environment(invocation.env)
-        return attrs.evolve(
-            self.command,
+        box = self.command
+        return Command(
             args=invocation.args,
             argv=_argv(listed),
             environment=environment,
+            plan=box.plan,
             failure=lambda index, errno: self.lowered.failure(index, errno, listed, spec.hostname),
+            end_signal=box.end_signal,
+            stop_signal=box.stop_signal,
+            groups=box.groups,
+            works=box.works,
+            parked=parked,
+            anew=anew,
         )
 
 
@@ -163,7 +170,10 @@ def _within(cgroup: "Cgroup | None") -> lower.Within:
 
 def arguments(args: Args) -> tuple[StrOrBytesPath, ...]:
     """Check a command: a program and its arguments, or the program alone."""
-    listed = (args,) if isinstance(args, str | bytes | os.PathLike) else tuple(args)
+    if isinstance(args, list | tuple):  # mostly; to ask for os.PathLike takes longer
+        listed = tuple(args)
+    else:
+        listed = (args,) if isinstance(args, str | bytes | os.PathLike) else tuple(args)
     if not listed:
         raise ValueError("args: a program and its arguments, not an empty sequence")
     for argument in listed:
@@ -208,9 +218,12 @@ def _command(
         if lowered.groups.directories
         else None,
         lowered.works_of(number),
-        functools.partial(connected, spec) if joined is None else _unconnected,
-        functools.partial(_published, spec) if joined is None else _unconnected,
-        _namespaces(spec, lowered) if joined is None else functools.partial(_given, joined),
+        functools.partial(connected, spec) if spec.link is not None and joined is None else None,
+        functools.partial(_published, spec) if spec.ports and joined is None else None,
+        _joined(lowered) if joined is None else joined,
+        functools.partial(_opened, spec)
+        if lowered.joins and lowered.held is None and joined is None
+        else None,
         options.passed(),
         bool(options.terminal),
         spec.security.handler if invocation is not None else None,
@@ -232,12 +245,8 @@ def _argv(args: Sequence[StrOrBytesPath]) -> tuple[bytes, ...]:
     return argv
 
 
-def _namespaces(spec: "BoxSpec", lowered: Lowered) -> Namespaces:
-    if lowered.held is not None:
-        return functools.partial(_given, {Slot.NS_MNT: lowered.held.namespace})
-    if not lowered.joins:
-        return _none
-    return functools.partial(_opened, spec)
+def _joined(lowered: Lowered) -> Mapping[int, int]:
+    return {} if lowered.held is None else {Slot.NS_MNT: lowered.held.namespace}
 
 
 @contextlib.contextmanager
@@ -252,21 +261,8 @@ def _opened(spec: "BoxSpec", port: Port | None) -> Iterator[Mapping[int, int]]:
         yield {**joined, **maps}
 
 
-def _given(by_slot: Mapping[int, int], _: Port | None) -> AbstractContextManager[Mapping[int, int]]:
-    return contextlib.nullcontext(by_slot)
-
-
-_none = functools.partial(_given, {})
-
-
-def _unconnected() -> None:
-    """Give no place on a network, and no ports: the box has its own, or none."""
-
-
-def _published(spec: "BoxSpec") -> Publication | None:
+def _published(spec: "BoxSpec") -> Publication:
     """Take the ports of the host's loopback that are to lead into a box."""
-    if not spec.ports:
-        return None
     check_tracing(spec, "ports")
     from nsbox.publish import Published  # noqa: PLC0415 - few boxes have any
 

@@ -1,5 +1,6 @@
 """What is launched: a command and its box as steps, and all else that goes with its start."""
 
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
@@ -10,6 +11,7 @@ from nsbox import _native
 from nsbox._native import Encoded
 from nsbox.cgroup.account import BoxGroups
 from nsbox.errors import StepError
+from nsbox.frozen import FrozenMap
 from nsbox.link import Port, Publication
 from nsbox.perform import given_descriptors
 from nsbox.security.notify import Handler
@@ -27,8 +29,9 @@ class Command:
     - `groups` are its cgroups, which the plan makes or joins.
     - `works` are the work folders of its overlays, which the plan makes and its end removes.
     - `connect` makes its place on a network, if it is to have one; given up as it ends.
-    - `publish` takes the ports of the host's that are to lead into it.
-    - `namespaces` opens those that it joins, as descriptors by slot; one may be of that place.
+    - `publish` takes the ports of the host's that are to lead into it, if any are.
+    - `joined` are namespaces that it joins and that are open already, as descriptors by slot;
+      `namespaces` opens the others, if there are any: one may be of that place.
     - `passed` are descriptors for the command, by slot; `terminal` asks for one of the box's own.
     - `handler` is asked about its system calls, if anybody is.
     - `parked` is a box that was made ahead for it.
@@ -45,14 +48,24 @@ class Command:
     stop_signal: int
     groups: BoxGroups | None
     works: tuple[str, ...]
-    connect: Callable[[], Port | None]
-    publish: Callable[[], Publication | None]
-    namespaces: Callable[[Port | None], AbstractContextManager[Mapping[int, int]]]
-    passed: Mapping[int, int]
-    terminal: bool
-    handler: Handler | None
+    connect: Callable[[], Port | None] | None = None
+    publish: Callable[[], Publication | None] | None = None
+    joined: Mapping[int, int] = FrozenMap()
+    namespaces: Callable[[Port | None], AbstractContextManager[Mapping[int, int]]] | None = None
+    passed: Mapping[int, int] = FrozenMap()
+    terminal: bool = False
+    handler: Handler | None = None
     anew: "Callable[[], Command] | None" = None
     parked: "Parked | None" = None
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether nothing has to be opened for its start alone, as for most."""
+        return self.namespaces is None and self.handler is None and not self.terminal
+
+    def opened(self, port: Port | None) -> AbstractContextManager[Mapping[int, int]]:
+        """Open the namespaces that it joins and that are not open."""
+        return contextlib.nullcontext({}) if self.namespaces is None else self.namespaces(port)
 
     def begin(
         self,

@@ -47,6 +47,8 @@ def invoke(
     rest = {name: value for name, value in parameters.items() if name not in _OPTIONS}
     options = {name: parameters[name] for name in _OPTIONS if name in parameters}
     env = rest.pop("env", None)
+    if not options and not terminal:
+        return Invocation(args, env), rest
     return Invocation(args, env, Options(**options, terminal=terminal)), rest
 
 

@@ -12,6 +12,8 @@ from typing import IO, Any, Protocol
 
 import attrs
 
+from nsbox._native import INHERITED
+
 PIPE, STDOUT, DEVNULL = subprocess.PIPE, subprocess.STDOUT, subprocess.DEVNULL
 CHUNK = 1 << 16
 
@@ -51,16 +53,13 @@ class Ends:
     """
 
     def __init__(self, stdin: Stream, stdout: Stream, stderr: Stream) -> None:
-        self.child: list[int] = []
-        self.ours: list[int] = []
+        self.child = [INHERITED, INHERITED - 1, INHERITED - 2]
+        self.ours = [-1, -1, -1]
         self._closed_after: list[int] = []
         try:
-            self._open(stdin, 0)
-            self._open(stdout, 1)
-            if stderr == STDOUT:
-                self._add(self.child[1])
-            else:
-                self._open(stderr, 2)
+            for number, stream in enumerate((stdin, stdout, stderr)):
+                if stream is not None:
+                    self._open(stream, number)
         except BaseException:
             self._close()
             raise
@@ -80,28 +79,23 @@ class Ends:
                 files[number] = _file(fd, "wb" if number == 0 else "rb", text)
         return files[0], files[1], files[2]
 
-    def _open(self, stream: Stream, number: int) -> None:
-        if stream is None:
-            self._add(number if _is_open(number) else -1)
+    def _open(self, stream: int | HasFileno, number: int) -> None:
+        if not isinstance(stream, int):
+            self.child[number] = stream.fileno()
         elif stream == PIPE:
             reading, writing = os.pipe2(os.O_CLOEXEC)
-            theirs, ours = (reading, writing) if number == 0 else (writing, reading)
+            theirs, self.ours[number] = (reading, writing) if number == 0 else (writing, reading)
             self._closed_after.append(theirs)
-            self._add(theirs, ours)
+            self.child[number] = theirs
         elif stream == DEVNULL:
-            null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+            null = self.child[number] = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
             self._closed_after.append(null)
-            self._add(null)
-        elif not isinstance(stream, int):
-            self._add(stream.fileno())
+        elif stream == STDOUT and number == 2:
+            self.child[number] = self.child[1]
         elif stream >= 0:
-            self._add(stream)
+            self.child[number] = stream
         else:
             raise ValueError(f"a descriptor, PIPE, DEVNULL or STDOUT (stderr only), not {stream!r}")
-
-    def _add(self, theirs: int, ours: int = -1) -> None:
-        self.child.append(theirs)
-        self.ours.append(ours)
 
     def _close(self) -> None:
         for fd in (*self._closed_after, *self.ours):
@@ -116,14 +110,6 @@ def _file(fd: int, mode: str, text: Text | None) -> IO[Any]:
     return io.TextIOWrapper(
         binary, encoding=text.encoding, errors=text.errors, write_through=mode == "wb"
     )
-
-
-def _is_open(fd: int) -> bool:
-    try:
-        os.get_inheritable(fd)  # the one look at a descriptor that does not give up the GIL
-    except OSError:
-        return False
-    return True
 
 
 def decoded(data: bytes, text: Text) -> str:

@@ -13,8 +13,6 @@ import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal, Unpack
 
-import attrs
-
 from nsbox import commands
 from nsbox.ahead import Ahead
 from nsbox.commands import Args, Invocation
@@ -88,12 +86,11 @@ class Pool:
             number = commands.next_number()
             return commands.starting(self.spec, invocation, number, self._cgroup)
 
-        ready = self._stock.take() if invocation.options == NO_OPTIONS else None
+        plain = invocation.options is NO_OPTIONS or invocation.options == NO_OPTIONS
+        ready = self._stock.take() if plain else None
         if ready is None:
             return on_demand()
-        return attrs.evolve(
-            ready.parking.given(self.spec, invocation), parked=ready, anew=on_demand
-        )
+        return ready.parking.given(self.spec, invocation, ready, on_demand)
 
     @property
     def ready(self) -> int:
@@ -145,8 +142,7 @@ class _Stock:
     def take(self) -> Ahead | None:
         if os.getpid() != self.owner or self._closed:
             return None
-        while (ready := self._next()) is not None and ready.has_failed:
-            self.later(ready.discard)
+        ready = self._next()
         if len(self.ready) <= self.size // 2:  # sooner, it would only be in the command's way
             self._wake()
         return ready

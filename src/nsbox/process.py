@@ -7,12 +7,12 @@ import subprocess
 import threading
 import time
 import warnings
-from typing import Any, Literal
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, NoReturn
 
 import attrs
 
 from nsbox import _native, pipes
-from nsbox._native import Encoded
 from nsbox.cgroup.account import BoxGroups
 from nsbox.display import Displayed
 from nsbox.errors import OutputExceeded, StepError
@@ -57,10 +57,11 @@ class Process(Displayed):
         self._starter = os.getpid()
         self.terminal: Terminal | None = None
         self.published: Publication | None = None
-        self.port = command.connect()
+        self.port = None if command.connect is None else command.connect()
         streams = stdin, stdout, stderr
         try:
-            self.published = command.publish()
+            if command.publish is not None:
+                self.published = command.publish()
             while not self._start(command, streams, text, tell_of_exec=tell_of_exec):
                 assert command.anew is not None
                 command = command.anew()
@@ -86,58 +87,79 @@ class Process(Displayed):
         }
         self._groups = command.groups
         self._works = command.works
-        with (
-            pipes.Ends(*streams) as ends,
-            command.namespaces(self.port) as namespaces,
-            Channel(wanted=command.terminal) as channel,
-            Listener(command.handler) as listener,
-        ):
-            self._started = time.monotonic()
-            try:
-                self._launched = command.begin(
-                    {**namespaces, **channel.given, **listener.given},
-                    ends.child,
-                    tell_of_exec=tell_of_exec,
-                )
-            except OutdatedError:
+        with pipes.Ends(*streams) as ends:
+            launch = self._launch if command.is_plain else self._launch_with_more
+            if not launch(command, command.joined, ends.child, tell_of_exec=tell_of_exec):
                 return False
-            except BaseException:
-                if self._groups:
-                    self._groups.remove()
-                raise
-            if command.anew is not None and self._is_outdated(command.plan):
-                self._launched = None
-                return False
-            self.pid = self._launched.pid
-            self._begin(tell_of_exec)
-            if self.published is not None:
-                self.published.serve(self._launched.pidfd)
-            self.terminal = channel.receive()
             self.stdin, self.stdout, self.stderr = ends.take(text)
             return True
 
-    def _is_outdated(self, plan: Encoded) -> bool:
-        assert self._launched is not None
-        return self._launched.pidfd < 0 and self._launched.outcome.step < plan.checks
+    def _launch_with_more(
+        self,
+        command: Command,
+        joined: Mapping[int, int],
+        standard: Sequence[int],
+        *,
+        tell_of_exec: bool,
+    ) -> bool:
+        """`_launch` it with what is only open meanwhile."""
+        with (
+            command.opened(self.port) as opened,
+            Channel(wanted=command.terminal) as channel,
+            Listener(command.handler) as listener,
+        ):
+            given = {**joined, **opened, **channel.given, **listener.given}
+            if not self._launch(command, given, standard, tell_of_exec=tell_of_exec):
+                return False
+            self.terminal = channel.receive()
+            return True
 
-    def _begin(self, tell_of_exec: bool) -> None:
-        """Make sure of the start, as far as it can be known yet; whatever failed leaves nothing."""
-        assert self._launched is not None
-        if self._launched.pidfd < 0:
-            outcome = self._launched.outcome
-            self._launched = None
+    def _launch(
+        self,
+        command: Command,
+        given: Mapping[int, int],
+        standard: Sequence[int],
+        *,
+        tell_of_exec: bool,
+    ) -> bool:
+        """Have it started by C, with these descriptors; False as `_start` says."""
+        self._started = time.monotonic()
+        try:
+            launched = self._launched = command.begin(given, standard, tell_of_exec=tell_of_exec)
+        except OutdatedError:
+            return False
+        except BaseException:
             if self._groups:
                 self._groups.remove()
-            self._remove_works()
-            raise self._failure(outcome.step, outcome.error)
+            raise
+        if launched.pidfd < 0:
+            self._launched = None
+            if command.anew is not None and launched.outcome.step < command.plan.checks:
+                return False
+            self._fail(launched.outcome)
+        self.pid = launched.pid
         if tell_of_exec:
-            try:
-                self._launched.wait_exec()
-            except BaseException:
-                self._abandon()
-                raise
-            if self._launched.outcome.error:
-                self._end(None)
+            self._wait_exec(launched)
+        if self.published is not None:
+            self.published.serve(launched.pidfd)
+        return True
+
+    def _fail(self, outcome: _native.Outcome) -> NoReturn:
+        """Tell of a start that came to nothing, and leave nothing of it."""
+        if self._groups:
+            self._groups.remove()
+        self._remove_works()
+        raise self._failure(outcome.step, outcome.error)
+
+    def _wait_exec(self, launched: _native.Launched) -> None:
+        """Wait until the command's program runs; whatever failed leaves nothing."""
+        try:
+            launched.wait_exec()
+        except BaseException:
+            self._abandon()
+            raise
+        if launched.outcome.error:
+            self._end(None)
 
     def fileno(self) -> int:
         """Return the pidfd of the box's first process: readable once the box has ended."""
@@ -178,10 +200,10 @@ class Process(Displayed):
         Raises `OutputExceeded` once more than `output_max` bytes came from both together; as after
         a timeout, the command goes on then, and what was read is kept.
         """
-        deadline = _deadline(timeout)
         if self._exchange is None and self.stdin is self.stdout is self.stderr is None:
             self.wait(timeout)
             return None, None
+        deadline = _deadline(timeout)
         if self._exchange is None:
             outputs = [stream for stream in (self.stdout, self.stderr) if stream is not None]
             self._exchange = pipes.Exchange(self.stdin, outputs, input)

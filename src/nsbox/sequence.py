@@ -227,7 +227,9 @@ def _command(spec: "BoxSpec", caller: Caller, options: Options) -> Iterator[Step
         yield from spec.security.identity_steps(other_user=other_user)
     yield Step(Operation.SIGNALS)
     yield from options.descriptor_steps()
-    if options.parked:  # before the filter, which may forbid what it takes
-        yield Step(Operation.PARK, (Slot.PARKED,))
-    yield from spec.security.filter_steps()
+    last = list(spec.security.filter_steps())
+    if options.parked:
+        park = Step(Operation.PARK, (Slot.PARKED,))
+        last.insert(len(last) if spec.security.lets_wait else 0, park)
+    yield from last
     yield execve(())

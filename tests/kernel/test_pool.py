@@ -12,7 +12,18 @@ from typing import Any
 import pytest
 
 import nsbox
-from nsbox import BoxSpec, Choice, Mount, NamespaceType, Pool, Resources, RootFS, aio
+from nsbox import (
+    BoxSpec,
+    Choice,
+    Mount,
+    NamespaceType,
+    Pool,
+    Resources,
+    RootFS,
+    Seccomp,
+    Security,
+    aio,
+)
 
 LOOK = """
 ls /proc/self/fd; cut -d' ' -f5,6 /proc/self/mountinfo | sort
@@ -119,6 +130,19 @@ def test_awaited_too(pool: Pool) -> None:
         assert [each.stdout for each in done] == [b"%d\n" % n for n in range(10)]
 
     asyncio.run(asyncio.wait_for(main(), 60))
+
+
+@pytest.mark.parametrize("denied", ["ppoll", "recvmsg", "dup3"])
+def test_a_filter_may_forbid_what_waiting_takes(denied: str) -> None:
+    seccomp = Seccomp.standard().deny(denied)
+    with Pool(BoxSpec(security=Security(seccomp=seccomp)), size=1) as pool:
+        for _ in range(2):
+            assert pool.fill(10)
+            (ready,) = pool._stock.ready
+            command = ["grep", "Seccomp:", "/proc/self/status"]
+            with pool.popen(command, stdout=subprocess.PIPE) as process:
+                assert process.pid == ready.launched.pid
+                assert process.stdout.read().split() == [b"Seccomp:", b"2"]
 
 
 def test_limits_hold_and_groups_go(root: None) -> None:

@@ -190,12 +190,23 @@ def test_standard_streams_that_the_caller_has_closed_are_closed_in_the_box() -> 
         "import os, nsbox\n"
         "report = os.dup(1)\n"
         "os.closerange(0, 3)\n"
-        "done = nsbox.run(['readlink', *(f'/proc/self/fd/{n}' for n in range(3))], stdout=nsbox.PIPE)\n"
-        "os.write(report, done.stdout)\n"
+        "for number in range(2):\n"  # by then nsbox has descriptors of its own, kept
+        "    command = ['readlink', *(f'/proc/self/fd/{n}' for n in range(3))]\n"
+        "    done = nsbox.run(command, stdout=nsbox.PIPE)\n"
+        "    os.write(report, done.stdout)\n"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True)
-    assert done.stdout.startswith(b"pipe:")
-    assert done.stdout.count(b"\n") == 1
+    shown = done.stdout.splitlines()
+    assert len(shown) == 2
+    assert all(line.startswith(b"pipe:") for line in shown)
+
+
+def test_a_standard_stream_that_an_exec_would_close_is_closed_in_the_box() -> None:
+    script = "import os, nsbox; os.set_inheritable(0, False); nsbox.run(['ls', '/proc/self/fd'])"
+    done = subprocess.run(
+        [sys.executable, "-c", script], stdin=subprocess.DEVNULL, capture_output=True, check=True
+    )
+    assert done.stdout.split() == [b"0", b"1", b"2"]  # 0 is the folder that ls reads
 
 
 @pytest.mark.guest

@@ -21,6 +21,9 @@ except ImportError as error:
         "one that shares the GIL it can"
     ) from error
 
+INHERITED: int = lib.NSBOX_INHERITED
+"""Less n: the caller's standard descriptor n, as it is left open by an exec; else nothing."""
+
 SLOTS = 64
 """How many descriptors a plan can hold at once; ``SLOTS`` in page.h."""
 
@@ -103,8 +106,8 @@ class Launched:
     ) -> None:
         """Give a parked box its command, by the socket that it waits at.
 
-        Raises `OSError`: ESTALE where what it was made from has changed, E2BIG where there is no
-        room for so long a command.
+        Raises `OSError`: ESTALE where it has failed or what it was made from has changed, E2BIG
+        where there is no room for so long a command.
         """
         strings = _strings(argv, environment)
         request = self._request
@@ -170,7 +173,8 @@ def launch(
 
     With `room`, bytes for a command and its environment, these come later: `Launched.release`.
 
-    `descriptors` become 0, 1, 2 ... of the box's first process; the C fills in its own among them.
+    `descriptors` become 0, 1, 2 ... of the box's first process, and the first three may be
+    `INHERITED`; the C fills in its own among them.
     Raises `OSError` where the launch itself could not be prepared (memory, descriptors); a step
     that failed is told by the outcome. Whatever a signal handler raises meanwhile is raised here,
     and what was started is ended by `end_signal`; so it is when nobody holds the launch any longer.
@@ -314,7 +318,7 @@ _ESRCH, _EINTR, _EBADF, _ETIMEDOUT = 3, 4, 9, 110
 
 
 def _strings(argv: Sequence[bytes], environment: Sequence[bytes]) -> bytes:
-    return b"".join(string + b"\0" for string in (*argv, *environment))
+    return b"\0".join((*argv, *environment, b""))
 
 
 def _outcome(told: Any) -> Outcome:

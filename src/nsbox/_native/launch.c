@@ -5,6 +5,7 @@
  * this one waits until the child's exec. See clone(2), vfork(2).
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -84,12 +85,24 @@ static long make_page(const struct nsbox_launch *launch, struct page **result, i
     return 0;
 }
 
+/* The caller's own standard descriptor is inherited if it is open, and would be after an exec. */
+static int32_t standard(int32_t given)
+{
+    if (given > NSBOX_INHERITED)
+        return given;
+    int32_t number = NSBOX_INHERITED - given;
+    int flags = fcntl(number, F_GETFD);
+    return flags < 0 || flags & FD_CLOEXEC ? -1 : number;
+}
+
 /* The descriptors of the box: the caller's, with our own at their places. */
 static void give_descriptors(struct page *page, const struct nsbox_launch *launch, int shared,
                              int owner, int started)
 {
     int32_t *given = at(page, page->descriptors);
     memcpy(given, launch->descriptors, launch->descriptor_count * sizeof *given);
+    for (int number = SLOT_STDIN; number <= SLOT_STDERR; number++)
+        given[number] = standard(given[number]);
     given[SLOT_PAGE] = shared;
     given[SLOT_OWNER] = owner;
     given[SLOT_STARTED] = started;
@@ -225,11 +238,13 @@ static long send_descriptors(int socket, const int32_t *descriptors)
 {
     unsigned char given = 0;
     int sent[3], count = 0;
-    for (int number = 0; number < 3; number++)
-        if (descriptors[number] >= 0) {
+    for (int number = 0; number < 3; number++) {
+        int32_t fd = standard(descriptors[number]);
+        if (fd >= 0) {
             given |= (unsigned char)(1 << number);
-            sent[count++] = descriptors[number];
+            sent[count++] = fd;
         }
+    }
     union {
         struct cmsghdr header;
         char space[CMSG_SPACE(sizeof sent)];
@@ -245,7 +260,7 @@ static long send_descriptors(int socket, const int32_t *descriptors)
     return sendmsg(socket, &message, MSG_NOSIGNAL) == 1 ? 0 : -errno;
 }
 
-/* Give a parked box its command, if what it was made from is still so. */
+/* Give a parked box its command, if it came so far and what it was made from is still so. */
 int nsbox_release_parked(struct nsbox_launch *launch, int socket)
 {
     struct page *page = launch->memory, layout = *page;
@@ -253,7 +268,7 @@ int nsbox_release_parked(struct nsbox_launch *launch, int socket)
     if (point(&layout, launch) > page->room)
         return -E2BIG;
     run_begin(&run, page, at(page, page->descriptors));
-    if (check_steps(&run, launch->checks) < 0)
+    if (page->outcome.error || check_steps(&run, launch->checks) < 0)
         return -ESTALE;
     memcpy(at(page, page->strings), launch->strings, launch->strings_size);
     point(page, launch);

@@ -21,6 +21,8 @@ struct nsbox_outcome {
     int64_t peak_kib;
 };
 
+enum { NSBOX_INHERITED = -2 };
+
 /* What the caller asks for, and what it gets. */
 struct nsbox_launch {
     const struct nsbox_step *steps;
@@ -32,7 +34,8 @@ struct nsbox_launch {
     uint32_t strings_size, argc, envc;
     uint32_t room;   /* bytes to leave for strings that come later, and the pointers to them */
     uint32_t checks; /* how many of the first steps are checks */
-    const int32_t *descriptors; /* what becomes descriptor 0, 1, 2 ... of the box; -1: nothing */
+    const int32_t *descriptors; /* what becomes descriptor 0, 1, 2 ... of the box; -1: nothing;
+                                   NSBOX_INHERITED - n: the caller's own standard descriptor n */
     uint32_t descriptor_count;
     int32_t first_process; /* the sealed image of the first process */
     int32_t end_signal;    /* what ends the box */

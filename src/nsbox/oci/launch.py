@@ -19,7 +19,6 @@ from nsbox.commands import STOP_COMMAND
 from nsbox.constants import Capability
 from nsbox.errors import StepError, UnsupportedError
 from nsbox.launch import Command
-from nsbox.link import Port
 from nsbox.namespace import Namespace, NamespaceType
 from nsbox.namespace.joining import line_up, opened
 from nsbox.oci import waiting
@@ -120,10 +119,6 @@ def joining(
         steps = (*steps[:-1], Step(Operation.EXECVE_PATH, (program, said.args)))
     given: dict[int, int] = {Slot.BOX: first_process}
 
-    @contextlib.contextmanager
-    def namespaces(_: Port | None) -> Iterator[Mapping[int, int]]:
-        yield given
-
     argv, environment = _strings(said)
     command = Command(
         args=said.args,
@@ -135,12 +130,9 @@ def joining(
         stop_signal=STOP_COMMAND,
         groups=BoxGroups(dict(folders), made=False, of_box=True) if folders else None,
         works=(),
-        connect=lambda: None,
-        publish=lambda: None,
-        namespaces=namespaces,
+        joined=given,
         passed=said.options.passed(),
         terminal=bool(said.options.terminal),
-        handler=None,
     )
     return steps, command
 

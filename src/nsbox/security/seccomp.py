@@ -169,6 +169,11 @@ class Seccomp:
         """Return this filter with a handler that is asked about calls, whatever it said of them."""
         return attrs.evolve(self, rules=(Rule(names, "notify"), *self.rules), handler=handler)
 
+    def allows(self, *names: str) -> bool:
+        """Return whether it allows all these calls, whatever their arguments are."""
+        rules = [next(_rules_of(self, name), ([], _code(self.default))) for name in names]
+        return all(rule == ([], ALLOW) for rule in rules)
+
     def program(self) -> bytes:
         """Lower to the filter's instructions, an array of struct sock_filter.
 
@@ -194,6 +199,10 @@ class FilterProgram:
     """
 
     instructions: bytes = attrs.field(validator=_instructions, repr=lambda it: f"{len(it)} bytes")
+
+    def allows(self, *_: str) -> bool:
+        """Return False: what it says is not looked at."""
+        return False
 
     def program(self) -> bytes:
         """Return the instructions."""

@@ -21,6 +21,9 @@ from nsbox.security.seccomp import FilterProgram, Seccomp
 if TYPE_CHECKING:
     from nsbox.security.notify import Handler
 
+_WAITING = ("ppoll", "recvmsg", "dup3", "close")
+"""What a process calls from the filter to the exec, where it waits for its command in between."""
+
 _TO_CHANGE_IDS = Capability.CAP_SETUID | Capability.CAP_SETGID
 
 WRITABLE = ("/dev", "/proc", "/tmp")
@@ -154,6 +157,11 @@ class Security(Displayed):
         yield from limit_steps(self.rlimits)
         if self.landlock is not None:
             yield from self.landlock.steps()
+
+    @property
+    def lets_wait(self) -> bool:
+        """Whether a box that is made ahead can load the filter before it waits: see park.c."""
+        return self.seccomp is None or self.seccomp.allows(*_WAITING)
 
     def filter_steps(self) -> Iterator[Step]:
         """Lower what comes with the exec, and the filter: after it there is nothing else."""

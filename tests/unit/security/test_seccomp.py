@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nsbox import Argument, Rule, Seccomp, _native
+from nsbox import Argument, FilterProgram, Rule, Seccomp, _native
 from nsbox.security import bpf
 from nsbox.security.seccomp import ALLOW, ERRNO
 
@@ -156,6 +156,16 @@ def test_a_list_is_changed_by_name():
     changed = Seccomp.standard().allow("userfaultfd").deny("ptrace", action="ENOSYS")
     assert answer(changed.program(), NUMBERS["userfaultfd"]) == ALLOW
     assert answer(changed.program(), NUMBERS["ptrace"]) == ERRNO | errno.ENOSYS
+
+
+def test_what_is_allowed_whatever_the_arguments_is_told():
+    listed = Seccomp((Rule(("read", "close")), Rule("dup", arguments=[Argument(0, "==", 1)])))
+    assert listed.allows("read", "close")
+    assert not listed.allows("read", "dup")
+    assert not listed.allows("write")
+    assert not listed.deny("close").allows("close")
+    assert Seccomp((), "allow").deny("write").allows("read")
+    assert not FilterProgram(listed.program()).allows("read")
 
 
 def test_the_lists_are_short_programs():
