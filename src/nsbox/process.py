@@ -161,6 +161,11 @@ class Process(Displayed):
         if launched.outcome.error:
             self._end(None)
 
+    @property
+    def groups(self) -> BoxGroups | None:
+        """The groups that the box is in, if it was given any."""
+        return self._groups
+
     def fileno(self) -> int:
         """Return the pidfd of the box's first process: readable once the box has ended."""
         pidfd = -1 if self._launched is None else self._launched.pidfd

@@ -4,10 +4,12 @@
 nsbox. Everything goes through sockets, as messages: a head, which is JSON, and a body of bytes.
 What arrives here is the caller's and trusted; what leaves here is not, and the caller knows.
 
-With isolation "process" this is a zygote: it forks for each call, and afterwards it is alone again,
-because it ends every other process of its pid namespace. It is not dumpable, so that no call can
-change it by ptrace(2) or ``/proc``; where a call could (its limits, its priority) it looks, and
-takes leave if one did.
+With isolation "process" this is a zygote: it forks for each call. In a nursery, where there is
+nsbox too, each fork becomes a process of a box made for the call, see `nsbox.executor.nursery`.
+
+Else the box is the zygote's own. Then it is alone again after a call, because it ends every other
+process of its pid namespace. It is not dumpable, so that no call can change it by ptrace(2) or
+``/proc``; where a call could (its limits, its priority) it looks, and takes leave if one did.
 """
 
 import contextlib
@@ -28,6 +30,7 @@ import sys
 import time
 import traceback
 import types
+from collections.abc import Callable
 from typing import Any
 
 Head = dict[str, Any]
@@ -53,7 +56,9 @@ def main(fd: int) -> None:
         send(control, *failed(error))
         return
     send(control, {"magic": importlib.util.MAGIC_NUMBER.hex(), **can(settings)})
-    if forks:
+    if settings["nursery"]:
+        serve_by_boxes(control, settings, pickle.loads(message[1]))
+    elif forks:
         serve_by_forks(control, settings)
     else:
         limit_memory(settings)
@@ -67,7 +72,9 @@ def prepare(settings: Head) -> bool:
     sys.modules["__main__"] = types.ModuleType("__main__")
     if settings["path"] is not None:
         sys.path[:] = settings["path"]
-    if settings["forks"] and (os.getpid(), os.getppid()) != (2, 1):
+    if settings["nursery"]:
+        importlib.import_module("nsbox.zygote")
+    elif settings["forks"] and (os.getpid(), os.getppid()) != (2, 1):
         raise RuntimeError("not alone in a pid namespace: it could not end what calls leave")
     for name in settings["preload"]:
         importlib.import_module(name)
@@ -197,17 +204,62 @@ def serve_by_forks(control: socket.socket, settings: Head) -> None:
             return
 
 
-def be_call(control: socket.socket, fd: int, settings: Head) -> None:
-    """Be the process of one call, to its end."""
+def serve_by_boxes(control: socket.socket, settings: Head, steps: Any) -> None:
+    """Answer each call in a fork that becomes a process of a box, and say how it ended.
+
+    The box is the caller's to end, with all that is left in it. Nothing in it can reach this
+    process, which is in none of its namespaces.
+    """
+    zygote = importlib.import_module("nsbox.zygote")
+    set_dumpable(0)
+    gc.collect()
+    gc.freeze()
+    while True:
+        word, descriptors, _, _ = socket.recv_fds(
+            control, 1, settings["nursery"] + 1, socket.MSG_CMSG_CLOEXEC
+        )
+        if not word:
+            return
+        if not descriptors:  # the end of a call that had ended by itself
+            continue
+        fd, pid_namespace, *others = descriptors
+        zygote.beget_in(pid_namespace)
+        sys.stdout.flush()
+        pid = os.fork()
+        if pid == 0:
+            be_call(control, fd, settings, lambda: zygote.become(steps, others, fd))
+        for descriptor in descriptors:
+            os.close(descriptor)
+        status = wait(pid, control)
+        send(control, {"status": os.waitstatus_to_exitcode(status), "again": True})
+
+
+def be_call(
+    control: socket.socket, fd: int, settings: Head, become: Callable[[], None] | None = None
+) -> None:
+    """Be the process of one call, to its end; first become what it is to be."""
     code = 1
     try:
         control.close()
+        sock = socket.socket(fileno=fd)
+        if become is not None and not becomes(become, sock):
+            return
         set_dumpable(1)
         limit_memory(settings)
-        answer(socket.socket(fileno=fd))
+        answer(sock)
         code = 0
     finally:
         os._exit(code)
+
+
+def becomes(become: Callable[[], None], sock: socket.socket) -> bool:
+    """Become the process of a box; where that fails, it is the answer to the call."""
+    try:
+        become()
+    except BaseException as error:
+        send(sock, *failed(error))
+        return False
+    return True
 
 
 def wait(pid: int, control: socket.socket) -> int:

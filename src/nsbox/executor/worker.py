@@ -6,10 +6,12 @@ import json
 import socket
 import subprocess
 import time
+from collections.abc import Sequence
 from importlib import resources
 from typing import Any, NamedTuple
 
 from nsbox.errors import WorkerDied
+from nsbox.executor.boxes import Boxes
 from nsbox.executor.carry import dump_call, load_exception, load_result
 from nsbox.executor.inside import HEADER, Head
 from nsbox.executor.settings import Settings
@@ -58,18 +60,21 @@ class Worker:
         self._settings = settings
         self._able: Head | None = None
         self._busy = False  # something of the last call may be left in the box
+        self._boxes = Boxes.of(settings)
         self._control, theirs = socket.socketpair()
         try:
-            self._process = _start(settings, theirs)
+            self._process = _start(settings, self._boxes, theirs)
         except BaseException:
             self._control.close()
+            self._boxes.close()
             raise
         finally:
             theirs.close()
         with contextlib.suppress(_Lost, OSError):  # it has ended already: `_ready` finds out
             source = _SOURCE.read_bytes()
             self._control.sendall(len(source).to_bytes(4, "big") + source)
-            _send(self._control, settings.first_message(), b"", None)
+            first = settings.first_message(self._boxes.entered)
+            _send(self._control, first, self._boxes.message, None)
 
     @property
     def alive(self) -> bool:
@@ -114,15 +119,17 @@ class Worker:
                 self.close()
         elif self._busy and self._status().get("again") is not True:
             self.close()
+        self._boxes.end()
 
     def kill(self) -> None:
         """End the box at once, from another thread too; a call that waits then raises."""
         self._process.kill()
 
     def close(self) -> None:
-        """End the box, and let go of everything. Twice is harmless."""
+        """End the boxes, and let go of everything. Twice is harmless."""
         self._control.close()
         self._process.close()
+        self._boxes.close()
 
     def _ready(self) -> Head:
         """Wait until the interpreter has started. Raises what kept it from that."""
@@ -139,9 +146,13 @@ class Worker:
         """Return what the call goes through: a socket of its own, where it gets its own process."""
         if not self._settings.forks:
             return self._control
+        with self._boxes.begin(self._process) as namespaces:
+            return self._open_channel(namespaces)
+
+    def _open_channel(self, namespaces: Sequence[int]) -> socket.socket:
         ours, theirs = socket.socketpair()
         try:
-            socket.send_fds(self._control, [b"C"], [theirs.fileno()])
+            socket.send_fds(self._control, [b"C"], [theirs.fileno(), *namespaces])
         except OSError as error:
             ours.close()
             raise self._died(str(error)) from None
@@ -154,6 +165,8 @@ class Worker:
         """End a call that is not wanted any longer."""
         if not self._settings.forks:
             self.close()
+            return
+        if self._boxes.kill():
             return
         try:
             self._control.sendall(b"K")
@@ -186,14 +199,14 @@ class Worker:
         return WorkerDied(why, code)
 
 
-def _start(settings: Settings, theirs: socket.socket) -> Process:
+def _start(settings: Settings, boxes: Boxes, theirs: socket.socket) -> Process:
     # Nothing is imported from where the box can be written to: no folder of its own (-P), none of
     # a user's (-s), no bytecode (-B).
     command = [settings.interpreter, "-P", "-s", "-B", "-c", _BEGIN]
     try:
         return popen(
             [*command, str(theirs.fileno())],
-            settings.spec,
+            settings.spec if boxes.nursery is None else boxes.nursery.spec,
             stdin=DEVNULL,
             stdout=settings.stdout,
             stderr=settings.stderr,
