@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from nsbox import kernel_parameters, scheduling
+from nsbox import kernel_parameters, scheduling, zygote
 from nsbox._native.operations import Operation
 from nsbox.caller import Caller
 from nsbox.cgroup import lower as cgroups
-from nsbox.constants import CloneFlag
+from nsbox.constants import CloneFlag, CloseRangeFlag
 from nsbox.namespace import NamespaceType
 from nsbox.namespace.create import map_steps
 from nsbox.namespace.joining import Lineup, line_up
@@ -114,6 +114,8 @@ def forked(spec: "BoxSpec", caller: Caller) -> Iterator[Step]:
     options = spec.options(NO_OPTIONS)
     yield from spec.security.first_process_steps(changes_ids=options.changes_ids)
     yield from _confined(spec, caller, options)
+    # All but the standard ones and the one by which it answers; the filter may forbid even that.
+    yield Step(Operation.CLOSE_RANGE, (zygote.ANSWERS + 1, CloseRangeFlag(0)))
     yield from spec.security.filter_steps()
 
 

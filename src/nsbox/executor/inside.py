@@ -41,6 +41,8 @@ HEADER = struct.Struct("!IQ")
 """The lengths of a message's head and body."""
 WORDS_MAX = 1 << 16
 PR_SET_DUMPABLE = 4
+ANSWERS = 3
+"""The descriptor of a call in a box of its own; the same in `nsbox.zygote`."""
 
 
 def main(fd: int) -> None:
@@ -192,7 +194,8 @@ def serve_by_forks(control: socket.socket, settings: Head) -> None:
         sys.stdout.flush()
         pid = os.fork()
         if pid == 0:
-            be_call(control, descriptors[0], settings)
+            control.close()
+            be_call(descriptors[0], settings)
         os.close(descriptors[0])
         status = wait(pid, control)
         end_all_others()
@@ -210,7 +213,7 @@ def serve_by_boxes(control: socket.socket, settings: Head, steps: Any) -> None:
     The box is the caller's to end, with all that is left in it. Nothing in it can reach this
     process, which is in none of its namespaces.
     """
-    zygote = importlib.import_module("nsbox.zygote")
+    zygote = importlib.import_module("nsbox.zygote").Zygote(steps)
     set_dumpable(0)
     gc.collect()
     gc.freeze()
@@ -227,39 +230,38 @@ def serve_by_boxes(control: socket.socket, settings: Head, steps: Any) -> None:
         sys.stdout.flush()
         pid = os.fork()
         if pid == 0:
-            be_call(control, fd, settings, lambda: zygote.become(steps, others, fd))
+            be_boxed_call(control, settings, lambda: zygote.become(fd, others))
         for descriptor in descriptors:
             os.close(descriptor)
         status = wait(pid, control)
         send(control, {"status": os.waitstatus_to_exitcode(status), "again": True})
 
 
-def be_call(
-    control: socket.socket, fd: int, settings: Head, become: Callable[[], None] | None = None
-) -> None:
-    """Be the process of one call, to its end; first become what it is to be."""
+def be_boxed_call(control: socket.socket, settings: Head, become: Callable[[], None]) -> None:
+    """Be the process of one call, in a box, to its end."""
     code = 1
     try:
-        control.close()
-        sock = socket.socket(fileno=fd)
-        if become is not None and not becomes(become, sock):
+        control.detach()  # all descriptors but one are closed
+        try:
+            become()
+        except BaseException as error:
+            send(socket.socket(fileno=ANSWERS), *failed(error))
             return
-        set_dumpable(1)
-        limit_memory(settings)
-        answer(sock)
-        code = 0
+        be_call(ANSWERS, settings)
     finally:
         os._exit(code)
 
 
-def becomes(become: Callable[[], None], sock: socket.socket) -> bool:
-    """Become the process of a box; where that fails, it is the answer to the call."""
+def be_call(fd: int, settings: Head) -> None:
+    """Be the process of one call, to its end."""
+    code = 1
     try:
-        become()
-    except BaseException as error:
-        send(sock, *failed(error))
-        return False
-    return True
+        set_dumpable(1)
+        limit_memory(settings)
+        answer(socket.socket(fileno=fd))
+        code = 0
+    finally:
+        os._exit(code)
 
 
 def wait(pid: int, control: socket.socket) -> int:
