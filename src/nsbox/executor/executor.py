@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar
 from nsbox.display import Displayed
 from nsbox.executor.carry import Results
 from nsbox.executor.crew import BoxFuture, Crew, Item
+from nsbox.executor.nursery import can_be
 from nsbox.executor.settings import Isolation, Settings
 from nsbox.fields import StrPath
 from nsbox.pipes import Stream
@@ -98,6 +99,12 @@ class BoxExecutor(Displayed, Executor):
     def settings(self) -> Settings:
         """What its workers go by."""
         return self._crew.settings
+
+    @property
+    def box_per_call(self) -> bool:
+        """Whether a call shares its box with no other, as far as can be told before it begins."""
+        isolation = self.settings.isolation
+        return isolation == "box" or (isolation == "process" and can_be(self.settings))
 
     @property
     def max_workers(self) -> int:

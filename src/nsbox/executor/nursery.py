@@ -54,10 +54,10 @@ class Nursery:
     @classmethod
     def of(cls, settings: Settings) -> "Nursery | None":
         """Make one for a worker; None where there can be none. Raises what making a `user` does."""
+        if not can_be(settings):
+            return None
         caller = Caller.current()
         lineup = line_up(settings.spec.choices, settings.spec.id_map, caller)
-        if not can_be(settings, lineup, caller):
-            return None
         user = None
         if lineup.changes_user:
             user = Namespace.create(NamespaceType.USER, id_map=settings.spec.id_map)
@@ -82,9 +82,10 @@ class Nursery:
             self.user.close()
 
 
-def can_be(settings: Settings, lineup: Lineup, caller: Caller) -> bool:
-    """Whether a zygote can fork into boxes of this spec, and may."""
-    spec = settings.spec
+def can_be(settings: Settings) -> bool:
+    """Whether a zygote can fork into boxes of these settings, and may, for the calling process."""
+    spec, caller = settings.spec, Caller.current()
+    lineup = line_up(spec.choices, spec.id_map, caller)
     return (
         settings.isolation == "process"
         and settings.python is None
