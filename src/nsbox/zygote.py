@@ -52,9 +52,7 @@ class Zygote:
         apart = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, _APART) for fd in namespaces]
         os.dup2(answers, ANSWERS, inheritable=False)
         close_from(ANSWERS + 1, apart)
-        perform(
-            self._steps, dict(zip(self._slots, apart, strict=True)), encoded=self._encoded
-        )
+        perform(self._steps, dict(zip(self._slots, apart, strict=True)), encoded=self._encoded)
         close_from(ANSWERS + 1)  # they did it, but for kernels that have no close_range(2)
         _native.first_process.cache_clear()
 

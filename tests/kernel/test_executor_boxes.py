@@ -17,8 +17,7 @@ import attrs
 import pytest
 
 import nsbox
-from nsbox import BoxExecutor, BoxSpec, Choice, Mount, NamespaceType, Resources
-from nsbox import RootFS, Security
+from nsbox import BoxExecutor, BoxSpec, Choice, Mount, NamespaceType, Resources, RootFS, Security
 from nsbox.constants import Capability
 
 cloudpickle = pytest.importorskip("cloudpickle")
@@ -122,9 +121,20 @@ def test_nothing_that_a_call_leaves_is_there_for_the_next() -> None:
             assert executor.submit(look).result(timeout=60) == before
 
 
-FIELDS = (
-    "CapInh CapPrm CapEff CapBnd CapAmb NoNewPrivs Seccomp Seccomp_filters Uid Gid Groups Umask"
-).split()
+FIELDS = [
+    "CapInh",
+    "CapPrm",
+    "CapEff",
+    "CapBnd",
+    "CapAmb",
+    "NoNewPrivs",
+    "Seccomp",
+    "Seccomp_filters",
+    "Uid",
+    "Gid",
+    "Groups",
+    "Umask",
+]
 
 
 def standing() -> dict[str, Any]:

@@ -16,7 +16,18 @@ cloudpickle.register_pickle_by_value(sys.modules[__name__])
 pytestmark = pytest.mark.usefixtures("ordinary_user")
 
 SPEC = BoxSpec(rootfs=RootFS.system(python=True), hostname="worker")
-FIELDS = "CapInh CapPrm CapEff CapBnd CapAmb NoNewPrivs Seccomp Seccomp_filters Uid Groups".split()
+FIELDS = [
+    "CapInh",
+    "CapPrm",
+    "CapEff",
+    "CapBnd",
+    "CapAmb",
+    "NoNewPrivs",
+    "Seccomp",
+    "Seccomp_filters",
+    "Uid",
+    "Groups",
+]
 
 
 def standing() -> list[str]:

@@ -70,7 +70,10 @@ def test_only_what_the_caller_runs_itself_is_run_with_rights(rootfs):
         {"security": Security(apparmor="profile")},
         {"security": Security(selinux="label")},
         {"security": Security(seccomp=Seccomp.standard().notify("mkdir", handler=print))},
-        {"namespaces": nsbox.ISOLATED | {NamespaceType.MNT: Choice.HOST}, "rootfs": RootFS.system()},
+        {
+            "namespaces": nsbox.ISOLATED | {NamespaceType.MNT: Choice.HOST},
+            "rootfs": RootFS.system(),
+        },
     ],
     ids=str,
 )

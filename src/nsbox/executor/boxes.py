@@ -39,9 +39,7 @@ class Boxes:
         if self.nursery is None:
             yield ()
             return
-        command = commands.staying_beside(
-            self.nursery.box, commands.next_number(), zygote.groups
-        )
+        command = commands.staying_beside(self.nursery.box, commands.next_number(), zygote.groups)
         self._first = Process(command)
         with contextlib.ExitStack() as stack:
             opened = []

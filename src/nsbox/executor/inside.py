@@ -13,6 +13,7 @@ process of its pid namespace. It is not dumpable, so that no call can change it 
 """
 
 import contextlib
+import functools
 import gc
 import importlib
 import importlib.util
@@ -230,7 +231,7 @@ def serve_by_boxes(control: socket.socket, settings: Head, steps: Any) -> None:
         sys.stdout.flush()
         pid = os.fork()
         if pid == 0:
-            be_boxed_call(control, settings, lambda: zygote.become(fd, others))
+            be_boxed_call(control, settings, functools.partial(zygote.become, fd, others))
         for descriptor in descriptors:
             os.close(descriptor)
         status = wait(pid, control)

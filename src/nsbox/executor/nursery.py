@@ -20,7 +20,9 @@ from nsbox.cgroup import Resources
 from nsbox.constants import Capability
 from nsbox.executor.settings import Settings
 from nsbox.namespace import Choice, IDMap, Namespace, NamespaceType
+from nsbox.namespace.choices import Chosen
 from nsbox.namespace.joining import Lineup, line_up
+from nsbox.options import NO_OPTIONS
 from nsbox.plan import Step
 from nsbox.rootfs import Mount
 from nsbox.rootfs.mount import BindMount
@@ -146,10 +148,11 @@ def _box(spec: BoxSpec, user: Namespace | None) -> BoxSpec:
     return attrs.evolve(
         spec,
         rootfs=attrs.evolve(spec.rootfs, python=False, mounts=shown),
+        namespaces=spec.namespaces | _joined(user),
+        id_map=IDMap() if user is not None else spec.id_map,
         resources=Resources(),
         security=attrs.evolve(spec.security, needs_limits=False),
         args=(),
-        **_inside(spec, user),
     )
 
 
@@ -160,33 +163,27 @@ def _nursery(spec: BoxSpec, user: Namespace | None) -> BoxSpec:
     sees nothing of it. What is mounted for the calls is not there.
     """
     rights = spec.security.capabilities | ENTERING
-    if spec.options(sequence.NO_OPTIONS).changes_ids:
+    if spec.options(NO_OPTIONS).changes_ids:
         rights |= CHANGING_IDS
-    inside = _inside(spec, user)
-    namespaces = {
+    own: dict[NamespaceType, Chosen] = {
         kind: chosen if chosen is Choice.HOST else Choice.NEW
         for kind, chosen in spec.namespaces.items()
         if kind not in (NamespaceType.TIME, NamespaceType.USER)
     }
-    namespaces |= {NamespaceType.PID: Choice.HOST}
-    if user is not None:
-        namespaces |= {NamespaceType.USER: user}
+    proc = Mount.bind("/proc", "/proc", readonly=True)
     return attrs.evolve(
         spec,
-        rootfs=attrs.evolve(
-            spec.rootfs, mounts=(Mount.bind("/proc", "/proc", readonly=True),)
-        ),
+        rootfs=attrs.evolve(spec.rootfs, mounts=(proc,)),
+        namespaces=own | {NamespaceType.PID: Choice.HOST} | _joined(user),
+        id_map=IDMap() if user is not None else spec.id_map,
         security=Security(capabilities=rights, seccomp=None, no_new_privs=False),
         sysctl={},
         cwd="/",
         user=None,
         group=None,
         args=(),
-        **(inside | {"namespaces": namespaces}),
     )
 
 
-def _inside(spec: BoxSpec, user: Namespace | None) -> dict[str, object]:
-    if user is None:
-        return {}
-    return {"namespaces": spec.namespaces | {NamespaceType.USER: user}, "id_map": IDMap()}
+def _joined(user: Namespace | None) -> dict[NamespaceType, Chosen]:
+    return {} if user is None else {NamespaceType.USER: user}
