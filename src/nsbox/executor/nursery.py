@@ -95,8 +95,10 @@ def can_be(settings: Settings) -> bool:
         and spec.rootfs.python
         and not _touches_imports(spec.rootfs)
         and NamespaceType.MNT in lineup.new
-        # A label comes with an exec, and the filter's listener is sent by whoever execs.
-        and spec.security.handler is spec.security.apparmor is spec.security.selinux is None
+        # A label comes with an exec, and who sends a filter's listener is to exec.
+        and spec.security.handler is None
+        and spec.security.apparmor is None
+        and spec.security.selinux is None
         # What the network knows it by is one machine, and not one for each call.
         and spec.link is None
         and not spec.ports
