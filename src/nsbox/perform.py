@@ -3,28 +3,23 @@
 from collections.abc import Mapping, Sequence
 
 from nsbox import _native, hints
-from nsbox._native import Encoded, Launched
+from nsbox._native import Launched
 from nsbox.errors import StepError
 from nsbox.plan import Slot, Step, encode
 
 
 def perform(
-    steps: Sequence[Step],
-    descriptors: Mapping[int, int] | None = None,
-    *,
-    stays: bool = False,
-    encoded: Encoded | None = None,
+    steps: Sequence[Step], descriptors: Mapping[int, int] | None = None, *, stays: bool = False
 ) -> Launched:
     """Carry out steps; those before a `CLONE3` in the calling thread, the others in its child.
 
     `descriptors` are given to the steps by slot, from `Slot.NS_CGROUP` on. Where the steps end
     with an exec of the first process, that process lives on, and is the caller's to end and wait
     for. With `stays` there are more steps for it to do, which are waited for. Raises `StepError`
-    for the step that failed; nothing of the child is left then. `encoded` are the same steps, for
-    whoever does them time and again.
+    for the step that failed; nothing of the child is left then.
     """
     given = given_descriptors(descriptors or {})
-    launched = _native.launch(encoded or encode(steps), (), (), given, tell_of_exec=stays)
+    launched = _native.launch(encode(steps), (), (), given, tell_of_exec=stays)
     try:
         if launched.pidfd >= 0:
             launched.wait_exec()

@@ -37,6 +37,10 @@ _NO_GROUPS = Step(Operation.SETGROUPS, (b"",))
 """What the starter may do by its supplementary groups, the box may not."""
 
 
+BEGETTING = Step(Operation.SETNS, (Slot.NS_PID, "the call's box", NamespaceType.PID.clone_flag))
+"""What is done before such a fork as in `forked`: its children begin in that pid namespace."""
+
+
 def execve(args: Sequence[StrOrBytesPath]) -> Step:
     """Return the last step, which shows the command."""
     shown = tuple(os.fsdecode(argument) for argument in args)

@@ -1,60 +1,83 @@
 """A process that keeps its rights, and forks that give them up and become processes of boxes.
 
-What is here is done in the nursery of an executor: see `nsbox.executor.nursery`.
+What is here is done in the nursery of an executor: see `nsbox.executor.nursery`. Each module that
+is loaded there makes each fork dearer: so nothing is, but what it takes to do steps.
 """
 
 import fcntl
 import os
 import resource
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from nsbox import _native
 from nsbox._native.operations import Operation
-from nsbox.constants import CloneFlag
-from nsbox.perform import perform
-from nsbox.plan import Slot, Step, encode
 
 ANSWERS = 3
 """The descriptor that a fork has beside the standard ones."""
 
-_NEXT_CHILD = (Step(Operation.SETNS, (Slot.NS_PID, "the call's box", CloneFlag.CLONE_NEWPID)),)
 _APART = 64
 """Above all descriptors that must be out of the way."""
 
 
-class Zygote:
-    """The process, once it has all that its forks are to have; `steps` are what each of them does.
+class NotDone(Exception):  # noqa: N818 - it says what happened
+    """A step failed: its `index` among the steps, and its `errno`."""
 
-    Where these enter a namespace, the place that it is taken from is a slot.
+    def __init__(self, index: int, errno: int) -> None:
+        super().__init__(index, errno)
+        self.index = index
+        self.errno = errno
+
+
+class Zygote:
+    """The process, once it has all that its forks are to have.
+
+    `begetting` are the steps before a fork, by the box's pid namespace; `becoming` are those of
+    the fork, by the others. What is given to either has the slots in `slots`, in this order.
+    `codes` are the operations as they are numbered there; raises `ValueError` where the package
+    that is here numbers them otherwise.
     """
 
-    def __init__(self, steps: Sequence[Step]) -> None:
-        self._steps = steps
-        self._encoded = encode(steps)
-        self._next_child = encode(_NEXT_CHILD)
-        entering = [step for step in steps if step.operation is Operation.SETNS]
-        self._slots = [int(step.arguments[0]) for step in entering]  # type: ignore[arg-type]
+    def __init__(
+        self,
+        begetting: _native.Encoded,
+        becoming: _native.Encoded,
+        slots: Sequence[int],
+        codes: Mapping[str, int],
+    ) -> None:
+        if codes != {operation.name: operation.code for operation in Operation}:
+            raise ValueError("the installed nsbox is not the one that this process has loaded")
+        self._begetting = begetting
+        self._becoming = becoming
+        self._pid_slot, *self._slots = slots
         _native.first_process()  # now, and not in every fork
 
     def beget_in(self, pid_namespace: int) -> None:
         """Have children of the process begin in this pid namespace. See pid_namespaces(7).
 
-        It stays where it is itself, and can do so again and again. Raises `StepError`.
+        It stays where it is itself, and can do so again and again. Raises `NotDone`.
         """
-        perform(_NEXT_CHILD, {Slot.NS_PID: pid_namespace}, encoded=self._next_child)
+        _do(self._begetting, {self._pid_slot: pid_namespace})
 
     def become(self, answers: int, namespaces: Sequence[int]) -> None:
         """In a fork: enter the other namespaces of the box, in the order of the steps, and do them.
 
-        No descriptor is left but the standard ones and `answers`, as `ANSWERS`. Raises `StepError`;
+        No descriptor is left but the standard ones and `answers`, as `ANSWERS`. Raises `NotDone`;
         the fork is neither here nor there then, and must end.
         """
         apart = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, _APART) for fd in namespaces]
         os.dup2(answers, ANSWERS, inheritable=False)
         close_from(ANSWERS + 1, apart)
-        perform(self._steps, dict(zip(self._slots, apart, strict=True)), encoded=self._encoded)
+        _do(self._becoming, dict(zip(self._slots, apart, strict=True)))
         close_from(ANSWERS + 1)  # they did it, but for kernels that have no close_range(2)
         _native.first_process.cache_clear()
+
+
+def _do(plan: _native.Encoded, by_slot: Mapping[int, int]) -> None:
+    """Have the calling thread do steps."""
+    given = [by_slot.get(slot, -1) for slot in range(max(by_slot) + 1)]
+    outcome = _native.launch(plan, (), (), given, tell_of_exec=False).outcome
+    if outcome.error:
+        raise NotDone(outcome.step, outcome.error)
 
 
 def close_from(first: int, kept: Sequence[int] = ()) -> None:

@@ -2,10 +2,11 @@
 
 import contextlib
 import os
-import pickle
 from collections.abc import Iterator, Sequence
 
 from nsbox import commands
+from nsbox.errors import StepError
+from nsbox.executor.inside import Head
 from nsbox.executor.nursery import Nursery
 from nsbox.executor.settings import Settings
 from nsbox.process import Process
@@ -16,7 +17,9 @@ class Boxes:
 
     def __init__(self, nursery: Nursery | None) -> None:
         self.nursery = nursery
-        self._first: Process | None = None  # the first process of the box of the call that runs
+        # Their first processes: that of the call which runs, and that of the call which comes next.
+        self._first: Process | None = None
+        self._next: Process | None = None
 
     @classmethod
     def of(cls, settings: Settings) -> "Boxes":
@@ -30,8 +33,8 @@ class Boxes:
 
     @property
     def message(self) -> bytes:
-        """What the zygote is told beforehand: the steps that its forks do."""
-        return b"" if self.nursery is None else pickle.dumps(self.nursery.steps)
+        """What the zygote is told beforehand."""
+        return b"" if self.nursery is None else self.nursery.message()
 
     @contextlib.contextmanager
     def begin(self, zygote: Process) -> Iterator[Sequence[int]]:
@@ -39,15 +42,37 @@ class Boxes:
         if self.nursery is None:
             yield ()
             return
-        command = commands.staying_beside(self.nursery.box, commands.next_number(), zygote.groups)
-        self._first = Process(command)
+        ready, self._next = self._next, None
+        if ready is not None and ready.poll() is not None:
+            ready = None  # ended meanwhile: as one of their group, for want of memory
+        self._first = ready or self._start(self.nursery, zygote)
         with contextlib.ExitStack() as stack:
             opened = []
-            for name in self.nursery.entered:
-                path = f"/proc/{self._first.pid}/ns/{name}"
+            for kind in self.nursery.entered:
+                path = f"/proc/{self._first.pid}/ns/{kind.proc_name}"
                 opened.append(os.open(path, os.O_RDONLY | os.O_CLOEXEC))
                 stack.callback(os.close, opened[-1])
             yield opened
+
+    def prepare(self, zygote: Process) -> None:
+        """Start the box of the call after this one, which runs and needs no attention yet.
+
+        What is in the way is for that call to find.
+        """
+        if self.nursery is not None and self._next is None:
+            with contextlib.suppress(OSError):
+                self._next = self._start(self.nursery, zygote)
+
+    @staticmethod
+    def _start(nursery: Nursery, zygote: Process) -> Process:
+        return Process(commands.staying_beside(nursery.box, commands.next_number(), zygote.groups))
+
+    def failure(self, head: Head) -> StepError | None:
+        """Return the error of a call's process that did not get into its box, if that is told."""
+        match head:
+            case {"kind": "step", "index": int(index), "errno": int(errno)} if self.nursery:
+                return self.nursery.failure(index, errno)
+        return None  # or no such thing was told
 
     def kill(self) -> bool:
         """End the box of the call that runs, with all in it; False where there is none."""
@@ -65,5 +90,8 @@ class Boxes:
     def close(self) -> None:
         """Let go of everything. The zygote is gone."""
         self.end()
+        if self._next is not None:
+            self._next.close()
+            self._next = None
         if self.nursery is not None:
             self.nursery.close()

@@ -208,13 +208,13 @@ def serve_by_forks(control: socket.socket, settings: Head) -> None:
             return
 
 
-def serve_by_boxes(control: socket.socket, settings: Head, steps: Any) -> None:
+def serve_by_boxes(control: socket.socket, settings: Head, plans: Any) -> None:
     """Answer each call in a fork that becomes a process of a box, and say how it ended.
 
     The box is the caller's to end, with all that is left in it. Nothing in it can reach this
     process, which is in none of its namespaces.
     """
-    zygote = importlib.import_module("nsbox.zygote").Zygote(steps)
+    zygote = importlib.import_module("nsbox.zygote").Zygote(*plans)
     set_dumpable(0)
     gc.collect()
     gc.freeze()
@@ -245,8 +245,9 @@ def be_boxed_call(control: socket.socket, settings: Head, become: Callable[[], N
         control.detach()  # all descriptors but one are closed
         try:
             become()
-        except BaseException as error:
-            send(socket.socket(fileno=ANSWERS), *failed(error))
+        except Exception as error:
+            step = {"kind": "step", "index": error.index, "errno": error.errno}  # type: ignore[attr-defined]
+            send(socket.socket(fileno=ANSWERS), step)
             return
         be_call(ANSWERS, settings)
     finally:
@@ -346,10 +347,16 @@ def standing() -> tuple[Any, ...]:
 
 def set_dumpable(value: int) -> None:
     """See PR_SET_DUMPABLE(2const)."""
+    if libc().prctl(PR_SET_DUMPABLE, value, 0, 0, 0) != 0:
+        raise OSError("prctl(PR_SET_DUMPABLE)")
+
+
+@functools.cache
+def libc() -> Any:
+    """Return what has the calls that Python has not; a zygote's forks find it made."""
     import ctypes  # noqa: PLC0415 - a worker that does not fork does without
 
-    if ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, value, 0, 0, 0) != 0:
-        raise OSError("prctl(PR_SET_DUMPABLE)")
+    return ctypes.CDLL(None)
 
 
 def send(sock: socket.socket, head: Head, body: bytes | bytearray = b"") -> None:

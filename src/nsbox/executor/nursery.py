@@ -11,19 +11,23 @@ shares its worker's box with the calls before it.
 """
 
 import os
+import pickle
+from errno import errorcode
 
 import attrs
 
-from nsbox import sequence
+from nsbox import hints, sequence
+from nsbox._native.operations import Operation
 from nsbox.caller import Caller
 from nsbox.cgroup import Resources
 from nsbox.constants import Capability
+from nsbox.errors import StepError
 from nsbox.executor.settings import Settings
 from nsbox.namespace import Choice, IDMap, Namespace, NamespaceType
 from nsbox.namespace.choices import Chosen
 from nsbox.namespace.joining import Lineup, line_up
 from nsbox.options import NO_OPTIONS
-from nsbox.plan import Step
+from nsbox.plan import Step, encode
 from nsbox.rootfs import Mount
 from nsbox.rootfs.mount import BindMount
 from nsbox.rootfs.python import needed, python_mounts
@@ -50,7 +54,7 @@ class Nursery:
     spec: BoxSpec
     box: BoxSpec
     steps: tuple[Step, ...]
-    entered: tuple[str, ...]
+    entered: tuple[NamespaceType, ...]
     user: Namespace | None
 
     @classmethod
@@ -70,13 +74,31 @@ class Nursery:
                 spec=_nursery(settings.spec, user),
                 box=box,
                 steps=tuple(sequence.forked(box, caller)),
-                entered=("pid", *(kind.proc_name for kind in kinds)),
+                entered=(NamespaceType.PID, *kinds),
                 user=user,
             )
         except BaseException:
             if user is not None:
                 user.close()
             raise
+
+    def message(self) -> bytes:
+        """Return what the zygote is told beforehand: the parameters of `nsbox.zygote.Zygote`."""
+        slots = [int(kind.slot) for kind in self.entered]
+        codes = {operation.name: operation.code for operation in Operation}
+        plans = [encode([sequence.BEGETTING]), encode(self.steps)]
+        return pickle.dumps((*plans, slots, codes))
+
+    def failure(self, index: int, errno: int) -> StepError | None:
+        """Make the error for the step of a fork that failed, if there is such a step and error.
+
+        It is told by the call's process, which may be anybody by then.
+        """
+        if index not in range(len(self.steps)) or errno not in errorcode:
+            return None
+        step = self.steps[index]
+        hint = hints.hint(step, errno)
+        return StepError.of(step, errno, index, box=self.box.hostname, hint=hint)
 
     def close(self) -> None:
         """Let go of the user namespace."""

@@ -95,6 +95,7 @@ class Worker:
         try:
             _send(channel, {"cloudpickle": how}, body, deadline)
             del body
+            self._boxes.prepare(self._process)
             head, answer = _receive(channel, self._settings.output_max, deadline)
         except _Lost as error:
             raise self._died(str(error)) from None
@@ -107,6 +108,8 @@ class Worker:
         finally:
             if channel is not self._control:
                 channel.close()
+        if (failure := self._boxes.failure(head)) is not None:
+            raise failure
         usage = _usage(head, time.monotonic() - started)
         if head.get("kind") == "result":
             return Outcome(load_result(answer, self._settings.results), None, usage)
