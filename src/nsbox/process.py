@@ -161,10 +161,12 @@ class Process(Displayed):
         if launched.outcome.error:
             self._end(None)
 
-    @property
-    def groups(self) -> BoxGroups | None:
-        """The groups that the box is in, if it was given any."""
-        return self._groups
+    def give_groups(self) -> BoxGroups | None:
+        """Return its groups for the caller to remove, who puts more into them than this box."""
+        given = self._groups
+        if given is not None:
+            self._groups = given.shared()
+        return given
 
     def fileno(self) -> int:
         """Return the pidfd of the box's first process: readable once the box has ended."""

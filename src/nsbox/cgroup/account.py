@@ -30,6 +30,10 @@ class BoxGroups:
         self._memory = next((h for h in directories if "memory" in h.subsystems), None)
         self._kills_before = 0 if made else self._kills()
 
+    def shared(self) -> "BoxGroups":
+        """Return the same for whoever is in them without having made them, from its beginning."""
+        return BoxGroups(self.directories, made=False, of_box=self.of_box)
+
     @property
     def oom_killed(self) -> bool:
         """Whether the kernel ended a task of theirs since the box began, for want of memory."""

@@ -5,7 +5,8 @@ import os
 from collections.abc import Iterator, Sequence
 
 from nsbox import commands
-from nsbox.errors import StepError
+from nsbox.cgroup.account import BoxGroups
+from nsbox.errors import NsboxError, StepError
 from nsbox.executor.inside import Head
 from nsbox.executor.nursery import Nursery
 from nsbox.executor.settings import Settings
@@ -17,6 +18,7 @@ class Boxes:
 
     def __init__(self, nursery: Nursery | None) -> None:
         self.nursery = nursery
+        self._groups: BoxGroups | None = None
         # Their first processes: that of the call which runs, and that of the call which comes next.
         self._first: Process | None = None
         self._next: Process | None = None
@@ -36,8 +38,13 @@ class Boxes:
         """What the zygote is told beforehand."""
         return b"" if self.nursery is None else self.nursery.message()
 
+    def adopt(self, zygote: Process) -> None:
+        """Have all boxes in the groups of the zygote's, which last as long as any of them."""
+        if self.nursery is not None:
+            self._groups = zygote.give_groups()
+
     @contextlib.contextmanager
-    def begin(self, zygote: Process) -> Iterator[Sequence[int]]:
+    def begin(self) -> Iterator[Sequence[int]]:
         """Start the next call's box, and open its namespaces. Raises `StepError`."""
         if self.nursery is None:
             yield ()
@@ -45,7 +52,7 @@ class Boxes:
         ready, self._next = self._next, None
         if ready is not None and ready.poll() is not None:
             ready = None  # ended meanwhile: as one of their group, for want of memory
-        self._first = ready or self._start(self.nursery, zygote)
+        self._first = ready or self._start(self.nursery)
         with contextlib.ExitStack() as stack:
             opened = []
             for kind in self.nursery.entered:
@@ -54,18 +61,18 @@ class Boxes:
                 stack.callback(os.close, opened[-1])
             yield opened
 
-    def prepare(self, zygote: Process) -> None:
+    def prepare(self) -> None:
         """Start the box of the call after this one, which runs and needs no attention yet.
 
         What is in the way is for that call to find.
         """
         if self.nursery is not None and self._next is None:
-            with contextlib.suppress(OSError):
-                self._next = self._start(self.nursery, zygote)
+            with contextlib.suppress(OSError, NsboxError):
+                self._next = self._start(self.nursery)
 
-    @staticmethod
-    def _start(nursery: Nursery, zygote: Process) -> Process:
-        return Process(commands.staying_beside(nursery.box, commands.next_number(), zygote.groups))
+    def _start(self, nursery: Nursery) -> Process:
+        number = commands.next_number()
+        return Process(commands.staying_beside(nursery.box, number, self._groups))
 
     def failure(self, head: Head) -> StepError | None:
         """Return the error of a call's process that did not get into its box, if that is told."""
@@ -93,5 +100,7 @@ class Boxes:
         if self._next is not None:
             self._next.close()
             self._next = None
+        if self._groups is not None:
+            self._groups.remove()
         if self.nursery is not None:
             self.nursery.close()

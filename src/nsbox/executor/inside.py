@@ -42,6 +42,8 @@ HEADER = struct.Struct("!IQ")
 """The lengths of a message's head and body."""
 WORDS_MAX = 1 << 16
 PR_SET_DUMPABLE = 4
+WITH_CLOUDPICKLE = b"P"
+"""The word for a call that will import cloudpickle by itself, if it does not find it imported."""
 ANSWERS = 3
 """The descriptor of a call in a box of its own; the same in `nsbox.zygote`."""
 
@@ -85,11 +87,14 @@ def prepare(settings: Head) -> bool:
 
 
 def can(settings: Head) -> Head:
-    """Tell whether functions can travel by cloudpickle; a zygote has it at hand for its calls."""
+    """Tell whether functions can travel by cloudpickle; a zygote has it at hand for its calls.
+
+    In a nursery not before it is told to: each fork is dearer from then on.
+    """
     if not settings["cloudpickle"]:
         return {"cloudpickle": False}
     try:
-        if settings["forks"]:
+        if settings["forks"] and not settings["nursery"]:
             importlib.import_module("cloudpickle")
         return {"cloudpickle": importlib.util.find_spec("cloudpickle") is not None}
     except ImportError:
@@ -114,6 +119,7 @@ def answer(sock: socket.socket) -> bool:
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(Exception):  # closed by the call, or by whoever reads it
             stream.flush()
+    reply["cloudpickle"] = "cloudpickle" in sys.modules
     reply["usage"] = used(resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
     send(sock, reply, body)
     return True
@@ -226,6 +232,9 @@ def serve_by_boxes(control: socket.socket, settings: Head, plans: Any) -> None:
             return
         if not descriptors:  # the end of a call that had ended by itself
             continue
+        if word == WITH_CLOUDPICKLE and "cloudpickle" not in sys.modules:
+            importlib.import_module("cloudpickle")
+            gc.freeze()
         fd, pid_namespace, *others = descriptors
         zygote.beget_in(pid_namespace)
         sys.stdout.flush()

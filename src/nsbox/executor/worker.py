@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from nsbox.errors import WorkerDied
 from nsbox.executor.boxes import Boxes
 from nsbox.executor.carry import dump_call, load_exception, load_result
-from nsbox.executor.inside import HEADER, Head
+from nsbox.executor.inside import HEADER, WITH_CLOUDPICKLE, Head
 from nsbox.executor.settings import Settings
 from nsbox.pipes import DEVNULL
 from nsbox.process import Process
@@ -59,6 +59,7 @@ class Worker:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._able: Head | None = None
+        self._imports = False  # calls need cloudpickle
         self._busy = False  # something of the last call may be left in the box
         self._boxes = Boxes.of(settings)
         self._control, theirs = socket.socketpair()
@@ -70,6 +71,7 @@ class Worker:
             raise
         finally:
             theirs.close()
+        self._boxes.adopt(self._process)
         with contextlib.suppress(_Lost, OSError):  # it has ended already: `_ready` finds out
             source = _SOURCE.read_bytes()
             self._control.sendall(len(source).to_bytes(4, "big") + source)
@@ -89,13 +91,14 @@ class Worker:
         able = self._able = self._able or self._ready()
         how = bool(able.get("cloudpickle"))
         body = dump_call(call, cloudpickle=how, magic=str(able.get("magic")))
+        self._imports = self._imports or b"cloudpickle" in body
         channel = self._channel()
         started = time.monotonic()
         deadline = None if self._settings.timeout is None else started + self._settings.timeout
         try:
             _send(channel, {"cloudpickle": how}, body, deadline)
             del body
-            self._boxes.prepare(self._process)
+            self._boxes.prepare()
             head, answer = _receive(channel, self._settings.output_max, deadline)
         except _Lost as error:
             raise self._died(str(error)) from None
@@ -108,6 +111,7 @@ class Worker:
         finally:
             if channel is not self._control:
                 channel.close()
+        self._imports = self._imports or head.get("cloudpickle") is True
         if (failure := self._boxes.failure(head)) is not None:
             raise failure
         usage = _usage(head, time.monotonic() - started)
@@ -149,13 +153,14 @@ class Worker:
         """Return what the call goes through: a socket of its own, where it gets its own process."""
         if not self._settings.forks:
             return self._control
-        with self._boxes.begin(self._process) as namespaces:
+        with self._boxes.begin() as namespaces:
             return self._open_channel(namespaces)
 
     def _open_channel(self, namespaces: Sequence[int]) -> socket.socket:
         ours, theirs = socket.socketpair()
         try:
-            socket.send_fds(self._control, [b"C"], [theirs.fileno(), *namespaces])
+            word = WITH_CLOUDPICKLE if self._imports else b"C"
+            socket.send_fds(self._control, [word], [theirs.fileno(), *namespaces])
         except OSError as error:
             ours.close()
             raise self._died(str(error)) from None
