@@ -216,6 +216,29 @@ def test_a_call_has_what_a_command_of_the_same_spec_has(spec: BoxSpec) -> None:
         assert one == expected
 
 
+def test_a_step_that_fails_is_what_the_call_raises() -> None:
+    with BoxExecutor(attrs.evolve(SPEC, cwd="/nowhere"), max_workers=1) as executor:
+        for _ in range(2):
+            error = executor.submit(pow, 2, 3).exception(timeout=60)
+            assert isinstance(error, nsbox.StepError)
+            assert (error.step.name, error.errno) == ("chdir", errno.ENOENT)
+
+
+def forge(head: dict[str, Any]) -> None:
+    encoded = json.dumps(head).encode()
+    os.write(3, len(encoded).to_bytes(4, "big") + bytes(8) + encoded)
+    os._exit(0)
+
+
+@pytest.mark.parametrize("index", [-1, 10**6, 10**30, 0])
+def test_a_call_can_forge_a_failure_and_no_more(index: int) -> None:
+    told = {"kind": "step", "index": index, "errno": 2 if index else 10**20}
+    with BoxExecutor(SPEC, max_workers=1) as executor:
+        error = executor.submit(forge, told).exception(timeout=60)
+        assert isinstance(error, nsbox.RemoteError)
+        assert executor.submit(pow, 2, 3).result(timeout=60) == 8
+
+
 def descriptors() -> dict[int, str]:
     found = {}
     for name in os.listdir("/proc/self/fd"):
@@ -231,6 +254,16 @@ def test_a_call_has_one_descriptor_beside_the_standard_ones() -> None:
         found = executor.submit(descriptors).result(timeout=60)
     assert set(found) == {0, 1, 2, 3}
     assert found[3].startswith("socket:")
+
+
+def shared_memory() -> list[str]:
+    lines = Path("/proc/self/maps").read_text().splitlines()
+    return [line for line in lines if line.split()[1][1] == "w" and line.split()[1][3] == "s"]
+
+
+def test_a_call_shares_no_memory_that_it_can_write_to() -> None:
+    with BoxExecutor(SPEC, max_workers=1) as executor:
+        assert executor.submit(shared_memory).result(timeout=60) == []
 
 
 def write_to_program() -> tuple[int | None, int]:
