@@ -14,8 +14,8 @@ SOURCE = Path(nsbox.__file__).parent
 # Lowest first. What stands together in a string is one unit and may import within itself; units of
 # one layer do not know of each other.
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("errors", "constants", "fields frozen", "sizes", "pipes", "_native"),
-    ("procfs", "display"),
+    ("errors", "constants", "fields frozen", "sizes", "_native"),
+    ("pipes", "procfs", "display"),
     ("beneath boxpath copying", "system_calls"),
     ("host", "caller", "usage", "progress"),
     ("plan hints perform",),
