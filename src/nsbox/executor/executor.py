@@ -78,7 +78,7 @@ class BoxExecutor(Displayed, Executor):
         if type(max_workers) is not int or max_workers < 1:
             raise ValueError(f"max_workers: a number above 0, not {max_workers!r}")
         if spec is None:
-            spec = _DEFAULT if pool is None else pool.spec
+            spec = pool.spec if isinstance(pool, Pool) else _DEFAULT
         settings = Settings(
             spec=spec,
             isolation=isolation,
