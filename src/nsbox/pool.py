@@ -52,8 +52,9 @@ class Pool:
 
     Each box that waits holds one process or two, of some 100 KB, its namespaces and groups, and
     two or three descriptors of the caller's. It begins in the group `cgroup`, where one is given;
-    with limits of its own, below. They end with the pool: at `close`, at the end of a ``with``
-    block, or when their owner dies. In a fork of the owner a pool makes all on demand.
+    with limits of its own, below. Those that wait end with the pool: at `close`, at the end of a
+    ``with`` block, or when their owner dies; those that were taken go on. In a fork of the owner a
+    pool makes all on demand.
 
     Raises `ValueError` for a spec without a first process, with a link, ports or a handler of
     system calls, and what `nsbox.run` or `BoxSpec.start` would raise for the first box.
@@ -78,7 +79,7 @@ class Pool:
             raise ValueError("spec: who is asked about system calls is not made ahead")
         self.size = size
         self.stays = stays
-        self.cgroup = cgroup
+        self._cgroup = cgroup
         kind = _standing() if stays else Ahead
         self._stock = _Stock(lambda later: kind(spec, cgroup, later), size)
         self._closing = weakref.finalize(self, self._stock.close)
@@ -101,14 +102,14 @@ class Pool:
         if ready is not None and not isinstance(ready, Ahead):
             with contextlib.suppress(OutdatedError):
                 return ready.hand_over()
-        return self.spec.start(cgroup=self.cgroup)
+        return self.spec.start(cgroup=self._cgroup)
 
     def starting(self, invocation: Invocation) -> Command:
         """Make a command with a box, one that is ready if there is one."""
 
         def on_demand() -> Command:
             number = commands.next_number()
-            return commands.starting(self.spec, invocation, number, self.cgroup)
+            return commands.starting(self.spec, invocation, number, self._cgroup)
 
         plain = invocation.options is NO_OPTIONS or invocation.options == NO_OPTIONS
         ready = self._stock.take() if plain and not self.stays else None
