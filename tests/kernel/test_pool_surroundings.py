@@ -222,6 +222,7 @@ def owners() -> Iterator[Any]:
         os.killpg(owner.pid, signal.SIGKILL)  # it is there until it has been waited for
         with owner:
             pass
+    nsbox.reap()
 
 
 @both_kinds
