@@ -67,8 +67,8 @@ class Ahead:
         told of.
         """
         try:
-            if self._is_outdated:
-                raise OSError(errno.ESTALE, "the host's mounts have changed")
+            if self.parking.is_outdated:
+                raise OSError(errno.ESTALE, "what it was made from has changed")
             try:
                 self.launched.release(argv, environment, standard, self.socket.fileno())
             except OSError as error:
@@ -82,12 +82,6 @@ class Ahead:
             self._later(self.discard)
             raise
         return self.launched
-
-    @property
-    def _is_outdated(self) -> bool:
-        """Whether another box has found out: the kernel tells of each change but once."""
-        held = self.parking.lowered.held
-        return held is not None and held.outdated
 
     def discard(self) -> None:
         """End it unused."""

@@ -19,6 +19,7 @@ from nsbox.link import Port, Publication, check_tracing, connected, unlinked
 from nsbox.lowered import Lowered
 from nsbox.namespace.joining import opened
 from nsbox.options import NO_OPTIONS, PARKED, Options
+from nsbox.origin import Origin
 from nsbox.pipes import StrOrBytesPath
 from nsbox.plan import Slot
 from nsbox.rootfs.bind import idmaps
@@ -97,11 +98,25 @@ def _checked(
 
 @attrs.frozen(eq=False)
 class Parking:
-    """The start of a box that waits for its command, and what that was lowered to."""
+    """The start of a box that is made ahead, and what that was lowered to."""
 
     command: Command
     lowered: Lowered
-    first: Lowered
+    origin: Origin
+
+    @property
+    def first(self) -> Lowered:
+        """What it would be lowered to without a template."""
+        return self.origin.lowered
+
+    @property
+    def is_outdated(self) -> bool:
+        """Whether it is known by now, but not by its plan's checks, that it is not used any more.
+
+        The kernel tells of a change of mounts but once, and so maybe to another box.
+        """
+        held = self.lowered.held
+        return (held is not None and held.outdated) or self.origin.has_changed
 
     def given(
         self, spec: "BoxSpec", invocation: Invocation, parked: Parked, anew: Callable[[], Command]
@@ -128,18 +143,18 @@ class Parking:
         )
 
 
-def parking(spec: "BoxSpec", number: int, cgroup: "Cgroup | None") -> Parking:
-    """Make the start of a box that waits for its command. See `nsbox.pool`."""
-    first = lower.lower(spec, PARKED, _within(cgroup))
-    first.check_sources(spec.hostname)
-    first.check_rights()
-    lowered = first.quickest
-    return Parking(
-        _command(spec, lowered, Invocation(_LATER, options=PARKED), number), lowered, first
-    )
+def parking(
+    spec: "BoxSpec", number: int, cgroup: "Cgroup | None", *, stays: bool = False
+) -> Parking:
+    """Make the start of a box that waits for its command, or `stays`. See `nsbox.pool`."""
+    origin = Origin(spec, None if stays else PARKED, _within(cgroup))
+    origin.lowered.check_sources(spec.hostname)
+    origin.lowered.check_rights()
+    lowered = origin.lowered.quickest
+    return Parking(_command(spec, lowered, None if stays else _LATER, number), lowered, origin)
 
 
-_LATER = ("",)
+_LATER = Invocation(("",), options=PARKED)
 
 
 def joining(
