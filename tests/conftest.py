@@ -11,7 +11,8 @@ from typing import NamedTuple
 import pytest
 
 import nsbox
-from nsbox import BoxSpec, Resources, Security, _native, lower
+from nsbox import BoxSpec, Resources, Security, _native
+from nsbox.kept import KEPT
 
 # nohup(1), and a shell for what it runs in the background, have them ignored by all that follows.
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
@@ -86,7 +87,7 @@ def _nothing_is_left() -> Iterator[None]:
     _native.first_process()  # made once in a process, and kept
     before = Traces.now()
     yield
-    lower.forget()  # what is kept for the next boxes, a descriptor or two among it
+    KEPT.forget()  # what is kept for the next boxes, a descriptor or two among it
     gc.collect()
     deadline = time.monotonic() + 2
     while (after := Traces.now()) != before and time.monotonic() < deadline:

@@ -81,13 +81,13 @@ def _mangled(path: str) -> str:
 class Template:
     """How the boxes of one spec get copies of a root, once there is a second box of it.
 
-    `steps` make the root; `copying` lowers a box that begins with a copy. Where the host's mounts
+    `steps` make the root, `copying` is a box that begins with a copy. Where the host's mounts
     change time and again, a template that is made anew each time would cost more than it gives: so
     it is waited longer and longer.
     """
 
     def __init__(
-        self, steps: Callable[[], Iterable[Step]], copying: "Callable[[Held], Lowered]"
+        self, steps: Callable[[], Iterable[Step]], copying: Callable[[], Iterable[Step]]
     ) -> None:
         self.steps = steps
         self._copying = copying
@@ -95,8 +95,8 @@ class Template:
         self._making = False
         self._patience = self._left = 0
 
-    def copy(self) -> "Lowered | None":
-        """Return what the next box is started by, or None if it is to make its own root."""
+    def copy(self, lowered: "Lowered") -> "Lowered | None":
+        """Return `lowered` by a copy, or None if the next box is to make its own root."""
         if self._copy is not None or self._making:
             return self._copy
         if self._left > 0:
@@ -104,7 +104,8 @@ class Template:
             return None
         self._making = True  # by this thread; whoever else asks meanwhile does without
         try:
-            self._copy = self._copying(Held(list(self.steps())))
+            held = Held(list(self.steps()))
+            self._copy = lowered.by_copy(tuple(self._copying()), held)
         except OSError:
             self.let_go()  # a box will say what it was that failed
         finally:

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 import nsbox
-from nsbox import BoxSpec, Mount, Namespace, NamespaceType, RootFS, Security, lower
+from nsbox import BoxSpec, Mount, Namespace, NamespaceType, RootFS, Security
+from nsbox.kept import KEPT
 
 LOOK = """
 cut -d' ' -f5,6 /proc/self/mountinfo | sort
@@ -26,7 +27,7 @@ def seen(spec: BoxSpec, script: str = LOOK) -> str:
 
 
 def copies(spec: BoxSpec) -> bool:
-    kept = lower.recall(spec, nsbox.options.NO_OPTIONS, None)
+    kept = KEPT.recall(spec, nsbox.options.NO_OPTIONS, None)
     return kept is not None and kept.quickest is not kept
 
 
@@ -104,7 +105,7 @@ def test_mounts_that_do_not_matter_change_nothing(elsewhere: Namespace, tmp_path
     def change() -> tuple[object, object]:
         for _ in range(2):
             nsbox.run(["true"], spec, check=True)
-        kept = lower.recall(spec, nsbox.options.NO_OPTIONS, None)
+        kept = KEPT.recall(spec, nsbox.options.NO_OPTIONS, None)
         assert kept is not None
         before = kept.quickest
         subprocess.run(["mount", "-t", "tmpfs", "none", tmp_path], check=True)
@@ -164,5 +165,5 @@ def test_what_is_kept_is_let_go() -> None:
             nsbox.run(["true"], spec, check=True)
     kept = set(os.listdir("/proc/self/fd")) - before
     assert 0 < len(kept) <= 2 * 64
-    lower.forget()
+    KEPT.forget()
     assert set(os.listdir("/proc/self/fd")) == before
