@@ -64,7 +64,7 @@ class Lowered:
 
     def by_copy(self, steps: tuple[Step, ...], held: Held) -> "Lowered":
         """Return the same by other steps, which begin with a copy of what is held."""
-        checks = (*self.checks, Step(Operation.SAME_MOUNTS, (held.mountinfo, held.made_from)))
+        checks = (*self.checks, held.check)
         return attrs.evolve(self, steps=steps, checks=checks, held=held, template=None)
 
     @property
