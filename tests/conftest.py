@@ -2,6 +2,7 @@
 
 import gc
 import os
+import shutil
 import signal
 import time
 from collections.abc import Iterator
@@ -108,6 +109,15 @@ def ordinary_user() -> None:
     """The test is about a caller without rights."""
     if os.geteuid() == 0:
         pytest.skip("needs an ordinary user: `.ci/run` runs the rootless tests as one")
+
+
+@pytest.fixture
+def busybox() -> str:
+    """A program that runs in a tree that has no library."""
+    found = shutil.which("busybox")
+    if found is None:
+        pytest.skip("needs busybox (Debian: busybox-static)")
+    return found
 
 
 @pytest.fixture
