@@ -9,7 +9,8 @@ from typing import IO
 from caller import SPECS, as_user
 
 import nsbox
-from nsbox import lower
+from nsbox.kept import KEPT
+from nsbox.options import NO_OPTIONS
 from nsbox.plan import Slot, Step
 
 HERE = Path(__file__).parent
@@ -78,7 +79,7 @@ def compile_floor(
 
 def plans(spec: nsbox.BoxSpec) -> tuple[list[Step], list[Step]]:
     """Return the steps of a second box of a spec, and those of the template that it copies."""
-    first = lower.lower(spec)
+    first = KEPT.look_up(spec, NO_OPTIONS, None)
     if first.template is None:
         return list(first.steps), []
     return list(first.quickest.steps), list(first.template.steps())

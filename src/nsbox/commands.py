@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from nsbox import lower
 from nsbox.caller import Caller
 from nsbox.cgroup.account import BoxGroups
 from nsbox.fields import frozen_map, is_kernel_text
+from nsbox.kept import KEPT
 from nsbox.launch import Command, Parked
 from nsbox.link import Port, Publication, check_tracing, connected, unlinked
+from nsbox.lower import Within
 from nsbox.lowered import Lowered
 from nsbox.namespace.joining import opened
 from nsbox.options import NO_OPTIONS, PARKED, Options
@@ -67,14 +68,12 @@ def staying(spec: "BoxSpec", number: int, cgroup: "Cgroup | None") -> Command:
     return _boxed(spec, None, number, _within(cgroup))
 
 
-def _boxed(
-    spec: "BoxSpec", invocation: Invocation | None, number: int, within: lower.Within
-) -> Command:
+def _boxed(spec: "BoxSpec", invocation: Invocation | None, number: int, within: Within) -> Command:
     options = None if invocation is None else invocation.options
-    kept = lower.recall(spec, options, within)
+    kept = KEPT.recall(spec, options, within)
 
     def looked_up() -> Command:
-        lowered = lower.lower(spec, options, within)
+        lowered = KEPT.look_up(spec, options, within)
         return _checked(spec, lowered, invocation, number)
 
     if kept is None:
@@ -163,7 +162,7 @@ def joining(
     """Make a command in a box that is there, in its groups; `first_process` is a pidfd."""
     within = () if groups is None else tuple(groups.directories.items())
     given: dict[int, int] = {Slot.BOX: first_process}
-    kept = lower.recall(spec, invocation.options, within, joining=True)
+    kept = KEPT.recall(spec, invocation.options, within, joining=True)
 
     def command(lowered: Lowered, anew: Callable[[], Command] | None = None) -> Command:
         made = _command(spec, lowered, invocation, 0, anew=anew, joined=given)
@@ -172,12 +171,12 @@ def joining(
         return made
 
     def anew() -> Command:
-        return command(lower.lower_joining(spec, invocation.options, within))
+        return command(KEPT.look_up_joining(spec, invocation.options, within))
 
     return anew() if kept is None else command(kept, anew)
 
 
-def _within(cgroup: "Cgroup | None") -> lower.Within:
+def _within(cgroup: "Cgroup | None") -> Within:
     if cgroup is None:
         return None
     return tuple((hierarchy, str(path)) for hierarchy, path in cgroup.directories.items())
@@ -225,7 +224,7 @@ def _command(
         invocation and invocation.args,
         _argv(listed),
         _kept_environment(spec.env) if env is None else _environment(env),
-        lowered.plan_of(number),
+        lowered.plan_of(number, spec.hostname),
         lambda index, errno: lowered.failure(index, errno, listed, spec.hostname),
         lowered.end_signal,
         STOP_COMMAND if spec.init else signal.SIGSTOP,

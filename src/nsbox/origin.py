@@ -4,9 +4,10 @@ import os
 from collections.abc import Hashable
 from typing import TYPE_CHECKING
 
-from nsbox import lower
 from nsbox.caller import Caller
 from nsbox.errors import NsboxError
+from nsbox.kept import KEPT
+from nsbox.lower import Within
 from nsbox.lowered import Lowered
 from nsbox.options import Options
 from nsbox.rootfs import lower as rootfs
@@ -22,11 +23,11 @@ class Origin:
     namespaces the paths to be joined lead to, and all of it where a plan has no checks.
     """
 
-    def __init__(self, spec: "BoxSpec", options: Options | None, within: lower.Within) -> None:
+    def __init__(self, spec: "BoxSpec", options: Options | None, within: Within) -> None:
         self._spec, self._options, self._within = spec, options, within
         self._paths = [path for path in spec.namespaces.values() if isinstance(path, str)]
         joined, made_by = self._joined(), self._made_by()  # before, so that no change is missed
-        self.lowered: Lowered = lower.lower(spec, options, within)
+        self.lowered: Lowered = KEPT.look_up(spec, options, within)
         self._joined_then = joined
         self._made_by_then = None if self.lowered.checks else made_by
 
@@ -50,6 +51,6 @@ class Origin:
 
     def _lowered_anew(self) -> Hashable:
         try:
-            return lower.lower(self._spec, self._options, self._within).encoded
+            return KEPT.look_up(self._spec, self._options, self._within).encoded
         except (NsboxError, ValueError):
             return None  # a box that is made now will say what it is

@@ -67,14 +67,11 @@ def by_umoci(layout: Path, tag: str, bundle: Path) -> Tree:
 
 
 @pytest.fixture
-def tree(tmp_path: Path) -> Path:
+def tree(tmp_path: Path, busybox: str) -> Path:
     """A tree with one of everything."""
     root = tmp_path / "tree"
     for name in ("bin", "etc", "dev", "srv/deep/er", "tmp", "closed", "home/user"):
         (root / name).mkdir(parents=True)
-    busybox = shutil.which("busybox")
-    if busybox is None:
-        pytest.skip("needs busybox (Debian: busybox-static)")
     shutil.copy(busybox, root / "bin/busybox")
     (root / "bin/sh").symlink_to("busybox")
     (root / "bin/setuid").write_bytes(b"#!\n")

@@ -26,10 +26,7 @@ SNAPSHOT = Path(__file__).parents[1] / "snapshot.py"
 
 
 @pytest.fixture
-def tree(tmp_path: Path) -> Path:
-    busybox = shutil.which("busybox")
-    if busybox is None:
-        pytest.skip("needs busybox (Debian: busybox-static)")
+def tree(tmp_path: Path, busybox: str) -> Path:
     root = tmp_path / "tree"
     (root / "bin").mkdir(parents=True)
     shutil.copy(busybox, root / "bin/busybox")

@@ -23,7 +23,10 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("rootfs", "security", "leftovers"),
     ("terminal options", "link", "publish", "reaping", "kernel_parameters"),
     ("complete launch process", "task"),
-    ("box commands lower lowered origin parameters running scheduling sequence spec template",),
+    (
+        "box commands kept lower lowered origin parameters running scheduling sequence spec"
+        " template",
+    ),
     ("fleet", "ahead pool standing"),
     ("aio", "image", "executor", "network", "oci", "watching"),
     ("dask",),

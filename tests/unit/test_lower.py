@@ -1,5 +1,6 @@
 """A spec lowered: whatever it is, its plan begins, ends and is carried as promised."""
 
+import errno
 import os
 import pickle
 import tempfile
@@ -11,9 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import nsbox
-from nsbox import ISOLATED, BoxSpec, Choice, IDMap, Mount, NamespaceType, Resources, RootFS, lower
+from nsbox import ISOLATED, BoxSpec, Choice, IDMap, Mount, NamespaceType, Resources, RootFS
 from nsbox._native.operations import Operation
 from nsbox.constants import Capability, CloneFlag
+from nsbox.kept import KEPT
+from nsbox.lowered import HOST_NAME
+from nsbox.options import NO_OPTIONS
 from nsbox.plan import Slot, encode
 
 texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=12)
@@ -242,10 +246,14 @@ def test_limits_are_groups_made_before_the_clone_and_joined_right_after_it():
 def test_boxes_that_differ_by_their_names_share_a_lowering_and_none_has_anothers_name():
     specs = BoxSpec().replicate(3, hostname="node{index}-" + "x" * 30)
     for spec in (*specs, BoxSpec(hostname="é" * 32), *specs):
-        lowered = lower.lower(spec)
-        shown = [step for step in lowered.steps if step.operation is Operation.SETHOSTNAME]
-        assert [step.arguments for step in shown] == [(spec.hostname,)]
-        assert lowered.encoded.data.count(spec.hostname.encode() + b"\0") == 1
-        assert lower.HOST_NAME.encode() not in lowered.encoded.data
-        assert len(lowered.encoded.data) == len(lower.lower(specs[0]).encoded.data)
-    assert "node1-" in str(specs[1].plan())
+        lowered = KEPT.look_up(spec, NO_OPTIONS, None)
+        assert lowered is KEPT.look_up(specs[0], NO_OPTIONS, None)
+        encoded = lowered.plan_of(1, spec.hostname)
+        assert encoded.data.count(spec.hostname.encode() + b"\0") == 1
+        assert HOST_NAME.encode() not in encoded.data
+        assert len(encoded.data) == len(lowered.encoded.data)
+        operations = [step.operation for step in lowered.steps]
+        index = len(lowered.checks) + operations.index(Operation.SETHOSTNAME)
+        failed = lowered.failure(index, errno.EPERM, ARGS, spec.hostname).step
+        assert failed in spec.plan().steps
+        assert failed.arguments == (spec.hostname,)

@@ -26,7 +26,7 @@ class Operation(enum.Enum):
     UNCHANGED = "statx({path:text}) -> {mtime:number}", "statx(2)"
     SAME_KIND = "statx({path:text}) -> {folder:number}", "statx(2)"
     SAME_MOUNTS = (
-        "ppoll({mountinfo:number}, POLLPRI) -> 0, mnt:[{inode:number}]",
+        "ppoll({mountinfo:number}, POLLPRI) -> 0, mnt:[{inode:number}], {watch:number}",
         "proc_pid_mountinfo(5)",
     )
 

@@ -75,7 +75,7 @@ static long do_step(struct run *run, const struct nsbox_step *step)
     case OP_SAME_KIND:
         return same_kind(TEXT(0), NUMBER(1) != 0);
     case OP_SAME_MOUNTS:
-        return same_mounts((int)NUMBER(0), NUMBER(1));
+        return same_mounts((int)NUMBER(0), NUMBER(1), (struct watch *)NUMBER(2));
 
     case OP_OPEN_FOLDER:
         return KEEP(0, SYS(__NR_openat, AT_FDCWD, TEXT(1), O_PATH | O_DIRECTORY | O_CLOEXEC, 0));

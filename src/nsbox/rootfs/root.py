@@ -9,7 +9,8 @@ import attrs
 
 from nsbox.display import Displayed
 from nsbox.fields import StrPath, instance_of, text_path
-from nsbox.rootfs.mount import Mount, paths, upper_path
+from nsbox.rootfs.fields import paths, upper_path
+from nsbox.rootfs.mount import Mount
 
 
 def _mounts(value: Any) -> tuple[Mount, ...]:
