@@ -5,16 +5,12 @@ again with a pause before each start, because a quiet machine shows costs that a
 Each is started by a process that waits for its turn (caller.py, floor.c) and tells the time itself.
 """
 
-import argparse
 import contextlib
-import json
 import os
-import random
 import shutil
 import statistics
 import sys
 import tempfile
-import time
 from collections.abc import Callable
 from contextlib import closing
 from functools import partial
@@ -25,6 +21,7 @@ import peers
 from caller import AHEAD, SPECS, Caller
 from floor import HERE, Floor, compile_floor
 from heavy import measure_callers
+from report import Report, Times, interleaved, parser, ratio, spread
 
 
 class Contestant(NamedTuple):
@@ -35,6 +32,18 @@ class Contestant(NamedTuple):
 
 
 Contestants = dict[str, Contestant]
+
+GOALS = (
+    ("nsbox.run", "C floor", 1.10),
+    ("nsbox.run, limits", "C floor, limits", 1.10),
+    ("nsbox.Pool.run, limits", "subprocess.run", 1.0),
+    ("nsbox.run, limits", "bwrap", 0.5),
+    ("nsbox.run, limits", "crun", 0.17),
+    ("nsbox.run, limits", "runc", 0.10),
+    ("nsbox.Box.run", "crun", 0.17),
+    ("nsbox.Box.run", "runc", 0.05),
+)
+"""How much of another's time each may take at most, with pauses."""
 
 
 def contestants(folder: Path, true: list[str], stack: contextlib.ExitStack) -> Contestants:
@@ -100,7 +109,7 @@ def _floor_of(way: str) -> str:
     return way.replace("nsbox.run", "C floor") if way in SPECS else "C floor"
 
 
-def able(found: Contestants) -> Contestants:
+def able(found: Contestants, report: Report) -> Contestants:
     """Try each once, and leave out, with a word, what cannot run here."""
     kept = {}
     for name, contestant in found.items():
@@ -108,56 +117,42 @@ def able(found: Contestants) -> Contestants:
             contestant.start()
             kept[name] = contestant
         except (ValueError, RuntimeError) as error:
-            print(f"left out: {name}: {error}")
+            report.left_out(name, error)
     return kept
 
 
-def interleaved(found: Contestants, rounds: int, pause: float) -> dict[str, list[float]]:
-    """Let all take turns, in another order each round."""
-    times: dict[str, list[float]] = {name: [] for name in found}
-    for _ in range(rounds):
-        for name in random.sample(list(found), len(found)):
-            time.sleep(pause)
-            times[name].append(found[name].start())
-    return times
+def tell(report: Report, title: str, found: Contestants, times: Times) -> None:
+    """Print medians, ratios and the spread of the times."""
+    rows = []
+    for name, own in sorted(times.items(), key=lambda item: statistics.median(item[1])):
+        plain, floor = (ratio(own, times[o]) for o in ("subprocess.run", found[name].floor))
+        rows.append((name, statistics.median(own), plain, floor, spread(own)))
+    columns = ("ms", "x subprocess", "x its floor", "10 to 90 %, ms")
+    report.table(f"start to end of `true`, {title}", columns, rows)
+    report.samples(title, times)
 
 
-def table(title: str, found: Contestants, times: dict[str, list[float]]) -> None:
-    """Print medians, ratios and the spread.
-
-    A ratio is the median of the rounds' own ratios: what slows a round down slows both its sides.
-    """
-    medians = {name: statistics.median(values) for name, values in times.items()}
-    print(f"\n{title}\n{'':30}{'ms':>8}{'x subprocess':>14}{'x its floor':>13}   p10..p90")
-    for name, median in sorted(medians.items(), key=lambda item: item[1]):
-        spread = statistics.quantiles(times[name], n=10)
-        plain, floor = (
-            _ratio(times[name], times[o]) for o in ("subprocess.run", found[name].floor)
-        )
-        print(
-            f"{name:30}{median:8.2f}{plain:14.2f}{floor:13.2f}   {spread[0]:.2f}..{spread[-1]:.2f}"
-        )
-
-
-def _ratio(values: list[float], others: list[float]) -> float:
-    return statistics.median(one / other for one, other in zip(values, others, strict=True))
+def goals(report: Report, times: Times) -> None:
+    """Hold what was measured with pauses against what is wanted; whoever is absent is left out."""
+    for way, other, most in GOALS:
+        if way in times and other in times:
+            report.goal(f"{way} against {other}", ratio(times[way], times[other]), most)
 
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=60)
-    parser.add_argument("--pause", type=float, default=20, help="milliseconds")
-    parser.add_argument("--heavy", action="store_true", help="callers of 4 GiB, with busy threads")
-    parser.add_argument("--user", metavar="NAME", help="an ordinary user who takes part (as root)")
-    parser.add_argument("--user-python", metavar="PATH", help="their interpreter, which has nsbox")
-    parser.add_argument("--json", type=Path)
-    options = parser.parse_args()
+    arguments = parser(__doc__, rounds=60)
+    arguments.add_argument("--pause", type=float, default=20, help="milliseconds")
+    arguments.add_argument("--heavy", action="store_true", help="callers that have much (heavy.py)")
+    arguments.add_argument("--user", metavar="NAME", help="an ordinary user takes part (as root)")
+    arguments.add_argument("--user-python", metavar="PATH", help="their interpreter, with nsbox")
+    options = arguments.parse_args()
     if bool(options.user) != bool(options.user_python):
-        parser.error("--user and --user-python go together")
+        arguments.error("--user and --user-python go together")
     busybox = shutil.which("busybox") or sys.exit("needs busybox (Debian: busybox-static)")
     true = [busybox, "true"]
-    results = {}
+    report = Report("spawn")
+    times: Times = {}
     with (
         tempfile.TemporaryDirectory(prefix="nsbox-bench-") as name,
         contextlib.ExitStack() as stack,
@@ -166,14 +161,15 @@ def main() -> None:
         found = contestants(folder, true, stack)
         if options.user:
             found |= as_ordinary_user(folder, true, options.user, options.user_python, stack)
-        found = able(found)
+        found = able(found, report)
+        turns = {name: one.start for name, one in found.items()}
         for title, pause in (("back to back", 0), (f"{options.pause:g} ms apart", options.pause)):
-            results[title] = interleaved(found, options.rounds, pause / 1000)
-            table(f"start to end of `true`, {title}", found, results[title])
+            times = interleaved(turns, options.rounds, pause / 1000)
+            tell(report, title, found, times)
+    goals(report, times)
     if options.heavy:
-        measure_callers(options.rounds, true)
-    if options.json:
-        options.json.write_text(json.dumps(results))
+        measure_callers(report, options.rounds, true)
+    report.finish(options.json)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,131 @@
+"""What the benchmarks share: turns, ratios, tables that are printed, and the same as JSON."""
+
+import argparse
+import json
+import os
+import platform
+import random
+import statistics
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+Times = dict[str, list[float]]
+Cell = float | str | None
+
+
+def parser(document: str | None, rounds: int) -> argparse.ArgumentParser:
+    """Return a parser with what all benchmarks take."""
+    made = argparse.ArgumentParser(
+        description=document, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    made.add_argument("--rounds", type=int, default=rounds)
+    made.add_argument("--json", type=Path, metavar="FILE", help="write the tables there as well")
+    return made
+
+
+def interleaved(
+    contestants: Mapping[str, Callable[[], float]], rounds: int, pause: float = 0
+) -> Times:
+    """Let all take turns, in another order each round, each after a pause in seconds."""
+    times: Times = {name: [] for name in contestants}
+    for _ in range(rounds):
+        for name in random.sample(list(contestants), len(contestants)):
+            time.sleep(pause)
+            times[name].append(contestants[name]())
+    return times
+
+
+def timed(call: Callable[[], object]) -> Callable[[], float]:
+    """Return a contestant that tells how many milliseconds the call took."""
+
+    def turn() -> float:
+        began = time.perf_counter()
+        kept = call()
+        took = (time.perf_counter() - began) * 1000
+        del kept  # whose end is nobody's turn
+        return took
+
+    return turn
+
+
+def by_round(values: Sequence[float], others: Sequence[float]) -> list[float]:
+    """Return each round's own ratio: what slows a round down slows both its sides."""
+    return [one / other for one, other in zip(values, others, strict=True)]
+
+
+def ratio(values: Sequence[float], others: Sequence[float]) -> float:
+    return statistics.median(by_round(values, others))
+
+
+def spread(values: Sequence[float]) -> str:
+    """Return where 80 % of the values are, from the 10th to the 90th of a hundred."""
+    if len(values) < 2:
+        return ""
+    ends = statistics.quantiles(values, n=10)
+    return f"{max(ends[0], min(values)):.2f}..{min(ends[-1], max(values)):.2f}"
+
+
+def figure(value: Cell) -> str:
+    """Write a number with as many digits as one can rely on."""
+    if value is None or isinstance(value, str):
+        return value or ""
+    return f"{value:.{2 if value < 10 else 1 if value < 100 else 0}f}"
+
+
+class Report:
+    """The tables of one benchmark: printed as they come, as Markdown, and kept."""
+
+    def __init__(self, benchmark: str) -> None:
+        self.kept: dict[str, Any] = {
+            "benchmark": benchmark,
+            "cpus": os.cpu_count(),
+            "kernel": platform.release(),
+            "load": round(os.getloadavg()[0], 1),
+            "tables": [],
+            "goals": [],
+            "left out": {},
+            "samples": {},
+        }
+        print(f"{benchmark}: {os.cpu_count()} CPUs, Linux {platform.release()}", end=", ")
+        print(f"load {self.kept['load']}", flush=True)
+
+    def table(self, title: str, columns: Sequence[str], rows: Iterable[Sequence[Cell]]) -> None:
+        """Print a table: of each row, the first is its name."""
+        rows = [list(row) for row in rows]
+        self.kept["tables"].append({"title": title, "columns": list(columns), "rows": rows})
+        print(f"\n{title}\n\n| | {' | '.join(columns)} |\n| --- |{' ---: |' * len(columns)}")
+        for name, *cells in rows:
+            print(f"| {' | '.join([str(name), *map(figure, cells)])} |")
+        print(end="", flush=True)
+
+    def samples(self, title: str, times: Mapping[str, Sequence[float]]) -> None:
+        """Keep what the medians were made of."""
+        self.kept["samples"][title] = {name: list(values) for name, values in times.items()}
+
+    def left_out(self, name: str, reason: object) -> None:
+        """Say why somebody takes no part."""
+        self.kept["left out"][name] = str(reason)
+        print(f"left out: {name}: {reason}", flush=True)
+
+    def goal(self, what: str, value: float, most: float) -> None:
+        """Hold a ratio against the most that it is to be."""
+        self.kept["goals"].append({"what": what, "value": value, "most": most})
+
+    def finish(self, file: Path | None) -> None:
+        """Print how the goals are met, and write all of it as JSON."""
+        print_goals(self.kept["goals"])
+        if file is not None:
+            file.write_text(json.dumps(self.kept, indent=1) + "\n")
+
+
+def print_goals(goals: Sequence[Mapping[str, Any]]) -> None:
+    if not goals:
+        return
+    print("\nagainst what is wanted\n\n| | ratio | at most | |\n| --- | ---: | ---: | --- |")
+    for goal in goals:
+        value, most = goal["value"], goal["most"]
+        word = "as wanted" if value <= most else "MISSED"
+        print(f"| {goal['what']} | {value:.3g} | {most:g} | {word} |")
+    print(flush=True)
