@@ -9,9 +9,10 @@ import contextlib
 import os
 import shutil
 import statistics
+import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -46,7 +47,9 @@ GOALS = (
 """How much of another's time each may take at most, with pauses."""
 
 
-def contestants(folder: Path, true: list[str], stack: contextlib.ExitStack) -> Contestants:
+def contestants(
+    folder: Path, true: list[str], stack: contextlib.ExitStack, report: Report
+) -> Contestants:
     """Return all that the caller's own rights allow."""
     found = {}
     for box in SPECS:
@@ -58,22 +61,41 @@ def contestants(folder: Path, true: list[str], stack: contextlib.ExitStack) -> C
     found["C floor, paths unguarded"] = Contestant(unguarded.start, "C floor")
     plain = stack.enter_context(closing(Floor(program, "plain", true)))
     found["C vfork+exec, no isolation"] = Contestant(plain.start, "C floor")
-    root = os.geteuid() == 0
     caller = stack.enter_context(closing(Caller(true)))
     found |= _ways(caller, ["subprocess.run", *SPECS])
     ahead = stack.enter_context(closing(Caller(true)))
     found |= _ways(ahead, [*AHEAD])
-    # What runc mounts for a moment would be seen by all others.
-    commands = peers.privileged(folder, true) if root else peers.unprivileged(true)
-    apart = ["unshare", "--mount", "--propagation", "private"] if root else []
-    caller = stack.enter_context(closing(Caller(true, commands, within=apart)))
-    found |= _ways(caller, [*commands])
-    if root:
-        commands = peers.on_cgroup2(folder, true)
-        view = peers.cgroup2_view()
-        caller = stack.enter_context(closing(Caller(true, commands, within=view)))
-        found |= _ways(caller, [*commands])
+    for within, commands in others(folder, true, stack, report):
+        kept = {}
+        for name, command in commands.items():
+            if reason := peers.why_not(command[0]):
+                report.left_out(name, reason)
+            else:
+                kept[name] = command
+        caller = stack.enter_context(closing(Caller(true, kept, within=within)))
+        found |= _ways(caller, [*kept])
     return found
+
+
+def others(
+    folder: Path, true: list[str], stack: contextlib.ExitStack, report: Report
+) -> Iterator[tuple[list[str], dict[str, list[str]]]]:
+    """Tell the other programs that start a command, and within what their caller is to run."""
+    if os.geteuid() != 0:
+        yield [], peers.unprivileged(true)
+        return
+    stack.enter_context(peers.tidied())
+    # What runc mounts for a moment would be seen by all others.
+    yield ["unshare", "--mount", "--propagation", "private"], peers.privileged(folder, true)
+    view = peers.cgroup2_view()
+    yield view, peers.on_cgroup2(folder, true)
+    yield [*view, *peers.PIDS_APART], peers.podman(folder, true)
+    try:
+        yield [], {"docker": stack.enter_context(peers.docker(folder, true))}
+    except FileNotFoundError:
+        report.left_out("docker", "not installed")
+    except subprocess.CalledProcessError:
+        report.left_out("docker", "its daemon does not run")
 
 
 def as_ordinary_user(
@@ -164,7 +186,7 @@ def main() -> None:
         contextlib.ExitStack() as stack,
     ):
         folder = Path(name)
-        found = contestants(folder, true, stack)
+        found = contestants(folder, true, stack, report)
         if options.user:
             found |= as_ordinary_user(folder, true, options.user, options.user_python, stack)
         found = able(found, report)
