@@ -101,7 +101,7 @@ def as_user(name: str | None) -> dict[str, Any]:
 def _main(true: list[str], commands: dict[str, list[str]], having: dict[str, int]) -> None:
     if "mounts" in having:
         _mount(having["mounts"])
-    ways = _ways(true, commands)
+    known = ways(true, commands)
     if "files" in having:
         _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
@@ -118,7 +118,7 @@ def _main(true: list[str], commands: dict[str, list[str]], having: dict[str, int
             time.sleep(0.02)  # until all compute, each handing the interpreter to the next
         try:
             began = time.perf_counter()
-            ways[line.strip()]()
+            known[line.strip()]()
             answer = f"{(time.perf_counter() - began) * 1000}"
         except (OSError, subprocess.CalledProcessError) as error:
             answer = " ".join(str(error).split())
@@ -129,7 +129,7 @@ def _main(true: list[str], commands: dict[str, list[str]], having: dict[str, int
     del ballast, files
 
 
-def _ways(true: list[str], commands: dict[str, list[str]]) -> dict[str, Callable[[], object]]:
+def ways(true: list[str], commands: dict[str, list[str]]) -> dict[str, Callable[[], object]]:
     def boxed(spec: BoxSpec) -> Callable[[], object]:
         return lambda: nsbox.run(true, spec, check=True)
 

@@ -10,7 +10,6 @@ the other. One virtual machine is started to its command's first word, and looke
 process.
 """
 
-import os
 import random
 import resource
 import shutil
