@@ -88,17 +88,13 @@ class Report:
             "left out": {},
             "samples": {},
         }
-        print(f"{benchmark}: {os.cpu_count()} CPUs, Linux {platform.release()}", end=", ")
-        print(f"load {self.kept['load']}", flush=True)
+        print(f"{benchmark}: {host(self.kept)}", flush=True)
 
     def table(self, title: str, columns: Sequence[str], rows: Iterable[Sequence[Cell]]) -> None:
         """Print a table: of each row, the first is its name."""
-        rows = [list(row) for row in rows]
-        self.kept["tables"].append({"title": title, "columns": list(columns), "rows": rows})
-        print(f"\n{title}\n\n| | {' | '.join(columns)} |\n| --- |{' ---: |' * len(columns)}")
-        for name, *cells in rows:
-            print(f"| {' | '.join([str(name), *map(figure, cells)])} |")
-        print(end="", flush=True)
+        kept = {"title": title, "columns": list(columns), "rows": [list(row) for row in rows]}
+        self.kept["tables"].append(kept)
+        print(f"\n{markdown(kept)}", flush=True)
 
     def samples(self, title: str, times: Mapping[str, Sequence[float]]) -> None:
         """Keep what the medians were made of."""
@@ -120,12 +116,34 @@ class Report:
             file.write_text(json.dumps(self.kept, indent=1) + "\n")
 
 
+def markdown(table: Mapping[str, Any]) -> str:
+    """Write a table, its title above it."""
+    columns = table["columns"]
+    lines = [f"| | {' | '.join(columns)} |", f"| --- |{' ---: |' * len(columns)}"]
+    lines += (f"| {' | '.join([row[0], *map(figure, row[1:])])} |" for row in table["rows"])
+    return "\n".join([f"{table['title'][:1].upper()}{table['title'][1:]}:", "", *lines])
+
+
+def goals_table(goals: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return how ratios are beside the most that they are to be, as a table."""
+    words = ("as wanted", "MISSED")
+    rows = [
+        [
+            one["what"],
+            f"{one['value']:.3g}",
+            f"{one['most']:.3g}",
+            words[one["value"] > one["most"]],
+        ]
+        for one in goals
+    ]
+    return {"title": "against what is wanted", "columns": ["ratio", "at most", ""], "rows": rows}
+
+
 def print_goals(goals: Sequence[Mapping[str, Any]]) -> None:
-    if not goals:
-        return
-    print("\nagainst what is wanted\n\n| | ratio | at most | |\n| --- | ---: | ---: | --- |")
-    for goal in goals:
-        value, most = goal["value"], goal["most"]
-        word = "as wanted" if value <= most else "MISSED"
-        print(f"| {goal['what']} | {value:.3g} | {most:g} | {word} |")
-    print(flush=True)
+    if goals:
+        print(f"\n{markdown(goals_table(goals))}\n", flush=True)
+
+
+def host(kept: Mapping[str, Any]) -> str:
+    """Tell where a benchmark ran, and beside what."""
+    return f"{kept['cpus']} CPUs, Linux {kept['kernel']}, load {kept['load']} as it began"

@@ -123,7 +123,7 @@ static const struct work {
     long count; /* of one part of a turn */
 } works[] = {
     {"compute", compute, 500000}, {"copy", copy, 1},           {"call", call, 20000},
-    {"fault", fault, 4096},       {"fork", fork_and_wait, 20}, {"open", open_and_close, 3000},
+    {"fault", fault, 1024},       {"fork", fork_and_wait, 10}, {"open", open_and_close, 3000},
     {"read", read_page, 6000},    {"round-trip", round_trip, 200}, {"send", send_much, 1},
 };
 

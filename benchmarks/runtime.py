@@ -36,6 +36,7 @@ WORKS = {
     "send": "TCP, 16 MiB, loopback, µs",
 }
 NETWORK = ("round-trip", "send")
+FILES = ("open", "read")
 OUTSIDE, AGAIN, BOX, LIMITS = "outside", "outside again", "a box", "with limits"
 UNFILTERED, OVERLAY, BRIDGE = "no seccomp", "on an overlay", "over a bridge"
 GOALS = {
@@ -171,12 +172,21 @@ def tell(report: Report, times: dict[str, Times]) -> None:
             row.append(f"{ratio(own[name], own[OUTSIDE]):.3f}" if name in own else None)
         if BOX in own:
             row.append(spread(by_round(own[BOX], own[OUTSIDE])))
-            if work in GOALS:
-                report.goal(GOALS[work][0], ratio(own[BOX], own[OUTSIDE]), GOALS[work][1])
+            _hold(report, work, own)
         rows.append(row)
         report.samples(work, own)
     columns = [names[0], *(f"{name}, x" for name in names[1:]), "a box, 10 to 90 %"]
     report.table("one piece of work, and how many times as long in a box", columns, rows)
+
+
+def _hold(report: Report, work: str, own: Times) -> None:
+    """Hold it against what is wanted: what reads files without the filter as well, its main cost."""
+    if work not in GOALS:
+        return
+    what, most = GOALS[work]
+    report.goal(what, ratio(own[BOX], own[OUTSIDE]), most)
+    if work in FILES and UNFILTERED in own:
+        report.goal(f"{what}, {UNFILTERED}", ratio(own[UNFILTERED], own[OUTSIDE]), most)
 
 
 if __name__ == "__main__":
