@@ -61,7 +61,7 @@ def main() -> None:
 def counted(program: Path, way: str, rounds: int, busybox: str) -> list[list[float]]:
     """Return what each round took: of the caller, its child, and what was executed in turn."""
     environment = {**os.environ, "PYTHONHASHSEED": "0"}
-    command = [program, sys.executable, __file__, "--traced", way, str(rounds), busybox]
+    command = [str(program), sys.executable, __file__, "--traced", way, str(rounds), busybox]
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environment)
     return [[float(number) for number in line.split()] for line in done.stdout.splitlines()]
 

@@ -90,7 +90,7 @@ class Report:
         }
         print(f"{benchmark}: {host(self.kept)}", flush=True)
 
-    def table(self, title: str, columns: Sequence[str], rows: Iterable[Sequence[Cell]]) -> None:
+    def table(self, title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
         """Print a table: of each row, the first is its name."""
         kept = {"title": title, "columns": list(columns), "rows": [list(row) for row in rows]}
         self.kept["tables"].append(kept)

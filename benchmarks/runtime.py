@@ -180,7 +180,7 @@ def tell(report: Report, times: dict[str, Times]) -> None:
 
 
 def _hold(report: Report, work: str, own: Times) -> None:
-    """Hold it against what is wanted: what reads files without the filter as well, its main cost."""
+    """Hold it against what is wanted; files without the filter too, which is their main cost."""
     if work not in GOALS:
         return
     what, most = GOALS[work]
