@@ -63,7 +63,7 @@ def picture(report: Mapping[str, Any]) -> str:
     most = max(statistics.median(own) for own in ratios.values())
     bottom = TOP + STEP * len(order)
     width, height = LEFT + WIDTH + RIGHT, bottom + 34
-    caption = f"{report['cpus']} CPUs, Linux {report['kernel']}, starts {title}"
+    caption = f"{report['cpus']} CPUs, load {report['load']}, starts {title}"
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" role="img" width="{width}" height="{height}" '
         f'viewBox="0 0 {width} {height}">',
