@@ -4,7 +4,7 @@
 
 REPORTS.json is what `python benchmarks --json` wrote. What stands in the document between
 ``<!-- spawn -->`` and ``<!-- /spawn -->`` is replaced by the tables of spawn.py, and so with the
-others; ``<!-- goals -->`` are filled in by a run of all. The text around has figures, too: look at it.
+others; ``<!-- goals -->`` takes a run of all. The text around has figures, too: look at it.
 """
 
 import json
@@ -19,7 +19,6 @@ from report import goals_table, host, markdown
 
 def refilled(document: str, reports: Mapping[str, Mapping[str, Any]]) -> str:
     """Return the document with the tables of these reports; those of others stay."""
-
     marked = set(re.findall(r"<!-- (\w+) -->", document))
     missing = marked - {"goals"} - reports.keys()
 
