@@ -63,7 +63,8 @@ def picture(report: Mapping[str, Any]) -> str:
     most = max(statistics.median(own) for own in ratios.values())
     bottom = TOP + STEP * len(order)
     width, height = LEFT + WIDTH + RIGHT, bottom + 34
-    caption = f"{report['cpus']} CPUs, load {report['load']}, starts {title}"
+    linux = report["kernel"].partition("-")[0]
+    caption = f"{report['cpus']} CPUs, Linux {linux}, load {report['load']}, starts {title}"
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" role="img" width="{width}" height="{height}" '
         f'viewBox="0 0 {width} {height}">',
