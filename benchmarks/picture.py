@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import escape
 
-from report import by_round
+from report import by_round, ends
 
 SHOWN = {
     "subprocess.run": "subprocess.run, no box",
@@ -101,7 +101,7 @@ def _lines(most: float, bottom: int) -> list[str]:
 def _bar(name: str, ratios: Sequence[float], most: float, y: float) -> list[str]:
     kind = "ours" if name.startswith("nsbox") else "floor" if name == "C floor" else "other"
     median, middle = statistics.median(ratios), y + STEP / 2
-    low, *_, high = statistics.quantiles(ratios, n=10) if len(ratios) > 1 else (median, median)
+    low, high = ends(ratios)
     start, end = (LEFT + _place(one, most) for one in (low, min(high, most * 1.3)))
     length = max(1.0, _place(median, most))
     label = f"{median:.{1 if median < 10 else 0}f}"

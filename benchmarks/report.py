@@ -59,12 +59,17 @@ def ratio(values: Sequence[float], others: Sequence[float]) -> float:
     return statistics.median(by_round(values, others))
 
 
-def spread(values: Sequence[float]) -> str:
-    """Return where 80 % of the values are, from the 10th to the 90th of a hundred."""
+def ends(values: Sequence[float]) -> tuple[float, float]:
+    """Return between which 80 % of the values are, from the 10th to the 90th of a hundred."""
     if len(values) < 2:
-        return ""
-    ends = statistics.quantiles(values, n=10)
-    return f"{max(ends[0], min(values)):.2f}..{min(ends[-1], max(values)):.2f}"
+        return values[0], values[0]
+    tenths = statistics.quantiles(values, n=10)
+    return max(tenths[0], min(values)), min(tenths[-1], max(values))  # of few it guesses beyond
+
+
+def spread(values: Sequence[float]) -> str:
+    low, high = ends(values)
+    return f"{low:.2f}..{high:.2f}"
 
 
 def figure(value: Cell) -> str:
