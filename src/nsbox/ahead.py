@@ -109,7 +109,7 @@ class _Lent(_native.Launched):
     """A launch that is over for its process as soon as the box has told what there is to tell."""
 
     def __init__(self, launched: _native.Launched, ahead: Ahead) -> None:
-        super().__init__(launched._request)
+        super().__init__(launched._request, launched._groups)
         self._ahead = ahead
         self._told: _native.Outcome | None = None
 

@@ -41,6 +41,7 @@ class Lowered:
     fault: tuple[int, int] | None = None
     encoded: Encoded = attrs.field(init=False)
     _around_name: tuple[bytes, bytes] | None = attrs.field(init=False)
+    _names: tuple[str, ...] = attrs.field(init=False)
 
     @encoded.default
     def _encode(self) -> Encoded:
@@ -54,6 +55,12 @@ class Lowered:
     def _split(self) -> tuple[bytes, bytes] | None:
         before, found, after = self.encoded.data.partition(_bytes(HOST_NAME))
         return (before, after) if found else None
+
+    @_names.default
+    def _list_names(self) -> tuple[str, ...]:
+        """Whole names only: a file of the caller's may have the placeholder in it."""
+        made = [folder for _, folder in self.groups.directories] if self.groups.made else []
+        return tuple(dict.fromkeys(map(os.path.basename, (*made, *self.works))))
 
     def failing(self, index: int, errno: int) -> "Lowered":
         """Return the same with one step that is not done, as if the kernel had said `errno`.
@@ -87,16 +94,14 @@ class Lowered:
         if hostname is not None and self._around_name is not None:
             before, after = self._around_name
             data = before + _bytes(hostname).ljust(len(HOST_NAME), b"\0") + after
-        if self.groups.made or self.works:
+        if self._names:
             data = self._with_number(data, number)
         if data is self.encoded.data:
             return self.encoded
         return Encoded(self.encoded.steps, data, self.encoded.step_count, self.encoded.checks)
 
     def _with_number(self, data: bytes, number: int) -> bytes:
-        made = [folder for _, folder in self.groups.directories] if self.groups.made else []
-        # Whole names only: a file of the caller's may have the placeholder in it.
-        for name in map(os.path.basename, (*made, *self.works)):
+        for name in self._names:
             data = data.replace(_bytes(name), _bytes(_numbered(name, number)))
         return data
 
