@@ -51,6 +51,7 @@ if TYPE_CHECKING:
         IDMap,
         Namespace,
         NamespaceType,
+        TimeOffsets,
         namespaces,
         unpin,
     )
@@ -120,6 +121,7 @@ __all__ = [
     "Subsystem",
     "subsystems",
     "Task",
+    "TimeOffsets",
     "unpin",
     "UnsupportedError",
     "Usage",
@@ -155,6 +157,7 @@ _HOMES = {
         "IDMap",
         "Namespace",
         "NamespaceType",
+        "TimeOffsets",
         "namespaces",
         "unpin",
     ),

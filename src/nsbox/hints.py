@@ -68,7 +68,25 @@ def _limit(step: Step) -> str:
     )
 
 
+def _sets_clocks(step: Step) -> bool:
+    return str(step.path).endswith("/timens_offsets")
+
+
+def _clock_before_zero(step: Step) -> str | None:
+    if not _sets_clocks(step):
+        return None
+    return (
+        "hint: a clock of a time namespace is at 0 or above: the host's, as clock_gettime(2) gives "
+        "it, is the most that it can be behind"
+    )
+
+
 def _id_map(step: Step) -> str | None:
+    if _sets_clocks(step):
+        return (
+            "hint: to set clocks takes CAP_SYS_TIME in the user namespace that the time namespace "
+            "belongs to: a box has it in one of its own, {NamespaceType.USER: Choice.NEW}"
+        )
     if not str(step.path).startswith("/proc/self/"):
         return _ranges(step)
     return _user_namespaces(step) or (
@@ -283,6 +301,7 @@ _TABLE: dict[tuple[str, int], Callable[[Step], str | None]] = {
     (Operation.WRITE.syscall, errno.EPERM): _id_map,
     (Operation.WRITE.syscall, errno.EACCES): _id_map,
     (Operation.WRITE.syscall, errno.EINVAL): _ranges,
+    (Operation.WRITE.syscall, errno.ERANGE): _clock_before_zero,
     (Operation.OPEN_TREE.syscall, errno.EPERM): _no_copy,
     (Operation.OPEN_TREE.syscall, errno.ENOENT): _missing_source,
     (Operation.MOUNT_SETATTR.syscall, errno.EACCES): _mount_denied,

@@ -14,7 +14,7 @@ from nsbox.display import Displayed
 from nsbox.fields import frozen_map, instance_of, is_kernel_text
 from nsbox.frozen import FrozenMap
 from nsbox.link import Link, check_link
-from nsbox.namespace import ISOLATED, Choice, IDMap, NamespaceType
+from nsbox.namespace import ISOLATED, Choice, IDMap, NamespaceType, TimeOffsets
 from nsbox.namespace.choices import Choices, check_choices, choices
 from nsbox.options import Options, check_umask, group_id, user_id
 from nsbox.pipes import StrOrBytesPath
@@ -123,6 +123,7 @@ class BoxSpec(Displayed):
       owns what is joined.
     - `id_map`: who is who in a new user namespace, which one with ranges asks for by itself; of
       one that is joined, as whom the box is in it.
+    - `time_offsets`: how far its clocks are off, in a time namespace that is new.
     - `resources`: its limits, by cgroups made for it.
     - `link`: a `nsbox.network.Bridge` that it is on, by the net namespace that is new: it gets an
       address there, and the other machines' names in its /etc/hosts. None: it is on its own.
@@ -157,6 +158,9 @@ class BoxSpec(Displayed):
     rootfs: RootFS = attrs.field(default=RootFS.system(), validator=instance_of(RootFS))
     namespaces: Choices = attrs.field(default=ISOLATED, converter=choices, validator=check_choices)
     id_map: IDMap = attrs.field(default=IDMap(), validator=instance_of(IDMap))
+    time_offsets: TimeOffsets = attrs.field(
+        default=TimeOffsets(), validator=instance_of(TimeOffsets)
+    )
     resources: Resources = attrs.field(default=Resources(), validator=instance_of(Resources))
     link: Link | None = attrs.field(default=None, validator=check_link)
     ports: tuple[tuple[int, int], ...] = attrs.field(default=(), converter=_ports)
@@ -197,8 +201,17 @@ class BoxSpec(Displayed):
             raise ValueError("init: it is the first process that joins namespaces, so it must be")
         if not self.init and (self.user is not None or self.group is not None):
             raise ValueError("init: changing user or group takes a first process, so it must be")
+        self._check_clocks()
         self._check_link()
         self._check_strictness()
+
+    def _check_clocks(self) -> None:
+        if not self.time_offsets.parts:
+            return
+        if self.namespaces.get(NamespaceType.TIME, Choice.NEW) is not Choice.NEW:
+            raise ValueError("time_offsets: they take a time namespace that is Choice.NEW")
+        if not self.init:
+            raise ValueError("time_offsets: they take a first process, so init must be True")
 
     def _check_link(self) -> None:
         if self.ports and self.namespaces.get(NamespaceType.NET, Choice.HOST) is Choice.HOST:
@@ -238,10 +251,13 @@ class BoxSpec(Displayed):
 
     @property
     def choices(self) -> Choices:
-        """Its namespaces, with the one that its security asks for."""
+        """Its namespaces, with those that its security and its clocks ask for."""
+        wanted: dict[NamespaceType, Choice] = {}
         if self.security.user_namespace and NamespaceType.USER not in self.namespaces:
-            return self.namespaces | {NamespaceType.USER: Choice.NEW}
-        return self.namespaces
+            wanted[NamespaceType.USER] = Choice.NEW
+        if self.time_offsets.parts and NamespaceType.TIME not in self.namespaces:
+            wanted[NamespaceType.TIME] = Choice.NEW
+        return self.namespaces | wanted if wanted else self.namespaces
 
     def options(self, given: Options) -> Options:
         """Return how a command of this spec is started: as `given`, and where that is silent so."""

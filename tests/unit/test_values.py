@@ -11,7 +11,17 @@ from pathlib import Path
 import attrs
 import pytest
 
-from nsbox import ISOLATED, BoxSpec, Choice, IDMap, Mount, NamespaceType, Resources, RootFS
+from nsbox import (
+    ISOLATED,
+    BoxSpec,
+    Choice,
+    IDMap,
+    Mount,
+    NamespaceType,
+    Resources,
+    RootFS,
+    TimeOffsets,
+)
 
 MOUNTS = (
     Mount.bind("/srv", "/data", readonly=True),
@@ -53,6 +63,7 @@ SPECS = (
     BoxSpec(namespaces=ISOLATED | {NamespaceType.NET: Choice.HOST, NamespaceType.USER: Choice.NEW}),
     BoxSpec(namespaces=ISOLATED | {NamespaceType.NET: Path("/run/netns/blue")}),
     BoxSpec(id_map=IDMap.same()),
+    BoxSpec(time_offsets=TimeOffsets(monotonic=-0.5, boottime=86400)),
     BoxSpec(resources=Resources(memory_max="64M", cpu_max=0.5, pids_max=10)),
     BoxSpec(env={"A": "b", "EMPTY": "", "BYTE": "\udcff"}, cwd=Path("/tmp"), init=False),
     BoxSpec(env={}),
@@ -66,6 +77,7 @@ OTHERS = (
     IDMap.subordinate(),
     Resources(),
     Resources(pids_max=1),
+    TimeOffsets(monotonic=5),
 )
 VALUES = (*SPECS, *ROOTS, *MOUNTS, *OTHERS)
 

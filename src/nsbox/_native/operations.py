@@ -80,6 +80,7 @@ class Operation(enum.Enum):
     SETRESGID = "setresgid({real:number}, {effective:number}, {saved:number})", "setresuid(2)"
     SETRESUID = "setresuid({real:number}, {effective:number}, {saved:number})", "setresuid(2)"
     SETNS = "setns({namespace:slot}<{file:shown}>, {type:number})", "setns(2)"
+    SETNS_OWN = "setns(open({path:text}), {type:number})", "setns(2)"
     UNSHARE = "unshare({flags:number})", "unshare(2)"
     SETHOSTNAME = "sethostname({name:text})", "sethostname(2)"
     SETDOMAINNAME = "setdomainname({name:text})", "setdomainname(2)"

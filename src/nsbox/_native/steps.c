@@ -129,6 +129,8 @@ static long do_step(struct run *run, const struct nsbox_step *step)
 
     case OP_SETNS:
         return SYS(__NR_setns, FD(0), NUMBER(1));
+    case OP_SETNS_OWN:
+        return join_own(page, TEXT(0), NUMBER(1));
     case OP_UNSHARE:
         return SYS(__NR_unshare, NUMBER(0));
     case OP_SETHOSTNAME:

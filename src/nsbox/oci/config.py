@@ -47,6 +47,7 @@ _PLACES = {
     "oom_score_adj": "process.oomScoreAdj",
     "scheduler": "process.scheduler",
     "sysctl": "linux.sysctl",
+    "time_offsets": "linux.timeOffsets",
     "umask": "process.user.umask",
     "user": "process.user.uid",
 }
@@ -138,7 +139,6 @@ class Description:
     hooks: Hooks
     annotations: dict[str, str]
     cgroups_path: str | None
-    time_offsets: dict[str, float]
     exec_affinity: frozenset[int] | None
     agent: Agent | None
 
@@ -161,10 +161,7 @@ def from_config(
         {"additionalGids": "a Container has them; else they are given to run(extra_groups=...)"}
     )
     linux.refuse(
-        {
-            "cgroupsPath": "a Container is there; a box is below what start(cgroup=...) names",
-            "timeOffsets": "a Container has them; a box joins a namespace that was made with them",
-        }
+        {"cgroupsPath": "a Container is there; a box is below what start(cgroup=...) names"}
     )
     if said.agent is not None:
         raise unsupported(linux.at("seccomp.listenerPath"), "a Container asks others")
@@ -209,7 +206,6 @@ def describe(config: Mapping[str, Any], *, bundle: StrPath = ".") -> Description
         hooks=hooks.read(node),
         annotations=_read_annotations(node),
         cgroups_path=linux.get("cgroupsPath", str, "") or None,
-        time_offsets=namespaces.read_offsets(linux),
         exec_affinity=process.read_exec_affinity(command),
         agent=asked,
     )

@@ -24,6 +24,7 @@ from nsbox import (
     Rule,
     Seccomp,
     Security,
+    TimeOffsets,
     UnsupportedError,
 )
 from nsbox.cgroup import IOMax, RDMAMax
@@ -156,6 +157,16 @@ specs = st.builds(
     nice=st.none() | st.integers(-20, 19),
     personality=st.sampled_from([None, 0, 8]),
 )
+clocks = st.integers(-(1 << 33), 1 << 33) | st.floats(-1e9, 1e9)
+
+
+@given(st.builds(TimeOffsets, monotonic=clocks, boottime=clocks))
+def test_clocks_are_read_back(offsets):
+    chosen = ISOLATED | {NamespaceType.TIME: Choice.NEW}
+    spec = attrs.evolve(SPEC, namespaces=chosen, time_offsets=offsets)
+    written = json.loads(json.dumps(to_config(spec, ARGS)))
+    assert ("timeOffsets" in written["linux"]) == bool(offsets.parts)
+    assert from_config(written)[0] == spec
 
 
 @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -297,6 +308,9 @@ INVALID = {
     "process.consoleSize.height": None,
     "linux.sysctl": {"kernel.panic": "1"},
     "linux.timeOffsets": {"boottime": {"secs": 1}},
+    "linux.timeOffsets.boottime.nanosecs": 10**9,
+    "linux.timeOffsets.boottime.secs": 10**400,
+    "linux.timeOffsets.monotonic.secs": "1",
     "linux.personality.domain": "BSD",
     "process.execCPUAffinity.final": "x",
     "linux.devices[0].path": [{"path": "dev", "type": "c", "major": 1, "minor": 3}],

@@ -22,6 +22,7 @@ from nsbox import (
     Resources,
     RootFS,
     Security,
+    TimeOffsets,
     UnsupportedError,
 )
 from nsbox.oci import from_config, to_config
@@ -329,6 +330,7 @@ WRITTEN = [
         domainname="two",
         sysctl={"net.ipv4.ip_forward": "1"},
         personality=8,
+        time_offsets=TimeOffsets(monotonic=-1.5, boottime=1),
         user=5,
         resources=Resources(memory_max="1G", memory_high="1G", cpu_max=0.5, pids_max="max"),
     ),
