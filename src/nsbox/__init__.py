@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from nsbox.fleet import Fleet, FleetStats
     from nsbox.host import HostReport, probe
     from nsbox.image import Image
+    from nsbox.memory_policy import MemoryPolicy
     from nsbox.namespace import (
         ISOLATED,
         Choice,
@@ -92,6 +93,7 @@ __all__ = [
     "IOMax",
     "ISOLATED",
     "Landlock",
+    "MemoryPolicy",
     "Meter",
     "Mount",
     "Namespace",
@@ -151,6 +153,7 @@ _HOMES = {
     "nsbox.fleet": ("Fleet", "FleetStats"),
     "nsbox.host": ("HostReport", "probe"),
     "nsbox.image": ("Image",),
+    "nsbox.memory_policy": ("MemoryPolicy",),
     "nsbox.namespace": (
         "ISOLATED",
         "Choice",

@@ -244,6 +244,13 @@ def _no_priority(step: Step) -> str:
     )
 
 
+def _no_node(step: Step) -> str:
+    return (
+        "hint: this machine lacks such a memory node (/sys/devices/system/node/online), the box's "
+        "cpuset leaves it none of these, or this kernel knows no such policy"
+    )
+
+
 def _loop(step: Step) -> str:
     return (
         "hint: a mnt namespace can be pinned only in one that is older than itself, or it would "
@@ -311,6 +318,7 @@ _TABLE: dict[tuple[str, int], Callable[[Step], str | None]] = {
     (Operation.SETPRIORITY.syscall, errno.EACCES): _no_priority,
     (Operation.SCHED_SETSCHEDULER.syscall, errno.EPERM): _no_priority,
     (Operation.IOPRIO_SET.syscall, errno.EPERM): _no_priority,
+    (Operation.SET_MEMPOLICY.syscall, errno.EINVAL): _no_node,
     (Operation.MOUNT.syscall, errno.EPERM): _mount_refused,
     (Operation.MOUNT.syscall, errno.ENOENT): _by_mount,
     (Operation.MOUNT.syscall, errno.ENODEV): _no_device,

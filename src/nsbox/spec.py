@@ -14,6 +14,7 @@ from nsbox.display import Displayed
 from nsbox.fields import frozen_map, instance_of, is_kernel_text
 from nsbox.frozen import FrozenMap
 from nsbox.link import Link, check_link
+from nsbox.memory_policy import MemoryPolicy
 from nsbox.namespace import ISOLATED, Choice, IDMap, NamespaceType, TimeOffsets
 from nsbox.namespace.choices import Choices, check_choices, choices
 from nsbox.options import Options, check_umask, group_id, user_id
@@ -141,8 +142,9 @@ class BoxSpec(Displayed):
       ``("fifo", 1)`` and ``("rr", 1)`` to 99, see sched(7); `affinity`: the CPUs that it runs on,
       by number, see sched_setaffinity(2); `io_priority`: ``("realtime", 0)`` and
       ``("best-effort", 0)`` to 7, or ``"idle"``, see ioprio_set(2); `oom_score_adj`: -1000 to 1000,
-      see proc_pid_oom_score_adj(5); `personality`: flags such as 0x0040000, see personality(2).
-      They hold for all of the box, by the starter's rights; what is None is as the starter's own.
+      see proc_pid_oom_score_adj(5); `memory_policy`: a `MemoryPolicy`; `personality`: flags such as
+      0x0040000, see personality(2). They hold for all of the box, by the starter's rights; what is
+      None is as the starter's own.
     - `init`: whether a first process of ours stands above the command: it reaps orphans, passes
       signals on, tells the usage and ends the box when the starter dies. Without it, the command
       itself is process 1 of its pid namespace, and lives on when its starter is killed.
@@ -178,6 +180,9 @@ class BoxSpec(Displayed):
     affinity: frozenset[int] | None = attrs.field(default=None, converter=scheduling.read_affinity)
     io_priority: Levelled | None = attrs.field(default=None, validator=scheduling.check_io_priority)
     oom_score_adj: int | None = attrs.field(default=None, validator=scheduling.check_oom_score_adj)
+    memory_policy: MemoryPolicy | None = attrs.field(
+        default=None, validator=instance_of(MemoryPolicy, or_none=True)
+    )
     personality: int | None = attrs.field(default=None, validator=scheduling.check_personality)
     init: bool = attrs.field(default=True, validator=instance_of(bool))
 

@@ -21,7 +21,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("plan hints perform",),
     ("namespace", "cgroup"),
     ("rootfs", "security", "leftovers"),
-    ("terminal options", "link", "publish", "reaping", "kernel_parameters"),
+    ("terminal options", "link", "publish", "reaping", "kernel_parameters", "memory_policy"),
     ("complete launch process", "task"),
     (
         "box commands kept lower lowered origin parameters running scheduling sequence spec"

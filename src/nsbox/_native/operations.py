@@ -65,6 +65,7 @@ class Operation(enum.Enum):
     )
     SETPRIORITY = "setpriority(PRIO_PROCESS, 0, {nice:number})", "getpriority(2)"
     IOPRIO_SET = "ioprio_set(IOPRIO_WHO_PROCESS, 0, {priority:number})", "ioprio_set(2)"
+    SET_MEMPOLICY = "set_mempolicy({mode:number}, {nodes:data})", "set_mempolicy(2)"
     PERSONALITY = "personality({persona:number})", "personality(2)"
 
     # Before and after the machine is made: see await.c.

@@ -110,6 +110,8 @@ static long do_step(struct run *run, const struct nsbox_step *step)
         return SYS(__NR_setpriority, 0, 0, NUMBER(0));
     case OP_IOPRIO_SET:
         return SYS(__NR_ioprio_set, 1, 0, NUMBER(0));
+    case OP_SET_MEMPOLICY: /* which takes one bit more than there are */
+        return SYS(__NR_set_mempolicy, NUMBER(0), TEXT(1), NUMBER(2) * 8 + 1);
     case OP_PERSONALITY:
         return SYS(__NR_personality, NUMBER(0));
 

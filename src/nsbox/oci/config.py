@@ -13,7 +13,7 @@ import attrs
 
 from nsbox.fields import StrPath
 from nsbox.namespace import NamespaceType
-from nsbox.oci import agent, hooks, mounts, namespaces, process, resources, seccomp
+from nsbox.oci import agent, hooks, memory, mounts, namespaces, process, resources, seccomp
 from nsbox.oci.agent import Agent
 from nsbox.oci.document import Node, invalid, named, unsupported
 from nsbox.oci.hooks import Hooks
@@ -32,7 +32,6 @@ _REFUSED = {
     "mountLabel": "files are not labelled",
     "intelRdt": "the resctrl file system is not set up",
     "netDevices": "no devices are moved into a box",
-    "memoryPolicy": "a command chooses its own",
 }
 
 _PLACES = {
@@ -80,6 +79,8 @@ def to_config(spec: BoxSpec, args: Args = (), *, root: StrPath | None = None) ->
         "mounts": mounts.write(listed),
         "linux": linux,
     }
+    if spec.memory_policy is not None:
+        linux["memoryPolicy"] = memory.write(spec.memory_policy)
     if spec.personality is not None:
         linux["personality"] = _write_personality(spec.personality)
     if spec.sysctl:
@@ -193,6 +194,7 @@ def describe(config: Mapping[str, Any], *, bundle: StrPath = ".") -> Description
         "hostname": node.get("hostname", str, "") or None,
         "domainname": node.get("domainname", str, "") or None,
         "sysctl": linux.child("sysctl").members,
+        "memory_policy": memory.read(linux),
         "personality": _read_personality(linux),
     }
     for member in ("hostname", "domainname"):

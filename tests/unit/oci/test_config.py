@@ -17,6 +17,7 @@ from nsbox import (
     Choice,
     IDMap,
     Landlock,
+    MemoryPolicy,
     Mount,
     NamespaceType,
     Resources,
@@ -156,6 +157,14 @@ specs = st.builds(
     scheduler=st.sampled_from(["other", "batch", "idle", ("fifo", 1), ("rr", 99)]),
     nice=st.none() | st.integers(-20, 19),
     personality=st.sampled_from([None, 0, 8]),
+    memory_policy=st.none()
+    | st.sampled_from([MemoryPolicy("local"), MemoryPolicy("preferred")])
+    | st.builds(
+        MemoryPolicy,
+        st.sampled_from(["bind", "interleave", "preferred_many"]),
+        nodes=st.frozensets(st.integers(0, 99), min_size=1),
+        flags=st.sampled_from([(), ["static_nodes"], ["relative_nodes", "numa_balancing"]]),
+    ),
 )
 clocks = st.integers(-(1 << 33), 1 << 33) | st.floats(-1e9, 1e9)
 
@@ -308,6 +317,8 @@ INVALID = {
     "process.consoleSize.height": None,
     "linux.sysctl": {"kernel.panic": "1"},
     "linux.timeOffsets": {"boottime": {"secs": 1}},
+    "linux.memoryPolicy.mode": "MPOL_ALL",
+    "linux.memoryPolicy": {"mode": "MPOL_BIND"},
     "linux.timeOffsets.boottime.nanosecs": 10**9,
     "linux.timeOffsets.boottime.secs": 10**400,
     "linux.timeOffsets.monotonic.secs": "1",
@@ -371,6 +382,15 @@ def test_what_is_invalid_is_named_by_its_path(path):
     assert str(refusal.value).startswith(f"{path}: ")
 
 
+@pytest.mark.parametrize(
+    ("member", "value"), [("nodes", "5-"), ("nodes", [0]), ("flags", ["ONE"]), ("flags", [1])]
+)
+def test_a_memory_policy_that_is_invalid_is_named_by_its_path(member, value):
+    policy = {"mode": "MPOL_BIND", "nodes": "0", member: value}
+    with pytest.raises(ValueError, match=rf"^linux\.memoryPolicy\.{member}"):
+        from_config(_changed("linux.memoryPolicy", policy))
+
+
 def _places(value, place=()):
     """The place of each value in a document."""
     yield place
@@ -398,6 +418,7 @@ FULL = to_config(
         io_priority="idle",
         scheduler=("fifo", 5),
         nice=5,
+        memory_policy=MemoryPolicy("bind", nodes=[0], flags=["static_nodes"]),
     ),
     ARGS,
 )
