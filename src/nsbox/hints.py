@@ -203,11 +203,17 @@ def _not_copied(step: Step) -> str:
 
 
 def _no_room(step: Step) -> str:
+    if step.operation is Operation.COPY_UP:
+        return "hint: what is copied takes more memory than the size of the new file system"
     return "hint: the copy that stands in for an overlay takes more memory than it may"
 
 
 def _missing_target(step: Step) -> str:
     return "hint: the mount point is missing in the box's root, or a link on the way leads nowhere"
+
+
+def _missing_folder(step: Step) -> str | None:
+    return _missing_target(step) if step.operation is Operation.COPY_UP else None
 
 
 def _no_copy(step: Step) -> str:
@@ -331,6 +337,7 @@ _TABLE: dict[tuple[str, int], Callable[[Step], str | None]] = {
     (Operation.MKNODAT.syscall, errno.EPERM): _no_mknod,
     (Operation.COPY_TREE.syscall, errno.EOPNOTSUPP): _not_copied,
     (Operation.COPY_TREE.syscall, errno.ENOSPC): _no_room,
+    (Operation.COPY_UP.syscall, errno.ENOENT): _missing_folder,
     (Operation.FSOPEN.syscall, errno.EPERM): _mount_denied,
     (Operation.FSCONFIG.syscall, errno.EPERM): _masked_proc,
     (Operation.FSMOUNT.syscall, errno.EPERM): _masked_proc,

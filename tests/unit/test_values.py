@@ -28,6 +28,8 @@ MOUNTS = (
     Mount.bind(Path("/srv"), Path("/data"), recursive=False, noexec=True),
     Mount.tmpfs("/scratch", size="8M", mode=0o700),
     Mount.tmpfs("/scratch", noexec=True),
+    Mount.tmpfs("/scratch", copy_up=True),
+    Mount.tmpfs("/scratch", mode=0o750, copy_up=True),
     Mount.bind("/srv", "/data", nosuid=False, nodev=False, propagation="slave"),
     Mount.bind("/srv", "/data", idmap=IDMap.ranges([(0, 100000, 1000)])),
     Mount.overlay("/data", "/srv/one", "/srv/two"),
@@ -132,8 +134,9 @@ REFUSED = {
     Mount.tmpfs: {
         "target": (*NO_PATHS, "relative", "/", "//", "/a/../b", "/.."),
         "size": NO_SIZES,
-        "mode": NO_MODES,
+        "mode": tuple(mode for mode in NO_MODES if mode is not None),
         "noexec": NO_BOOLS,
+        "copy_up": NO_BOOLS,
     },
     Mount.bind: {
         "source": NO_PATHS,

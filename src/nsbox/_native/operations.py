@@ -152,6 +152,10 @@ class Operation(enum.Enum):
         "mknod(2)",
     )
     COPY_TREE = "sendfile({path:text}/* -> {dir:slot}/tree), for {reason:shown}", "sendfile(2)"
+    COPY_UP = (
+        "sendfile({dir:slot}, {path:text}/* -> {tree:slot}), attributes: {own:number}",
+        "sendfile(2)",
+    )
     FCHDIR = "fchdir({dir:slot})", "fchdir(2)"
     PIVOT_ROOT = "pivot_root({new:text}, {old:text})", "pivot_root(2)"
     CHROOT = "chroot({path:text})", "chroot(2)"

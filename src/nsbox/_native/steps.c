@@ -187,6 +187,8 @@ static long do_step(struct run *run, const struct nsbox_step *step)
         return make_device(FD(0), TEXT(1), NUMBER(2), (uint32_t)NUMBER(3), (uint32_t)NUMBER(4));
     case OP_COPY_TREE:
         return copy_tree(TEXT(0), FD(1));
+    case OP_COPY_UP:
+        return copy_up(FD(0), TEXT(1), FD(2), NUMBER(3));
     case OP_FCHDIR:
         return SYS(__NR_fchdir, FD(0));
     case OP_PIVOT_ROOT:

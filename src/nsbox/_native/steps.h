@@ -41,6 +41,7 @@ long make_file(int dir, const char *path, int64_t mode, const char *bytes, int64
 long make_symlink(const char *target, int dir, const char *path);
 long make_device(int dir, const char *path, int64_t mode, uint32_t major, uint32_t minor);
 long copy_tree(const char *source, int into);
+long copy_up(int dir, const char *path, int into, int64_t with_own);
 long mount_new(const char *type, int dir, const char *path, uint64_t flags, const char *data);
 long open_path(int dir, const char *path);
 long bind_tree(int dir, const char *path, int stage, int64_t flags);

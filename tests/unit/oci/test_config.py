@@ -68,8 +68,9 @@ mounts = st.lists(
             Mount.tmpfs,
             st.sampled_from(["/run", "/var/tmp"]),
             size=st.none() | st.integers(1, 1 << 40),
-            mode=st.integers(0, 0o7777),
+            mode=st.none() | st.integers(0, 0o7777),
             noexec=st.booleans(),
+            copy_up=st.booleans(),
         ),
         st.builds(
             Mount.proc,
@@ -290,7 +291,7 @@ UNSUPPORTED = {
     "linux.resources.cpu.realtimeRuntime": 100,
     "linux.seccomp.defaultAction": "SCMP_ACT_TRACE",
     "mounts[0].type": "devtmpfs",
-    "mounts[0].options": ["tmpcopyup"],
+    "mounts[0].options": ["tmpcopyup=1"],
     "mounts[1].options": ["bind", "unbindable"],
     "mounts[0].uidMappings": [{"containerID": 0, "hostID": 5, "size": 1}],
 }
