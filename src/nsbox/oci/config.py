@@ -13,7 +13,17 @@ import attrs
 
 from nsbox.fields import StrPath
 from nsbox.namespace import NamespaceType
-from nsbox.oci import agent, hooks, memory, mounts, namespaces, process, resources, seccomp
+from nsbox.oci import (
+    agent,
+    hooks,
+    memory,
+    mounts,
+    namespaces,
+    net_devices,
+    process,
+    resources,
+    seccomp,
+)
 from nsbox.oci.agent import Agent
 from nsbox.oci.document import Node, invalid, named, unsupported
 from nsbox.oci.hooks import Hooks
@@ -31,7 +41,6 @@ _VERSION = re.compile(r"1\.\d+\.\d+(?:[-+].*)?", re.ASCII)
 _REFUSED = {
     "mountLabel": "files are not labelled",
     "intelRdt": "the resctrl file system is not set up",
-    "netDevices": "no devices are moved into a box",
 }
 
 _PLACES = {
@@ -140,6 +149,7 @@ class Description:
     hooks: Hooks
     annotations: dict[str, str]
     cgroups_path: str | None
+    net_devices: dict[str, str]
     exec_affinity: frozenset[int] | None
     agent: Agent | None
 
@@ -162,7 +172,10 @@ def from_config(
         {"additionalGids": "a Container has them; else they are given to run(extra_groups=...)"}
     )
     linux.refuse(
-        {"cgroupsPath": "a Container is there; a box is below what start(cgroup=...) names"}
+        {
+            "cgroupsPath": "a Container is there; a box is below what start(cgroup=...) names",
+            "netDevices": "a Container has them; a box is on a link",
+        }
     )
     if said.agent is not None:
         raise unsupported(linux.at("seccomp.listenerPath"), "a Container asks others")
@@ -208,6 +221,7 @@ def describe(config: Mapping[str, Any], *, bundle: StrPath = ".") -> Description
         hooks=hooks.read(node),
         annotations=_read_annotations(node),
         cgroups_path=linux.get("cgroupsPath", str, "") or None,
+        net_devices=net_devices.read(linux),
         exec_affinity=process.read_exec_affinity(command),
         agent=asked,
     )

@@ -320,6 +320,8 @@ INVALID = {
     "linux.timeOffsets": {"boottime": {"secs": 1}},
     "linux.memoryPolicy.mode": "MPOL_ALL",
     "linux.memoryPolicy": {"mode": "MPOL_BIND"},
+    "linux.netDevices.a/b": {},
+    "linux.netDevices.eth0.name": "a name",
     "linux.timeOffsets.boottime.nanosecs": 10**9,
     "linux.timeOffsets.boottime.secs": 10**400,
     "linux.timeOffsets.monotonic.secs": "1",
