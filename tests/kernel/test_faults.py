@@ -25,6 +25,7 @@ from nsbox import (
     Resources,
     RootFS,
     Security,
+    TimeOffsets,
 )
 from nsbox.kept import KEPT
 from nsbox.lowered import Lowered
@@ -73,6 +74,7 @@ SPECS: dict[str, Make] = {
     "no first process": lambda _: BoxSpec(init=False),
     "user namespace": lambda _: BoxSpec(hostname="box", namespaces=nsbox.ISOLATED | USER),
     "ranges of ids": ranges,
+    "clocks": lambda _: BoxSpec(time_offsets=TimeOffsets(boottime=5)),
     "limits": lambda _: BoxSpec(resources=limits()),
     "overlay": overlay,
     "strict": strict,

@@ -21,14 +21,15 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("plan hints perform",),
     ("namespace", "cgroup"),
     ("rootfs", "security", "leftovers"),
-    ("terminal options", "link", "publish", "reaping", "kernel_parameters"),
+    ("terminal options", "link", "publish", "reaping", "kernel_parameters", "memory_policy"),
     ("complete launch process", "task"),
     (
         "box commands kept lower lowered origin parameters running scheduling sequence spec"
         " template",
     ),
     ("fleet", "ahead pool standing"),
-    ("aio", "image", "executor", "network", "oci", "watching"),
+    ("aio", "image", "executor", "network", "watching"),
+    ("oci",),
     ("dask",),
     ("__init__ __main__", "pytest_plugin testing"),
 )
@@ -54,6 +55,8 @@ LATE = {
     ("pytest_plugin", "nsbox.testing.reports"): "pytest loads the plugin in every run",
     ("security.seccomp", "nsbox.security.profiles"): "the lists are made of what it defines",
     ("network.netlink", "pyroute2"): "an extra, and slow to load",
+    ("oci.net_devices", "nsbox.network"): "few containers have links of the host's",
+    ("oci.net_devices", "nsbox.network.moved"): "few containers have links of the host's",
     ("spec", "nsbox.box"): "a command alone does without a box that stays",
     ("pool", "nsbox.standing"): "commands alone do without a box that stays",
     ("commands", "nsbox.publish"): "few boxes have ports",

@@ -12,7 +12,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import nsbox
-from nsbox import ISOLATED, BoxSpec, Choice, IDMap, Mount, NamespaceType, Resources, RootFS
+from nsbox import (
+    ISOLATED,
+    BoxSpec,
+    Choice,
+    IDMap,
+    Mount,
+    NamespaceType,
+    Resources,
+    RootFS,
+    TimeOffsets,
+)
 from nsbox._native.operations import Operation
 from nsbox.constants import Capability, CloneFlag
 from nsbox.kept import KEPT
@@ -37,7 +47,13 @@ mounts = st.one_of(
         recursive=booleans,
         noexec=booleans,
     ),
-    st.builds(Mount.tmpfs, targets, size=st.none() | st.integers(1, 2**63 - 1), mode=modes),
+    st.builds(
+        Mount.tmpfs,
+        targets,
+        size=st.none() | st.integers(1, 2**63 - 1),
+        mode=st.none() | modes,
+        copy_up=booleans,
+    ),
     st.builds(Mount.proc, targets),
     st.builds(Mount.dev, targets),
     st.builds(Mount.file, targets, st.binary(max_size=80) | texts, mode=modes),
@@ -47,6 +63,7 @@ id_maps = st.builds(IDMap, ids, gid=ids)
 namespaces = st.dictionaries(st.sampled_from(NamespaceType), st.sampled_from(Choice)).map(
     lambda chosen: {**chosen, NamespaceType.MNT: Choice.NEW}
 )
+clocks = st.builds(TimeOffsets, monotonic=st.sampled_from([0, 1.5]), boottime=st.integers(-5, 5))
 names = texts.filter(lambda name: name and "=" not in name)
 
 
@@ -58,14 +75,18 @@ def specs(draw, folder):
         root = RootFS.directory(tree, readonly=draw(booleans))
     chosen = draw(namespaces)
     named = chosen.get(NamespaceType.UTS) is Choice.NEW
+    init, offsets = draw(booleans), TimeOffsets()
+    if init and chosen.get(NamespaceType.TIME, Choice.NEW) is Choice.NEW:
+        offsets = draw(clocks)
     return BoxSpec(
         hostname=draw(st.none() | host_names) if named else None,
         rootfs=root.with_mounts(*draw(st.lists(mounts, max_size=4))),
         namespaces=chosen,
         id_map=draw(id_maps),
+        time_offsets=offsets,
         env=draw(st.dictionaries(names, texts, max_size=3)),
         cwd="/" + draw(texts),
-        init=draw(booleans),
+        init=init,
     )
 
 
@@ -161,12 +182,19 @@ def check_wishes(plan, spec):
         if step.name in ("clone3", "unshare") and step.arguments:
             made |= CloneFlag(step.arguments[0])
     for kind in NamespaceType:
-        choice = spec.namespaces.get(kind)
+        choice = spec.choices.get(kind)
         if kind is not NamespaceType.USER or choice is not None:
             assert bool(made & kind.clone_flag) == (choice is Choice.NEW), kind
     assert ("SIOCSIFFLAGS" in printed) == bool(made & CloneFlag.CLONE_NEWNET)
     assert ("uid_map" in printed) == bool(made & CloneFlag.CLONE_NEWUSER)
     assert "prctl(PR_SET_NO_NEW_PRIVS, 1)" in printed
+    order = [step.operation for step in plan]
+    assert (Operation.SETNS_OWN in order) == bool(spec.time_offsets.parts)
+    if Operation.SETNS_OWN in order:  # by a process of its own, and while it may write there
+        made, entered = order.index(Operation.UNSHARE), order.index(Operation.SETNS_OWN)
+        assert (
+            order.index(Operation.EXECVEAT) < made < entered < order.index(Operation.NOT_DUMPABLE)
+        )
     kept = next(step.arguments[0] for step in plan if step.name == "capset")
     assert not Capability(kept) & (Capability.CAP_SYS_ADMIN | Capability.CAP_NET_ADMIN)
 

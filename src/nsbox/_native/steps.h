@@ -41,6 +41,7 @@ long make_file(int dir, const char *path, int64_t mode, const char *bytes, int64
 long make_symlink(const char *target, int dir, const char *path);
 long make_device(int dir, const char *path, int64_t mode, uint32_t major, uint32_t minor);
 long copy_tree(const char *source, int into);
+long copy_up(int dir, const char *path, int into, int64_t with_own);
 long mount_new(const char *type, int dir, const char *path, uint64_t flags, const char *data);
 long open_path(int dir, const char *path);
 long bind_tree(int dir, const char *path, int stage, int64_t flags);
@@ -51,6 +52,7 @@ long mask_by_mount(int dir, const char *path, int stage);
 long attach_attributes(int dir, const char *path, const int64_t *operand);
 long change_folder(const char *path);
 long write_file(struct page *page, const char *path, const char *bytes, int64_t length);
+long join_own(struct page *page, const char *path, int64_t type);
 
 long same_caller(int64_t uid, int64_t gid, uint64_t capabilities);
 long unchanged(const char *path, int64_t mtime);

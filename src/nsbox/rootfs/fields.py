@@ -99,6 +99,12 @@ def mode_bits(default: int) -> Any:
     return attrs.field(default=default, validator=check_mode, kw_only=True)
 
 
+def optional_mode_bits(default: int | None) -> Any:
+    """Make a field of permission bits, or None for those that are there."""
+    check = attrs.validators.optional(check_mode)
+    return attrs.field(default=default, validator=check, kw_only=True)
+
+
 def hidden(content: bytes) -> str:
     """Show content by its size alone."""
     return f"<{len(content)} bytes>"

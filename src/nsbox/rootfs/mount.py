@@ -68,10 +68,20 @@ class Mount(Displayed):
 
     @staticmethod
     def tmpfs(
-        target: StrPath, *, size: int | str | None = None, mode: int = 0o1777, noexec: bool = False
+        target: StrPath,
+        *,
+        size: int | str | None = None,
+        mode: int | None = None,
+        noexec: bool = False,
+        copy_up: bool = False,
     ) -> "TmpfsMount":
-        """Mount an empty file system in memory; `size` is its limit. See tmpfs(5)."""
-        return TmpfsMount(target, size=size, mode=mode, noexec=noexec)
+        """Mount a file system in memory; `size` is its limit. See tmpfs(5).
+
+        It is empty, or begins with a copy of all that the folder has there (`copy_up`). `mode` is
+        0o1777 if None, or with `copy_up` as the folder's, with its owner.
+        """
+        mode = 0o1777 if mode is None and not copy_up else mode
+        return TmpfsMount(target, size=size, mode=mode, noexec=noexec, copy_up=copy_up)
 
     @staticmethod
     def overlay(target: StrPath, *lowers: StrPath, upper: StrPath | None = None) -> "OverlayMount":
@@ -179,8 +189,9 @@ class TmpfsMount(Mount):
     """See `Mount.tmpfs`."""
 
     size: int | None = attrs.field(default=None, converter=fields.optional_size, kw_only=True)
-    mode: int = fields.mode_bits(0o1777)
+    mode: int | None = fields.optional_mode_bits(0o1777)
     noexec: bool = fields.flag(False)
+    copy_up: bool = fields.flag(False)
 
 
 @attrs.frozen
