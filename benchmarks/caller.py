@@ -4,6 +4,7 @@
 the mount namespace that the handle was told. It tells the time itself: asking it costs nothing.
 """
 
+import ctypes
 import functools
 import json
 import os
@@ -17,10 +18,13 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import IO, Any
 
 import nsbox
-from nsbox import BoxSpec, Choice, NamespaceType
+from nsbox import BoxSpec, Choice, NamespaceType, Resources
+
+LIMITS = BoxSpec(resources=Resources(memory_max="64M", cpu_max=1, pids_max=64))
 
 SPECS = {
     "nsbox.run": BoxSpec(),
+    "nsbox.run, limits": LIMITS,
     "nsbox.run, init=False": BoxSpec(init=False),
     "nsbox.run, user namespace": BoxSpec(
         namespaces=nsbox.ISOLATED | {NamespaceType.USER: Choice.NEW}
@@ -28,15 +32,19 @@ SPECS = {
 }
 """The boxes that take part; each has a floor of its own, made from its plan (floor.py)."""
 
-AHEAD = ("nsbox.Pool.run", "nsbox.Box.run")
-"""In a box that was made ahead, and in one that is running."""
+POOLS = {"nsbox.Pool.run": BoxSpec(), "nsbox.Pool.run, limits": LIMITS}
+"""In a box that was made ahead."""
+
+AHEAD = (*POOLS, "nsbox.Box.run")
+"""And in one that is running."""
 
 
 class Caller:
     """A running caller: `start` makes it start `true` once, in a way that it knows.
 
     The ways are `SPECS`, "subprocess.run", "fork" and `commands`: other programs that start one.
-    `having` is what weighs on the caller: "gib" of resident memory, open "files", busy "threads".
+    `having` is what weighs on the caller: "gib" of resident memory, open "files", busy "threads",
+    "mounts" in a mount namespace of its own.
     `interpreter` is a Python that has nsbox and this file where `user` can read them; `within` a
     program that runs the caller, such as unshare(1).
     """
@@ -91,7 +99,9 @@ def as_user(name: str | None) -> dict[str, Any]:
 
 
 def _main(true: list[str], commands: dict[str, list[str]], having: dict[str, int]) -> None:
-    ways = _ways(true, commands)
+    if "mounts" in having:
+        _mount(having["mounts"])
+    known = ways(true, commands)
     if "files" in having:
         _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
@@ -108,20 +118,23 @@ def _main(true: list[str], commands: dict[str, list[str]], having: dict[str, int
             time.sleep(0.02)  # until all compute, each handing the interpreter to the next
         try:
             began = time.perf_counter()
-            ways[line.strip()]()
+            known[line.strip()]()
             answer = f"{(time.perf_counter() - began) * 1000}"
         except (OSError, subprocess.CalledProcessError) as error:
             answer = " ".join(str(error).split())
         computing.clear()  # while others have their turn
-        if _pool.cache_info().currsize:
-            _pool().fill()
+        if line.strip() in POOLS:
+            _pool(line.strip()).fill()
         print(answer, flush=True)
     del ballast, files
 
 
-def _ways(true: list[str], commands: dict[str, list[str]]) -> dict[str, Callable[[], object]]:
+def ways(true: list[str], commands: dict[str, list[str]]) -> dict[str, Callable[[], object]]:
     def boxed(spec: BoxSpec) -> Callable[[], object]:
         return lambda: nsbox.run(true, spec, check=True)
+
+    def pooled(name: str) -> Callable[[], object]:
+        return lambda: _pool(name).run(true, check=True)
 
     def plain(command: list[str]) -> Callable[[], object]:
         return lambda: subprocess.run(command, check=True, stdin=subprocess.DEVNULL)
@@ -132,7 +145,7 @@ def _ways(true: list[str], commands: dict[str, list[str]]) -> dict[str, Callable
 
     return {
         **{name: boxed(spec) for name, spec in SPECS.items()},
-        "nsbox.Pool.run": lambda: _pool().run(true, check=True),
+        **{name: pooled(name) for name in POOLS},
         "nsbox.Box.run": lambda: box().run(true, check=True),
         **{name: plain(command) for name, command in commands.items()},
         "subprocess.run": lambda: subprocess.run(true, check=True),
@@ -141,8 +154,8 @@ def _ways(true: list[str], commands: dict[str, list[str]]) -> dict[str, Callable
 
 
 @functools.cache
-def _pool() -> nsbox.Pool:
-    return nsbox.Pool(size=4)
+def _pool(name: str) -> nsbox.Pool:
+    return nsbox.Pool(POOLS[name], size=4)
 
 
 def _fork(command: list[str]) -> None:
@@ -155,6 +168,27 @@ def _fork(command: list[str]) -> None:
     _, status = os.waitpid(pid, 0)
     if status:
         raise ChildProcessError(f"the forked command ended with wait status {status}")
+
+
+def _mount(count: int) -> None:
+    """Mount so many file systems out of everybody else's sight, on folders in memory."""
+    clone_newns, ms_rec, ms_private = 0x20000, 0x4000, 1 << 18
+    libc = ctypes.CDLL(None, use_errno=True)
+
+    def do(call: Callable[..., int], *arguments: object) -> None:
+        if call(*arguments) != 0:
+            raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), call.__name__)
+
+    do(libc.unshare, clone_newns)
+    do(libc.mount, None, b"/", None, ms_rec | ms_private, None)
+    folder = b"/var/tmp"
+    for number in range(count):
+        do(libc.mount, b"none", folder, b"tmpfs", 0, None)
+        if number == 0:
+            names = [b"%s/%d" % (folder, one) for one in range(count)]
+            for name in names:
+                os.mkdir(name)
+        folder = names[number]
 
 
 def _compute(computing: threading.Event) -> None:

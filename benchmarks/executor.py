@@ -1,22 +1,21 @@
 """What a Python call in a box costs, by each isolation of `BoxExecutor`, and by others.
 
-    python benchmarks/executor.py [--rounds N] [--calls N]
+    python benchmarks/executor.py [--rounds N] [--calls N] [--json FILE]
 
 Contestants take turns, in another order each round, each with some calls one after the other: so
 what is cleaned up after a call is in what the next one takes. The ratio is taken round by round.
 """
 
-import argparse
 import concurrent.futures
 import contextlib
 import multiprocessing
-import random
 import statistics
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from functools import partial
+
+from report import Report, Times, interleaved, parser, ratio, spread, timed
 
 import nsbox
 from nsbox import BoxExecutor, BoxSpec, RootFS
@@ -35,17 +34,18 @@ GOALS = {INTERPRETER: 1 / 3, BARE: 3.0}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=30)
-    parser.add_argument("--calls", type=int, default=5, help="calls in a row, in each turn")
-    options = parser.parse_args()
+    arguments = parser(__doc__, rounds=30)
+    arguments.add_argument("--calls", type=int, default=5, help="calls in a row, in each turn")
+    options = arguments.parse_args()
+    report = Report("executor")
     with contextlib.ExitStack() as stack:
         found = contestants(stack)
         for call in found.values():
             call()  # workers start with their first
-        times = measure(found, options.rounds, options.calls)
-    table(times)
-    verdict(times)
+        turns = {name: in_a_row(call, options.calls) for name, call in found.items()}
+        times = interleaved(turns, options.rounds)
+    tell(report, times)
+    report.finish(options.json)
 
 
 def contestants(stack: contextlib.ExitStack) -> dict[str, Call]:
@@ -79,41 +79,34 @@ def submitted(executor: concurrent.futures.Executor) -> Call:
     return lambda: executor.submit(pow, 2, 10).result()
 
 
-def measure(found: dict[str, Call], rounds: int, calls: int) -> dict[str, list[float]]:
-    """Return the milliseconds that a call took, of each round."""
-    times: dict[str, list[float]] = {name: [] for name in found}
-    for _ in range(rounds):
-        for name in random.sample(list(found), len(found)):
-            call = found[name]
-            call()  # a pause has made it cold, and whoever was before may still be at work
-            began = time.perf_counter()
-            for _ in range(calls):
-                call()
-            times[name].append((time.perf_counter() - began) / calls * 1000)
-    return times
+def in_a_row(call: Call, calls: int) -> Callable[[], float]:
+    """Return a contestant that tells the milliseconds of one among several calls."""
+
+    def several() -> None:
+        for _ in range(calls):
+            call()
+
+    timed_several = timed(several)
+
+    def turn() -> float:
+        call()  # a pause has made it cold, and whoever was before may still be at work
+        return timed_several() / calls
+
+    return turn
 
 
-def table(times: dict[str, list[float]]) -> None:
-    print(f"| | ms | x {BARE} | x {INTERPRETER} | p10..p90 |\n| --- | ---: | ---: | ---: | ---: |")
+def tell(report: Report, times: Times) -> None:
+    rows = []
     for name, own in sorted(times.items(), key=lambda item: statistics.median(item[1])):
-        bare, interpreter = (ratio(own, times[other]) for other in (BARE, INTERPRETER))
-        spread = statistics.quantiles(own, n=10)
-        print(
-            f"| {name} | {statistics.median(own):.2f} | {bare:.2f} | {interpreter:.2f} "
-            f"| {spread[0]:.2f}..{spread[-1]:.2f} |"
-        )
-
-
-def verdict(times: dict[str, list[float]]) -> None:
-    print()
+        bases = (ratio(own, times[other]) for other in (BARE, INTERPRETER))
+        rows.append((name, statistics.median(own), *bases, spread(own)))
+    columns = ("ms", f"x {BARE}", f"x {INTERPRETER}", "10 to 90 %, ms")
+    report.table("a call of pow", columns, rows)
+    report.samples("calls", times)
     for other, most in GOALS.items():
-        found = ratio(times[ZYGOTE], times[other])
-        word = "as wanted" if found < most else "MISSED"
-        print(f"a call by the zygote: {found:.2f} of {other}, at most {most:.2f} wanted: {word}")
-
-
-def ratio(values: list[float], others: list[float]) -> float:
-    return statistics.median(one / other for one, other in zip(values, others, strict=True))
+        report.goal(
+            f"a call by the zygote against {other}", ratio(times[ZYGOTE], times[other]), most
+        )
 
 
 if __name__ == "__main__":

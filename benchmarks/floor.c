@@ -50,15 +50,17 @@ static _Noreturn void fail(long step, long result)
             fail(index, result_);   \
     } while (0)
 
-#include FLOOR_PLAN /* NAMESPACES, HAS_FIRST_PROCESS, HAS_TEMPLATE, leave_caller, build_box,
-                       become_command, make_template */
+#include FLOOR_PLAN /* NAMESPACES, HAS_FIRST_PROCESS, HAS_TEMPLATE, INTO_GROUP, make_groups,
+                       leave_caller, build_box, become_command, remove_groups, make_template */
 
 /* clone3 as vfork(2) does it: the child runs on our stack, below us, until its exec. */
-static inline long clone_until_exec(uint64_t flags, int *pidfd)
+static inline long clone_until_exec(uint64_t flags, int *pidfd, int group)
 {
     struct clone_args request = {.flags = flags | CLONE_VM | CLONE_VFORK,
                                  .pidfd = (uint64_t)pidfd,
                                  .exit_signal = SIGCHLD_};
+    if (group >= 0)
+        request.flags |= CLONE_INTO_CGROUP, request.cgroup = (uint64_t)group;
     return SYS(clone3, &request, sizeof request);
 }
 
@@ -124,7 +126,7 @@ _Noreturn void first_process(char **stack)
         ;
     forget_slots();
     build_box();
-    long command = clone_until_exec(0, 0);
+    long command = clone_until_exec(0, 0, -1);
     if (command == 0)
         be_command(argv, envp);
     STEP(997, command);
@@ -180,12 +182,22 @@ static double start_once(char **argv, int isolated)
     long usage[18];
 
     double began = microseconds();
-    long pid = clone_until_exec(flags | CLONE_PIDFD, &pidfd);
+    int group = -1;
+    if (isolated) {
+        forget_slots();
+        make_groups();
+        group = INTO_GROUP;
+    }
+    long pid = clone_until_exec(flags | CLONE_PIDFD, &pidfd, group);
     if (pid == 0)
         be_child(argv, isolated);
     STEP(0, pid);
     STEP(1, SYS(waitid, P_PIDFD, pidfd, end, WEXITED | __WALL, usage));
     SYS(close, pidfd);
+    if (group >= 0)
+        SYS(close, group);
+    if (isolated)
+        remove_groups();
     double took = microseconds() - began;
     if (end[CODE] != EXITED || end[STATUS] != 0) {
         fprintf(stderr, "floor: the command ended with %d\n", end[STATUS]);

@@ -9,7 +9,9 @@ from typing import IO
 from caller import SPECS, as_user
 
 import nsbox
-from nsbox import lower
+from nsbox.cgroup.lower import NUMBER
+from nsbox.kept import KEPT
+from nsbox.options import NO_OPTIONS
 from nsbox.plan import Slot, Step
 
 HERE = Path(__file__).parent
@@ -78,7 +80,7 @@ def compile_floor(
 
 def plans(spec: nsbox.BoxSpec) -> tuple[list[Step], list[Step]]:
     """Return the steps of a second box of a spec, and those of the template that it copies."""
-    first = lower.lower(spec)
+    first = KEPT.look_up(spec, NO_OPTIONS, None)
     if first.template is None:
         return list(first.steps), []
     return list(first.quickest.steps), list(first.template.steps())
@@ -87,11 +89,13 @@ def plans(spec: nsbox.BoxSpec) -> tuple[list[Step], list[Step]]:
 def header(plan: list[Step], template: list[Step], spec: nsbox.BoxSpec) -> str:
     """Write a plan as the functions that floor.c calls."""
     names = [step.operation.name for step in plan]
-    begin = names.index("CLONE3")
+    into = "CLONE3_INTO" in names
+    begin = names.index("CLONE3_INTO" if into else "CLONE3")
     init = names.index("EXECVEAT") if spec.init else len(plan) - 1
     command = names.index("VFORK") if spec.init else len(plan) - 1
-    (flags,) = plan[begin].arguments
+    flags, *group = plan[begin].arguments
     parts = {
+        "make_groups": range(begin),
         "leave_caller": range(begin + 1, init),
         "build_box": range(init + 1, command),
         "become_command": range(command + 1, len(plan) - 1),
@@ -99,9 +103,16 @@ def header(plan: list[Step], template: list[Step], spec: nsbox.BoxSpec) -> str:
     lines = [f"#define NAMESPACES {int(str(int(flags)))}ULL"]  # type: ignore[arg-type]
     lines.append(f"#define HAS_FIRST_PROCESS {int(spec.init)}")
     lines.append(f"#define HAS_TEMPLATE {int(bool(template))}")
+    lines.append(f"#define INTO_GROUP {f'slot[{int(group[0])}]' if into else -1}")  # type: ignore[arg-type]
     for function, indexes in parts.items():
         lines += _function(function, plan, indexes)
     lines += _function("make_template", template, range(len(template)))
+    folders = [str(s.arguments[0]) for s in plan[:begin] if s.operation.name == "MKDIR"]
+    removed = "".join(
+        f"    STEP(996, SYS(unlinkat, AT_FDCWD, {_text(folder.encode())}, AT_REMOVEDIR));\n"
+        for folder in folders
+    )
+    lines.append(f"static inline void remove_groups(void)\n{{\n{removed}}}")
     return "\n".join(lines) + "\n"
 
 
@@ -122,9 +133,15 @@ def _call(step: Step) -> str:
             words.append(f"{int(value)}L")
         else:
             content = value if isinstance(value, bytes) else str(value).encode()
-            words.append('"' + "".join(f"\\{byte:03o}" for byte in content) + '"')
+            words.append(_text(content))
             words += [str(len(content))] if kind == "data" else []
     return f"step_{step.operation.name.lower()}({', '.join(words)})"
+
+
+def _text(content: bytes) -> str:
+    """Write a string of C's; a group has one name here, as there is one box at a time."""
+    content = content.replace(NUMBER.encode(), b"floor")
+    return '"' + "".join(f"\\{byte:03o}" for byte in content) + '"'
 
 
 if __name__ == "__main__":

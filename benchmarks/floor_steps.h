@@ -117,6 +117,11 @@ static inline long step_dup2(void)
     return 0; /* they are where they belong: a program of one purpose opens them there */
 }
 
+static inline long step_mkdir(const char *path, long mode)
+{
+    return SYS(mkdirat, AT_FDCWD, path, mode);
+}
+
 static inline long step_write(const char *path, const char *bytes, long length)
 {
     long fd = SYS(openat, AT_FDCWD, path, O_WRONLY | O_CLOEXEC, 0);

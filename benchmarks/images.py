@@ -1,20 +1,20 @@
 """Images: unpacking against `umoci unpack` and `tar -x`, boxes on ten layers against one folder.
 
-    python benchmarks/images.py [--tree FOLDER] [--rounds N]
+    python benchmarks/images.py [--tree FOLDER] [--rounds N] [--json FILE]
 
 Contestants take turns, in another order each round; the ratio is taken round by round.
 """
 
-import argparse
 import os
-import random
 import shutil
 import statistics
 import subprocess
 import tempfile
-import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+
+from report import Report, Times, interleaved, parser, ratio, timed
 
 import nsbox
 from nsbox import BoxSpec, Image, RootFS
@@ -24,20 +24,21 @@ Contestant = Callable[[Path], None]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    arguments = parser(__doc__, rounds=5)
     tree = os.environ.get("NSBOX_DEBIAN_TREE", "/var/cache/nsbox-ci/debian")
-    parser.add_argument("--tree", type=Path, default=Path(tree), help="what is in the image")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--boxes", type=int, default=30, help="boxes started in each round")
-    options = parser.parse_args()
+    arguments.add_argument("--tree", type=Path, default=Path(tree), help="what is in the image")
+    arguments.add_argument("--boxes", type=int, default=30, help="boxes started in each round")
+    options = arguments.parse_args()
+    report = Report("images")
     with tempfile.TemporaryDirectory(dir=options.tree.parent) as name:
         folder = Path(name)
         for compression in ("gzip", "none"):
-            unpacking(folder / compression, options.tree, compression, options.rounds)
-        starting(folder / "boxes", options.rounds, options.boxes)
+            unpacking(report, folder / compression, options.tree, compression, options.rounds)
+        starting(report, folder / "boxes", options.rounds, options.boxes)
+    report.finish(options.json)
 
 
-def unpacking(folder: Path, tree: Path, compression: str, rounds: int) -> None:
+def unpacking(report: Report, folder: Path, tree: Path, compression: str, rounds: int) -> None:
     folder.mkdir()
     image = Image.build(tree, compression=compression)
     image.save(folder / "layout")
@@ -52,7 +53,7 @@ def unpacking(folder: Path, tree: Path, compression: str, rounds: int) -> None:
     if shutil.which("umoci"):
         contestants["umoci unpack"] = lambda target: umoci(folder / "layout", target)
     title = f"unpacking {layer.size >> 20} MiB ({compression}) of {tree}"
-    table(title, measure(contestants, rounds, folder / "target"), "tar -x --xattrs", "s")
+    tell(report, title, measure(contestants, rounds, folder / "target"), "tar -x --xattrs")
 
 
 def in_store(image: Image, target: Path) -> None:
@@ -86,21 +87,18 @@ def call(*command: str) -> None:
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
-def measure(
-    contestants: dict[str, Contestant], rounds: int, target: Path
-) -> dict[str, list[float]]:
-    times: dict[str, list[float]] = {name: [] for name in contestants}
-    for _ in range(rounds):
-        for name in random.sample(list(contestants), len(contestants)):
-            os.sync()  # nobody pays for what another has left to be written
-            begin = time.perf_counter()
-            contestants[name](target)
-            times[name].append(time.perf_counter() - begin)
-            shutil.rmtree(target, ignore_errors=True)
-    return times
+def measure(contestants: dict[str, Contestant], rounds: int, target: Path) -> Times:
+    def turn(contestant: Contestant) -> float:
+        os.sync()  # nobody pays for what another has left to be written
+        took = timed(lambda: contestant(target))()
+        shutil.rmtree(target, ignore_errors=True)
+        return took
+
+    turns = {name: partial(turn, contestant) for name, contestant in contestants.items()}
+    return interleaved(turns, rounds)
 
 
-def starting(folder: Path, rounds: int, boxes: int) -> None:
+def starting(report: Report, folder: Path, rounds: int, boxes: int) -> None:
     """Open an image whose layers are unpacked and start a box on it, as against a folder."""
     busybox = shutil.which("busybox")
     if busybox is None:
@@ -140,17 +138,17 @@ def starting(folder: Path, rounds: int, boxes: int) -> None:
         "the image, opened anew each time": repeated(fresh),
     }
     measured = measure(contestants, rounds, folder / "none")
-    scaled = {name: [one / boxes * 1000 for one in times] for name, times in measured.items()}
-    table(f"a box on {LAYERS} layers, start to end", scaled, "a directory", "ms")
+    scaled = {name: [one / boxes for one in times] for name, times in measured.items()}
+    tell(report, f"a box on {LAYERS} layers, start to end", scaled, "a directory")
 
 
-def table(title: str, times: dict[str, list[float]], reference: str, unit: str) -> None:
-    print(f"\n{title}\n")
-    print(f"| | median {unit} | x {reference} |\n| --- | --- | --- |")
-    for name, own in sorted(times.items(), key=lambda item: statistics.median(item[1])):
-        pairs = zip(own, times[reference], strict=True)
-        ratio = statistics.median(one / other for one, other in pairs)
-        print(f"| {name} | {statistics.median(own):.2f} | {ratio:.2f} |")
+def tell(report: Report, title: str, times: Times, reference: str) -> None:
+    rows = [
+        (name, statistics.median(own), ratio(own, times[reference]))
+        for name, own in sorted(times.items(), key=lambda item: statistics.median(item[1]))
+    ]
+    report.table(title, ("ms", f"x {reference}"), rows)
+    report.samples(title, times)
 
 
 if __name__ == "__main__":

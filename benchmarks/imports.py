@@ -1,18 +1,20 @@
 """What `import nsbox` costs over a bare interpreter, and its plugin a run of pytest's without it.
 
-    python benchmarks/imports.py [--rounds N]
+    python benchmarks/imports.py [--rounds N] [--json FILE]
 
 All take turns, each in a process of its own. What is told is CPU time, user and system, which a
 busy machine changes less than the clock; ratio and difference are the medians of the rounds' own.
 """
 
-import argparse
 import os
 import statistics
 import subprocess
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
+
+from report import Report, interleaved, parser, ratio
 
 IMPORTS = {
     "a bare interpreter": "pass",
@@ -35,38 +37,42 @@ def milliseconds(environment: dict[str, str], *arguments: str) -> float:
     return (usage.ru_utime + usage.ru_stime) * 1000
 
 
-def compare(lines: dict[str, list[str]], rounds: int, environment: dict[str, str]) -> None:
-    """Print each line against the first."""
-    times: dict[str, list[float]] = {name: [] for name in lines}
-    for number in range(rounds + 1):
-        for name, arguments in lines.items():
-            taken = milliseconds(environment, *arguments)
-            if number > 0:  # the first fills caches
-                times[name].append(taken)
-    base = next(iter(times.values()))
-    print(f"| {rounds} rounds | CPU ms | ratio | CPU ms more |\n| --- | ---: | ---: | ---: |")
-    for name, taken in times.items():
-        pairs = list(zip(taken, base, strict=True))
-        ratio = statistics.median(one / other for one, other in pairs)
-        more = statistics.median(one - other for one, other in pairs)
-        print(f"| {name} | {statistics.median(taken):.1f} | {ratio:.2f} | {more:.1f} |")
-    print()
+def compare(
+    report: Report, lines: dict[str, list[str]], rounds: int, environment: dict[str, str]
+) -> None:
+    """Tell each line against the first."""
+    turns = {name: partial(milliseconds, environment, *line) for name, line in lines.items()}
+    interleaved(turns, 1)  # fills caches
+    times = interleaved(turns, rounds)
+    title, base = next(iter(times.items()))
+    rows = [
+        (
+            name,
+            statistics.median(own),
+            ratio(own, base),
+            statistics.median(one - other for one, other in zip(own, base, strict=True)),
+        )
+        for name, own in times.items()
+    ]
+    report.table(f"against {title}", ("CPU ms", "ratio", "CPU ms more"), rows)
+    report.samples(title, times)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=30)
-    rounds = parser.parse_args().rounds
+    options = parser(__doc__, rounds=30).parse_args()
+    report = Report("imports")
     with tempfile.TemporaryDirectory() as folder:
         environment = {**os.environ, "PYTHONPYCACHEPREFIX": f"{folder}/compiled"}
         environment.pop("PYTHONDONTWRITEBYTECODE", None)
-        compare({name: ["-c", script] for name, script in IMPORTS.items()}, rounds, environment)
+        lines = {name: ["-c", script] for name, script in IMPORTS.items()}
+        compare(report, lines, options.rounds, environment)
         file = Path(folder, "test_nothing.py")
         file.write_text("def test_nothing():\n    pass\n")
         run = [*PYTEST, "--rootdir", folder, str(file)]
         without = [*run, "-p", "no:nsbox.pytest_plugin"]
         lines = {"pytest without the plugin": without, "pytest with it": run}
-        compare(lines, rounds, environment)
+        compare(report, lines, options.rounds, environment)
+    report.finish(options.json)
 
 
 if __name__ == "__main__":

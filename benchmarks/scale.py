@@ -1,15 +1,15 @@
 """Many at once: start, memory and end of 1 to 1,000 boxes, alone and on a bridge, beside peers.
 
     python benchmarks/scale.py [--counts 1,10,100,500,1000] [--rounds N] [--no-guest] [--no-peers]
+                               [--json FILE]
 
 Run as root. Each round starts so many that stay, all alive before the next step, and ends them all.
 Memory is what the whole machine has less meanwhile (MemAvailable), so it takes a quiet one, and is
-told from 100 on. One virtual machine is started to its command's first word, and looked at by its
+told from 100 on. What the last costs beside the first is told of boxes that are started one after
+the other. One virtual machine is started to its command's first word, and looked at by its
 process.
 """
 
-import argparse
-import os
 import random
 import resource
 import shutil
@@ -25,12 +25,16 @@ from pathlib import Path
 from typing import NamedTuple
 
 import peers
+from report import Report, parser, ratio
 
 from nsbox import BoxSpec, Fleet
 from nsbox.network import Bridge
 
 TOLD_FROM = 100
 THREADS = 2
+WINDOW = 50
+"""How many boxes in a row stand for the first, and for the last."""
+
 UP = "echo up; exec sleep 1000"
 
 
@@ -129,7 +133,36 @@ def available() -> int:
     return next(int(line.split()[1]) << 10 for line in lines if line.startswith("MemAvailable"))
 
 
-def guest() -> None:
+def one_by_one(report: Report, count: int, rounds: int) -> None:
+    """Start so many boxes one after the other, and hold the last of them against the first."""
+    some = max(1, min(WINDOW, count // 4))
+    spec, starts = BoxSpec(), list[list[float]]()
+    for _ in range(rounds):
+        with ExitStack() as stack:
+            starts.append([])
+            for _number in range(count):
+                began = time.perf_counter()
+                box = spec.start()
+                starts[-1].append((time.perf_counter() - began) * 1000)
+                stack.enter_context(box)
+    windows = {
+        first: slice(first, first + some) for first in (0, (count - some) // 2, count - some)
+    }
+    medians = {
+        first: [statistics.median(one[window]) for one in starts]
+        for first, window in windows.items()
+    }
+    rows = [
+        (f"{first + 1} to {first + some}", statistics.median(own), ratio(own, medians[0]))
+        for first, own in medians.items()
+    ]
+    report.table("start of one more box, by how many are alive", ("ms", "x the first"), rows)
+    report.samples("one by one", {str(number): one for number, one in enumerate(starts)})
+    what = f"the {count}th box alive against the first"
+    report.goal(what, ratio(medians[count - some], medians[0]), 1.3)
+
+
+def guest(report: Report) -> None:
     """Start a virtual machine of the test lane's, to the first word of a command in it."""
     sys.path.insert(0, str(Path(__file__).parents[1] / "tests/guest"))
     from vm import kernel  # noqa: PLC0415
@@ -137,7 +170,7 @@ def guest() -> None:
     from vm.needs import QEMU, missing  # noqa: PLC0415
 
     if reasons := missing():
-        print(f"left out: a virtual machine: {'; '.join(reasons)}")
+        report.left_out("a virtual machine", "; ".join(reasons))
         return
     seen: list[tuple[float, int]] = []
 
@@ -150,8 +183,8 @@ def guest() -> None:
     started = time.monotonic()
     machine.run(["echo", "up"], {"stdout": word}, env=ENVIRONMENT, timeout=300)
     (took, memory), whole = seen[0], time.monotonic() - started
-    print(f"\none virtual machine (qemu without KVM, 512 MiB): {took * 1000:.0f} ms to its first")
-    print(f"word, {memory / 1e6:.0f} MB, {whole * 1000:.0f} ms to its end")
+    row = ("qemu without KVM, 512 MiB", took * 1000, memory / 1e6, whole * 1000)
+    report.table("one virtual machine", ("ms to its first word", "MB", "ms to its end"), [row])
 
 
 def _children(program: str) -> Iterator[int]:
@@ -168,7 +201,7 @@ def _pss(pid: int) -> int:
 
 @contextmanager
 def contestants(
-    busybox: str, with_peers: bool
+    busybox: str, with_peers: bool, report: Report
 ) -> Iterator[dict[str, Callable[[int], Iterator[None]]]]:
     found = {
         "nsbox": boxes,
@@ -181,43 +214,50 @@ def contestants(
             if shutil.which(name):
                 found[f"{name}, sleep in each"] = peer(folder, name, busybox)
             else:
-                print(f"left out: {name} is not installed")
+                report.left_out(name, "not installed")
         yield found
+
+
+def many(report: Report, counts: list[int], rounds: int, busybox: str, peers_to: int) -> None:
+    """Tell what each costs where so many are started at once."""
+    rows: list[tuple[str | float | None, ...]] = []
+    with contestants(busybox, peers_to > 0, report) as found:
+        for name in found:
+            measure(found[name], 1)  # what is loaded and lowered once
+        for count in counts:
+            taking_part = [n for n in found if n.startswith("nsbox") or count <= peers_to]
+            taken: dict[str, list[Round]] = {name: [] for name in taking_part}
+            for _ in range(rounds):
+                for name in random.sample(taking_part, len(taking_part)):
+                    taken[name].append(measure(found[name], count))
+            for name, several in taken.items():
+                start, end, memory = map(statistics.median, zip(*several, strict=True))
+                each = [one / count * 1000 for one in (start, end)]
+                rows.append((name, str(count), *each, memory / count / 1000))
+                if count < TOLD_FROM:
+                    rows[-1] = (*rows[-1][:-1], None)
+    columns = ("at once", "start, ms each", "end, ms each", "KB each")
+    report.table(f"many at once, medians of {rounds} rounds", columns, rows)
 
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--counts", default="1,10,100,500,1000")
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--peers-to", type=int, default=100, help="the most that peers start")
-    parser.add_argument("--no-guest", action="store_true")
-    parser.add_argument("--no-peers", action="store_true")
-    options = parser.parse_args()
+    arguments = parser(__doc__, rounds=3)
+    arguments.add_argument("--counts", default="1,10,100,500,1000")
+    arguments.add_argument("--peers-to", type=int, default=100, help="the most that peers start")
+    arguments.add_argument("--no-guest", action="store_true")
+    arguments.add_argument("--no-peers", action="store_true")
+    options = arguments.parse_args()
     busybox = shutil.which("busybox") or sys.exit("needs busybox (Debian: busybox-static)")
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    print(
-        f"{os.cpu_count()} CPUs, load {os.getloadavg()[0]:.1f}, medians of {options.rounds} rounds"
-    )
-    print("\n| | at once | start, ms each | end, ms each | KB each |")
-    print("| --- | ---: | ---: | ---: | ---: |")
-    with contestants(busybox, not options.no_peers) as found:
-        for name in found:
-            measure(found[name], 1)  # what is loaded and lowered once
-        for count in map(int, options.counts.split(",")):
-            taking_part = [n for n in found if n.startswith("nsbox") or count <= options.peers_to]
-            rounds: dict[str, list[Round]] = {name: [] for name in taking_part}
-            for _ in range(options.rounds):
-                for name in random.sample(taking_part, len(taking_part)):
-                    rounds[name].append(measure(found[name], count))
-            for name, several in rounds.items():
-                start, end, memory = map(statistics.median, zip(*several, strict=True))
-                told = f"{memory / count / 1000:.0f}" if count >= TOLD_FROM else ""
-                each = f"{start / count * 1000:.2f} | {end / count * 1000:.2f}"
-                print(f"| {name} | {count} | {each} | {told} |", flush=True)
+    counts = list(map(int, options.counts.split(",")))
+    report = Report("scale")
+    many(report, counts, options.rounds, busybox, 0 if options.no_peers else options.peers_to)
+    one_by_one(report, max(counts), options.rounds)
     if not options.no_guest:
-        guest()
+        guest(report)
+    report.finish(options.json)
 
 
 if __name__ == "__main__":

@@ -5,17 +5,14 @@ again with a pause before each start, because a quiet machine shows costs that a
 Each is started by a process that waits for its turn (caller.py, floor.c) and tells the time itself.
 """
 
-import argparse
 import contextlib
-import json
 import os
-import random
 import shutil
 import statistics
+import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -25,6 +22,7 @@ import peers
 from caller import AHEAD, SPECS, Caller
 from floor import HERE, Floor, compile_floor
 from heavy import measure_callers
+from report import Report, Times, interleaved, parser, ratio, spread
 
 
 class Contestant(NamedTuple):
@@ -36,8 +34,22 @@ class Contestant(NamedTuple):
 
 Contestants = dict[str, Contestant]
 
+GOALS = (
+    ("nsbox.run", "C floor", 1.10),
+    ("nsbox.run, limits", "C floor, limits", 1.10),
+    ("nsbox.Pool.run, limits", "subprocess.run", 1.0),
+    ("nsbox.run, limits", "bwrap", 0.5),
+    ("nsbox.run, limits", "crun", 0.17),
+    ("nsbox.run, limits", "runc", 0.10),
+    ("nsbox.Box.run", "crun", 0.17),
+    ("nsbox.Box.run", "runc", 0.05),
+)
+"""How much of another's time each may take at most, with pauses."""
 
-def contestants(folder: Path, true: list[str], stack: contextlib.ExitStack) -> Contestants:
+
+def contestants(
+    folder: Path, true: list[str], stack: contextlib.ExitStack, report: Report
+) -> Contestants:
     """Return all that the caller's own rights allow."""
     found = {}
     for box in SPECS:
@@ -49,22 +61,41 @@ def contestants(folder: Path, true: list[str], stack: contextlib.ExitStack) -> C
     found["C floor, paths unguarded"] = Contestant(unguarded.start, "C floor")
     plain = stack.enter_context(closing(Floor(program, "plain", true)))
     found["C vfork+exec, no isolation"] = Contestant(plain.start, "C floor")
-    root = os.geteuid() == 0
     caller = stack.enter_context(closing(Caller(true)))
     found |= _ways(caller, ["subprocess.run", *SPECS])
     ahead = stack.enter_context(closing(Caller(true)))
     found |= _ways(ahead, [*AHEAD])
-    # What runc mounts for a moment would be seen by all others.
-    commands = peers.privileged(folder, true) if root else peers.unprivileged(true)
-    apart = ["unshare", "--mount", "--propagation", "private"] if root else []
-    caller = stack.enter_context(closing(Caller(true, commands, within=apart)))
-    found |= _ways(caller, [*commands])
-    if root:
-        commands = peers.on_cgroup2(folder, true)
-        view = peers.cgroup2_view()
-        caller = stack.enter_context(closing(Caller(true, commands, within=view)))
-        found |= _ways(caller, [*commands])
+    for within, commands in others(folder, true, stack, report):
+        kept = {}
+        for name, command in commands.items():
+            if reason := peers.why_not(command[0]):
+                report.left_out(name, reason)
+            else:
+                kept[name] = command
+        caller = stack.enter_context(closing(Caller(true, kept, within=within)))
+        found |= _ways(caller, [*kept])
     return found
+
+
+def others(
+    folder: Path, true: list[str], stack: contextlib.ExitStack, report: Report
+) -> Iterator[tuple[list[str], dict[str, list[str]]]]:
+    """Tell the other programs that start a command, and within what their caller is to run."""
+    if os.geteuid() != 0:
+        yield [], peers.unprivileged(true)
+        return
+    stack.enter_context(peers.tidied())
+    # What runc mounts for a moment would be seen by all others.
+    yield ["unshare", "--mount", "--propagation", "private"], peers.privileged(folder, true)
+    view = peers.cgroup2_view()
+    yield view, peers.on_cgroup2(folder, true)
+    yield [*view, *peers.PIDS_APART], peers.podman(folder, true)
+    try:
+        yield [], {"docker": stack.enter_context(peers.docker(folder, true))}
+    except FileNotFoundError:
+        report.left_out("docker", "not installed")
+    except subprocess.CalledProcessError:
+        report.left_out("docker", "its daemon does not run")
 
 
 def as_ordinary_user(
@@ -74,7 +105,11 @@ def as_ordinary_user(
     folder.chmod(0o755)
     copy = shutil.copytree(HERE, folder / "benchmarks")  # where they can read it
     found = {}
-    boxes = [box for box in SPECS if "user namespace" not in box]  # for they have one anyway
+    apart = (
+        "nsbox.run, user namespace",
+        "nsbox.run, limits",
+    )  # they have one; no groups are theirs
+    boxes = [box for box in SPECS if box not in apart]
     for box in boxes:
         program = compile_floor(folder, box, (python, copy), user)
         floor = stack.enter_context(closing(Floor(program, "box", true, user)))
@@ -86,7 +121,7 @@ def as_ordinary_user(
     found |= _ways(caller, ["subprocess.run", *boxes, *commands])
     ahead = Caller(true, interpreter=interpreter, user=user)
     stack.enter_context(closing(ahead))
-    found |= _ways(ahead, [*AHEAD])
+    found |= _ways(ahead, [way for way in AHEAD if "limits" not in way])
     return {
         f"user: {name}": Contestant(one.start, f"user: {one.floor}") for name, one in found.items()
     }
@@ -97,10 +132,12 @@ def _ways(caller: Caller, ways: list[str]) -> Contestants:
 
 
 def _floor_of(way: str) -> str:
+    if "limits" in way:
+        return "C floor, limits"
     return way.replace("nsbox.run", "C floor") if way in SPECS else "C floor"
 
 
-def able(found: Contestants) -> Contestants:
+def able(found: Contestants, report: Report) -> Contestants:
     """Try each once, and leave out, with a word, what cannot run here."""
     kept = {}
     for name, contestant in found.items():
@@ -108,72 +145,59 @@ def able(found: Contestants) -> Contestants:
             contestant.start()
             kept[name] = contestant
         except (ValueError, RuntimeError) as error:
-            print(f"left out: {name}: {error}")
+            report.left_out(name, error)
     return kept
 
 
-def interleaved(found: Contestants, rounds: int, pause: float) -> dict[str, list[float]]:
-    """Let all take turns, in another order each round."""
-    times: dict[str, list[float]] = {name: [] for name in found}
-    for _ in range(rounds):
-        for name in random.sample(list(found), len(found)):
-            time.sleep(pause)
-            times[name].append(found[name].start())
-    return times
+def tell(report: Report, title: str, found: Contestants, times: Times) -> None:
+    """Print medians, ratios and the spread of the times."""
+    rows = []
+    for name, own in sorted(times.items(), key=lambda item: statistics.median(item[1])):
+        plain, floor = (ratio(own, times[o]) for o in ("subprocess.run", found[name].floor))
+        rows.append((name, statistics.median(own), plain, floor, spread(own)))
+    columns = ("ms", "x subprocess", "x its floor", "10 to 90 %, ms")
+    report.table(f"start to end of `true`, {title}", columns, rows)
+    report.samples(title, times)
 
 
-def table(title: str, found: Contestants, times: dict[str, list[float]]) -> None:
-    """Print medians, ratios and the spread.
-
-    A ratio is the median of the rounds' own ratios: what slows a round down slows both its sides.
-    """
-    medians = {name: statistics.median(values) for name, values in times.items()}
-    print(f"\n{title}\n{'':30}{'ms':>8}{'x subprocess':>14}{'x its floor':>13}   p10..p90")
-    for name, median in sorted(medians.items(), key=lambda item: item[1]):
-        spread = statistics.quantiles(times[name], n=10)
-        plain, floor = (
-            _ratio(times[name], times[o]) for o in ("subprocess.run", found[name].floor)
-        )
-        print(
-            f"{name:30}{median:8.2f}{plain:14.2f}{floor:13.2f}   {spread[0]:.2f}..{spread[-1]:.2f}"
-        )
-
-
-def _ratio(values: list[float], others: list[float]) -> float:
-    return statistics.median(one / other for one, other in zip(values, others, strict=True))
+def goals(report: Report, times: Times) -> None:
+    """Hold what was measured with pauses against what is wanted; whoever is absent is left out."""
+    for way, other, most in GOALS:
+        if way in times and other in times:
+            report.goal(f"{way} against {other}", ratio(times[way], times[other]), most)
 
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=60)
-    parser.add_argument("--pause", type=float, default=20, help="milliseconds")
-    parser.add_argument("--heavy", action="store_true", help="callers of 4 GiB, with busy threads")
-    parser.add_argument("--user", metavar="NAME", help="an ordinary user who takes part (as root)")
-    parser.add_argument("--user-python", metavar="PATH", help="their interpreter, which has nsbox")
-    parser.add_argument("--json", type=Path)
-    options = parser.parse_args()
+    arguments = parser(__doc__, rounds=60)
+    arguments.add_argument("--pause", type=float, default=20, help="milliseconds")
+    arguments.add_argument("--heavy", action="store_true", help="callers that have much (heavy.py)")
+    arguments.add_argument("--user", metavar="NAME", help="an ordinary user takes part (as root)")
+    arguments.add_argument("--user-python", metavar="PATH", help="their interpreter, with nsbox")
+    options = arguments.parse_args()
     if bool(options.user) != bool(options.user_python):
-        parser.error("--user and --user-python go together")
+        arguments.error("--user and --user-python go together")
     busybox = shutil.which("busybox") or sys.exit("needs busybox (Debian: busybox-static)")
     true = [busybox, "true"]
-    results = {}
+    report = Report("spawn")
+    times: Times = {}
     with (
         tempfile.TemporaryDirectory(prefix="nsbox-bench-") as name,
         contextlib.ExitStack() as stack,
     ):
         folder = Path(name)
-        found = contestants(folder, true, stack)
+        found = contestants(folder, true, stack, report)
         if options.user:
             found |= as_ordinary_user(folder, true, options.user, options.user_python, stack)
-        found = able(found)
+        found = able(found, report)
+        turns = {name: one.start for name, one in found.items()}
         for title, pause in (("back to back", 0), (f"{options.pause:g} ms apart", options.pause)):
-            results[title] = interleaved(found, options.rounds, pause / 1000)
-            table(f"start to end of `true`, {title}", found, results[title])
+            times = interleaved(turns, options.rounds, pause / 1000)
+            tell(report, title, found, times)
+    goals(report, times)
     if options.heavy:
-        measure_callers(options.rounds, true)
-    if options.json:
-        options.json.write_text(json.dumps(results))
+        measure_callers(report, options.rounds, true)
+    report.finish(options.json)
 
 
 if __name__ == "__main__":

@@ -1,19 +1,18 @@
 """The figures of many groups: a `Meter` against opening, reading and parsing each file anew.
 
-    python benchmarks/stats.py [--groups N] [--rounds N]
+    python benchmarks/stats.py [--groups N] [--rounds N] [--json FILE]
 
 It makes groups of its own, and removes them. Contestants take turns, in another order each round;
 the ratio is taken round by round.
 """
 
-import argparse
 import os
-import random
 import resource
 import statistics
 import subprocess
-import time
 from collections.abc import Callable, Sequence
+
+from report import Report, Times, interleaved, parser, ratio, timed
 
 from nsbox import Cgroup, Meter, Stats
 from nsbox.cgroup import reading
@@ -21,12 +20,14 @@ from nsbox.cgroup import reading
 Figures = dict[str, int | dict[str, int | float]]
 Contestant = Callable[[], object]
 
+PARSED, READ, METER = "open, read and parse", "open and read", "Meter.read()"
+
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--groups", type=int, default=1000)
-    parser.add_argument("--rounds", type=int, default=15)
-    options = parser.parse_args()
+    arguments = parser(__doc__, rounds=15)
+    arguments.add_argument("--groups", type=int, default=1000)
+    options = arguments.parse_args()
+    report = Report("stats")
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     name = f"nsbox-{os.getpid()}-benchmark"
@@ -34,7 +35,8 @@ def main() -> None:
         groups = [lab.child(f"g{number}") for number in range(options.groups)]
         with busy(groups[: len(groups) // 10]):
             for parts in (reading.PARTS, ("memory",), ("pids",)):
-                measure_all(groups, parts, options.rounds)
+                measure_all(report, groups, parts, options.rounds)
+    report.finish(options.json)
 
 
 class busy:  # noqa: N801 - reads as what it does
@@ -55,13 +57,13 @@ class busy:  # noqa: N801 - reads as what it does
             task.wait()
 
 
-def measure_all(groups: list[Cgroup], parts: Sequence[str], rounds: int) -> None:
+def measure_all(report: Report, groups: list[Cgroup], parts: Sequence[str], rounds: int) -> None:
     paths = [files_of(group, parts) for group in groups]
     with Meter(groups, parts) as meter:
         contestants: dict[str, Contestant] = {
-            "open, read and parse": lambda: [parse_anew(one) for one in paths],
-            "open and read": lambda: [read_anew(one) for one in paths],
-            "Meter.read()": meter.read,
+            PARSED: lambda: [parse_anew(one) for one in paths],
+            READ: lambda: [read_anew(one) for one in paths],
+            METER: meter.read,
             "Meter.read(), all looked at": lambda: [look(stats) for stats in meter.read()],
         }
         if parts == reading.PARTS:
@@ -69,8 +71,21 @@ def measure_all(groups: list[Cgroup], parts: Sequence[str], rounds: int) -> None
         for contestant in contestants.values():
             contestant()
         told = ", ".join(part for part in parts if part in meter.read()[0].parts)
-        print(f"\n{len(groups)} groups, {len(paths[0])} files each: {told}\n")
-        table(measure(contestants, rounds))
+        turns = {name: timed(contestant) for name, contestant in contestants.items()}
+        title = f"{len(groups)} groups, {len(paths[0])} files each: {told}"
+        tell(report, title, interleaved(turns, rounds))
+
+
+def tell(report: Report, title: str, times: Times) -> None:
+    bases = (PARSED, READ)
+    rows = [
+        (name, statistics.median(own), *(ratio(own, times[base]) for base in bases))
+        for name, own in times.items()
+    ]
+    report.table(title, ("ms", *(f"x {base}" for base in bases)), rows)
+    report.samples(title, times)
+    if METER in times:
+        report.goal(f"{METER} of {title} against {READ}", ratio(times[METER], times[READ]), 0.15)
 
 
 def look(stats: Stats) -> Stats:
@@ -113,30 +128,6 @@ def parse(text: str) -> int | dict[str, int | float]:
             name, _, amount = value.partition("=")
             found[f"{key} {name}"] = float(amount) if "." in amount else int(amount)
     return found
-
-
-def measure(contestants: dict[str, Contestant], rounds: int) -> dict[str, list[float]]:
-    taken: dict[str, list[float]] = {name: [] for name in contestants}
-    for _ in range(rounds):
-        for name in random.sample(list(contestants), len(contestants)):
-            begun = time.perf_counter()
-            kept = contestants[name]()
-            taken[name].append(time.perf_counter() - begun)
-            del kept
-    return taken
-
-
-def table(taken: dict[str, list[float]]) -> None:
-    bases = taken["open, read and parse"], taken["open and read"]
-    print("| | ms | x open, read and parse | x open and read |")
-    print("| --- | ---: | ---: | ---: |")
-    for name, times in taken.items():
-        ratios = (f"{ratio(times, of):.2f}" for of in bases)
-        print(f"| {name} | {statistics.median(times) * 1000:.1f} | {' | '.join(ratios)} |")
-
-
-def ratio(times: list[float], of: list[float]) -> float:
-    return statistics.median(one / other for one, other in zip(times, of, strict=True))
 
 
 if __name__ == "__main__":

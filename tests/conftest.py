@@ -2,6 +2,7 @@
 
 import gc
 import os
+import shutil
 import signal
 import time
 from collections.abc import Iterator
@@ -11,7 +12,8 @@ from typing import NamedTuple
 import pytest
 
 import nsbox
-from nsbox import BoxSpec, Resources, Security, _native, lower
+from nsbox import BoxSpec, Resources, Security, _native
+from nsbox.kept import KEPT
 
 # nohup(1), and a shell for what it runs in the background, have them ignored by all that follows.
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
@@ -86,7 +88,7 @@ def _nothing_is_left() -> Iterator[None]:
     _native.first_process()  # made once in a process, and kept
     before = Traces.now()
     yield
-    lower.forget()  # what is kept for the next boxes, a descriptor or two among it
+    KEPT.forget()  # what is kept for the next boxes, a descriptor or two among it
     gc.collect()
     deadline = time.monotonic() + 2
     while (after := Traces.now()) != before and time.monotonic() < deadline:
@@ -107,6 +109,15 @@ def ordinary_user() -> None:
     """The test is about a caller without rights."""
     if os.geteuid() == 0:
         pytest.skip("needs an ordinary user: `.ci/run` runs the rootless tests as one")
+
+
+@pytest.fixture
+def busybox() -> str:
+    """A program that runs in a tree that has no library."""
+    found = shutil.which("busybox")
+    if found is None:
+        pytest.skip("needs busybox (Debian: busybox-static)")
+    return found
 
 
 @pytest.fixture

@@ -45,12 +45,14 @@ if TYPE_CHECKING:
     from nsbox.fleet import Fleet, FleetStats
     from nsbox.host import HostReport, probe
     from nsbox.image import Image
+    from nsbox.memory_policy import MemoryPolicy
     from nsbox.namespace import (
         ISOLATED,
         Choice,
         IDMap,
         Namespace,
         NamespaceType,
+        TimeOffsets,
         namespaces,
         unpin,
     )
@@ -91,6 +93,7 @@ __all__ = [
     "IOMax",
     "ISOLATED",
     "Landlock",
+    "MemoryPolicy",
     "Meter",
     "Mount",
     "Namespace",
@@ -120,6 +123,7 @@ __all__ = [
     "Subsystem",
     "subsystems",
     "Task",
+    "TimeOffsets",
     "unpin",
     "UnsupportedError",
     "Usage",
@@ -149,12 +153,14 @@ _HOMES = {
     "nsbox.fleet": ("Fleet", "FleetStats"),
     "nsbox.host": ("HostReport", "probe"),
     "nsbox.image": ("Image",),
+    "nsbox.memory_policy": ("MemoryPolicy",),
     "nsbox.namespace": (
         "ISOLATED",
         "Choice",
         "IDMap",
         "Namespace",
         "NamespaceType",
+        "TimeOffsets",
         "namespaces",
         "unpin",
     ),

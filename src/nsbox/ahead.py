@@ -67,8 +67,8 @@ class Ahead:
         told of.
         """
         try:
-            if self._is_outdated:
-                raise OSError(errno.ESTALE, "the host's mounts have changed")
+            if self.parking.is_outdated:
+                raise OSError(errno.ESTALE, "what it was made from has changed")
             try:
                 self.launched.release(argv, environment, standard, self.socket.fileno())
             except OSError as error:
@@ -82,12 +82,6 @@ class Ahead:
             self._later(self.discard)
             raise
         return self.launched
-
-    @property
-    def _is_outdated(self) -> bool:
-        """Whether another box has found out: the kernel tells of each change but once."""
-        held = self.parking.lowered.held
-        return held is not None and held.outdated
 
     def discard(self) -> None:
         """End it unused."""
@@ -115,7 +109,7 @@ class _Lent(_native.Launched):
     """A launch that is over for its process as soon as the box has told what there is to tell."""
 
     def __init__(self, launched: _native.Launched, ahead: Ahead) -> None:
-        super().__init__(launched._request)
+        super().__init__(launched._request, launched._groups)
         self._ahead = ahead
         self._told: _native.Outcome | None = None
 

@@ -46,7 +46,7 @@ async def run(
 ) -> CompletedProcess:
     """Run a command in a box of its own, as `nsbox.run` does with the same parameters.
 
-    With a `Pool` for a spec, in one that was made ahead.
+    With a `Pool` for a spec, it is in one that was made ahead: `Pool.run`.
     """
     check_names("run", parameters, RunParameters)
     invocation, rest = invoke(args, parameters)
@@ -69,9 +69,12 @@ async def popen(
     return await Process._start(_starting(spec, invocation, cgroup), **_streams(rest))
 
 
-async def start(spec: BoxSpec | None = None, *, cgroup: "Cgroup | None" = None) -> "Box":
-    """Start a box that stays; see `BoxSpec.start`."""
-    return Box((spec or _DEFAULT).start(cgroup=cgroup))
+async def start(spec: "BoxSpec | Pool | None" = None, *, cgroup: "Cgroup | None" = None) -> "Box":
+    """Start a box that stays; see `BoxSpec.start`, and `Pool.start` where that is given."""
+    if spec is None or isinstance(spec, BoxSpec):
+        return Box((spec or _DEFAULT).start(cgroup=cgroup))
+    _check_group(cgroup)
+    return Box(spec.start())
 
 
 async def start_fleet(specs: Iterable[BoxSpec], **parameters: Any) -> "AwaitedFleet":
@@ -332,10 +335,14 @@ def _starting(
     spec: "BoxSpec | Pool | None", invocation: Invocation, cgroup: "Cgroup | None"
 ) -> Command:
     if spec is not None and not isinstance(spec, BoxSpec):
-        if cgroup is not None:
-            raise ValueError("cgroup: that of a pool's boxes is the pool's")
+        _check_group(cgroup)
         return spec.starting(invocation)
     return commands.starting(spec or _DEFAULT, invocation, commands.next_number(), cgroup)
+
+
+def _check_group(cgroup: "Cgroup | None") -> None:
+    if cgroup is not None:
+        raise ValueError("cgroup: that of a pool's boxes is the pool's")
 
 
 def _streams(rest: dict[str, Any]) -> dict[str, Any]:

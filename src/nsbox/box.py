@@ -42,9 +42,12 @@ class Box(Displayed):
     a ``with`` block ends it, and everything in it.
     """
 
-    def __init__(self, spec: "BoxSpec", cgroup: Cgroup | None = None) -> None:
+    def __init__(
+        self, spec: "BoxSpec", cgroup: Cgroup | None = None, *, command: Command | None = None
+    ) -> None:
         self.spec = spec
-        command = commands.staying(spec, commands.next_number(), cgroup)
+        if command is None:
+            command = commands.staying(spec, commands.next_number(), cgroup)
         self._groups = command.groups
         self._first = Process(command)
         self.task = Task(self._first.pid)

@@ -10,15 +10,17 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from nsbox import lower
 from nsbox.caller import Caller
 from nsbox.cgroup.account import BoxGroups
 from nsbox.fields import frozen_map, is_kernel_text
+from nsbox.kept import KEPT
 from nsbox.launch import Command, Parked
 from nsbox.link import Port, Publication, check_tracing, connected, unlinked
+from nsbox.lower import Within
 from nsbox.lowered import Lowered
 from nsbox.namespace.joining import opened
 from nsbox.options import NO_OPTIONS, PARKED, Options
+from nsbox.origin import Origin
 from nsbox.pipes import StrOrBytesPath
 from nsbox.plan import Slot
 from nsbox.rootfs.bind import idmaps
@@ -71,14 +73,12 @@ def staying_beside(spec: "BoxSpec", number: int, groups: BoxGroups | None) -> Co
     return _boxed(spec, None, number, () if groups is None else tuple(groups.directories.items()))
 
 
-def _boxed(
-    spec: "BoxSpec", invocation: Invocation | None, number: int, within: lower.Within
-) -> Command:
+def _boxed(spec: "BoxSpec", invocation: Invocation | None, number: int, within: Within) -> Command:
     options = None if invocation is None else invocation.options
-    kept = lower.recall(spec, options, within)
+    kept = KEPT.recall(spec, options, within)
 
     def looked_up() -> Command:
-        lowered = lower.lower(spec, options, within)
+        lowered = KEPT.look_up(spec, options, within)
         return _checked(spec, lowered, invocation, number)
 
     if kept is None:
@@ -102,11 +102,25 @@ def _checked(
 
 @attrs.frozen(eq=False)
 class Parking:
-    """The start of a box that waits for its command, and what that was lowered to."""
+    """The start of a box that is made ahead, and what that was lowered to."""
 
     command: Command
     lowered: Lowered
-    first: Lowered
+    origin: Origin
+
+    @property
+    def first(self) -> Lowered:
+        """What it would be lowered to without a template."""
+        return self.origin.lowered
+
+    @property
+    def is_outdated(self) -> bool:
+        """Whether it is known by now, but not by its plan's checks, that it is not used any more.
+
+        The kernel tells of a change of mounts but once, and so maybe to another box.
+        """
+        held = self.lowered.held
+        return (held is not None and held.outdated) or self.origin.has_changed
 
     def given(
         self, spec: "BoxSpec", invocation: Invocation, parked: Parked, anew: Callable[[], Command]
@@ -133,18 +147,18 @@ class Parking:
         )
 
 
-def parking(spec: "BoxSpec", number: int, cgroup: "Cgroup | None") -> Parking:
-    """Make the start of a box that waits for its command. See `nsbox.pool`."""
-    first = lower.lower(spec, PARKED, _within(cgroup))
-    first.check_sources(spec.hostname)
-    first.check_rights()
-    lowered = first.quickest
-    return Parking(
-        _command(spec, lowered, Invocation(_LATER, options=PARKED), number), lowered, first
-    )
+def parking(
+    spec: "BoxSpec", number: int, cgroup: "Cgroup | None", *, stays: bool = False
+) -> Parking:
+    """Make the start of a box that waits for its command, or `stays`. See `nsbox.pool`."""
+    origin = Origin(spec, None if stays else PARKED, _within(cgroup))
+    origin.lowered.check_sources(spec.hostname)
+    origin.lowered.check_rights()
+    lowered = origin.lowered.quickest
+    return Parking(_command(spec, lowered, None if stays else _LATER, number), lowered, origin)
 
 
-_LATER = ("",)
+_LATER = Invocation(("",), options=PARKED)
 
 
 def joining(
@@ -153,7 +167,7 @@ def joining(
     """Make a command in a box that is there, in its groups; `first_process` is a pidfd."""
     within = () if groups is None else tuple(groups.directories.items())
     given: dict[int, int] = {Slot.BOX: first_process}
-    kept = lower.recall(spec, invocation.options, within, joining=True)
+    kept = KEPT.recall(spec, invocation.options, within, joining=True)
 
     def command(lowered: Lowered, anew: Callable[[], Command] | None = None) -> Command:
         made = _command(spec, lowered, invocation, 0, anew=anew, joined=given)
@@ -162,12 +176,12 @@ def joining(
         return made
 
     def anew() -> Command:
-        return command(lower.lower_joining(spec, invocation.options, within))
+        return command(KEPT.look_up_joining(spec, invocation.options, within))
 
     return anew() if kept is None else command(kept, anew)
 
 
-def _within(cgroup: "Cgroup | None") -> lower.Within:
+def _within(cgroup: "Cgroup | None") -> Within:
     if cgroup is None:
         return None
     return tuple((hierarchy, str(path)) for hierarchy, path in cgroup.directories.items())
@@ -215,7 +229,7 @@ def _command(
         invocation and invocation.args,
         _argv(listed),
         _kept_environment(spec.env) if env is None else _environment(env),
-        lowered.plan_of(number),
+        lowered.plan_of(number, spec.hostname),
         lambda index, errno: lowered.failure(index, errno, listed, spec.hostname),
         lowered.end_signal,
         STOP_COMMAND if spec.init else signal.SIGSTOP,

@@ -68,7 +68,25 @@ def _limit(step: Step) -> str:
     )
 
 
+def _sets_clocks(step: Step) -> bool:
+    return str(step.path).endswith("/timens_offsets")
+
+
+def _clock_before_zero(step: Step) -> str | None:
+    if not _sets_clocks(step):
+        return None
+    return (
+        "hint: a clock of a time namespace is at 0 or above: the host's, as clock_gettime(2) gives "
+        "it, is the most that it can be behind"
+    )
+
+
 def _id_map(step: Step) -> str | None:
+    if _sets_clocks(step):
+        return (
+            "hint: to set clocks takes CAP_SYS_TIME in the user namespace that the time namespace "
+            "belongs to: a box has it in one of its own, {NamespaceType.USER: Choice.NEW}"
+        )
     if not str(step.path).startswith("/proc/self/"):
         return _ranges(step)
     return _user_namespaces(step) or (
@@ -185,11 +203,17 @@ def _not_copied(step: Step) -> str:
 
 
 def _no_room(step: Step) -> str:
+    if step.operation is Operation.COPY_UP:
+        return "hint: what is copied takes more memory than the size of the new file system"
     return "hint: the copy that stands in for an overlay takes more memory than it may"
 
 
 def _missing_target(step: Step) -> str:
     return "hint: the mount point is missing in the box's root, or a link on the way leads nowhere"
+
+
+def _missing_folder(step: Step) -> str | None:
+    return _missing_target(step) if step.operation is Operation.COPY_UP else None
 
 
 def _no_copy(step: Step) -> str:
@@ -223,6 +247,13 @@ def _no_priority(step: Step) -> str:
     return (
         "hint: to come before others takes CAP_SYS_NICE in the host's user namespace, or a limit "
         "(nice, rtprio) that allows it; in a cgroup of v1, real time that cpu.rt_runtime_us gives"
+    )
+
+
+def _no_node(step: Step) -> str:
+    return (
+        "hint: this machine lacks such a memory node (/sys/devices/system/node/online), the box's "
+        "cpuset leaves it none of these, or this kernel knows no such policy"
     )
 
 
@@ -283,6 +314,7 @@ _TABLE: dict[tuple[str, int], Callable[[Step], str | None]] = {
     (Operation.WRITE.syscall, errno.EPERM): _id_map,
     (Operation.WRITE.syscall, errno.EACCES): _id_map,
     (Operation.WRITE.syscall, errno.EINVAL): _ranges,
+    (Operation.WRITE.syscall, errno.ERANGE): _clock_before_zero,
     (Operation.OPEN_TREE.syscall, errno.EPERM): _no_copy,
     (Operation.OPEN_TREE.syscall, errno.ENOENT): _missing_source,
     (Operation.MOUNT_SETATTR.syscall, errno.EACCES): _mount_denied,
@@ -292,6 +324,7 @@ _TABLE: dict[tuple[str, int], Callable[[Step], str | None]] = {
     (Operation.SETPRIORITY.syscall, errno.EACCES): _no_priority,
     (Operation.SCHED_SETSCHEDULER.syscall, errno.EPERM): _no_priority,
     (Operation.IOPRIO_SET.syscall, errno.EPERM): _no_priority,
+    (Operation.SET_MEMPOLICY.syscall, errno.EINVAL): _no_node,
     (Operation.MOUNT.syscall, errno.EPERM): _mount_refused,
     (Operation.MOUNT.syscall, errno.ENOENT): _by_mount,
     (Operation.MOUNT.syscall, errno.ENODEV): _no_device,
@@ -304,6 +337,7 @@ _TABLE: dict[tuple[str, int], Callable[[Step], str | None]] = {
     (Operation.MKNODAT.syscall, errno.EPERM): _no_mknod,
     (Operation.COPY_TREE.syscall, errno.EOPNOTSUPP): _not_copied,
     (Operation.COPY_TREE.syscall, errno.ENOSPC): _no_room,
+    (Operation.COPY_UP.syscall, errno.ENOENT): _missing_folder,
     (Operation.FSOPEN.syscall, errno.EPERM): _mount_denied,
     (Operation.FSCONFIG.syscall, errno.EPERM): _masked_proc,
     (Operation.FSMOUNT.syscall, errno.EPERM): _masked_proc,

@@ -90,6 +90,7 @@ class Command:
             end_signal=self.end_signal,
             checked=self.anew is not None,
             room=room,
+            groups=None if self.groups is None else self.groups.to_end,
         )
 
 

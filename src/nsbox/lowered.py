@@ -1,7 +1,5 @@
 """A `BoxSpec` lowered: its steps, encoded once and used for every box that is started from it."""
 
-import copy
-import functools
 import os
 from collections.abc import Sequence
 
@@ -26,7 +24,8 @@ class Lowered:
     """The steps of a spec, encoded once and used for every box that is started from it.
 
     By its `checks`, done before the steps, whoever starts the next box finds out whether they still
-    hold; without any, that is to be looked up first.
+    hold; without any, that is to be looked up first. Boxes that differ by their numbers and host
+    names alone share one: these are filled in by `plan_of`.
     """
 
     steps: tuple[Step, ...]
@@ -37,10 +36,12 @@ class Lowered:
     end_signal: int
     joins: bool
     refusal: UnsupportedError | None = None
-    template: "Template | _NamedTemplate | None" = None
+    template: Template | None = None
     held: Held | None = None
     fault: tuple[int, int] | None = None
     encoded: Encoded = attrs.field(init=False)
+    _around_name: tuple[bytes, bytes] | None = attrs.field(init=False)
+    _names: tuple[str, ...] = attrs.field(init=False)
 
     @encoded.default
     def _encode(self) -> Encoded:
@@ -49,6 +50,17 @@ class Lowered:
             index, errno = self.fault
             steps[index] = Step(Operation.FAIL, (errno,))
         return encode((*self.checks, *steps))._replace(checks=len(self.checks))
+
+    @_around_name.default
+    def _split(self) -> tuple[bytes, bytes] | None:
+        before, found, after = self.encoded.data.partition(_bytes(HOST_NAME))
+        return (before, after) if found else None
+
+    @_names.default
+    def _list_names(self) -> tuple[str, ...]:
+        """Whole names only: a file of the caller's may have the placeholder in it."""
+        made = [folder for _, folder in self.groups.directories] if self.groups.made else []
+        return tuple(dict.fromkeys(map(os.path.basename, (*made, *self.works))))
 
     def failing(self, index: int, errno: int) -> "Lowered":
         """Return the same with one step that is not done, as if the kernel had said `errno`.
@@ -59,26 +71,13 @@ class Lowered:
 
     def by_copy(self, steps: tuple[Step, ...], held: Held) -> "Lowered":
         """Return the same by other steps, which begin with a copy of what is held."""
-        checks = (*self.checks, Step(Operation.SAME_MOUNTS, (held.mountinfo, held.made_from)))
-        return attrs.evolve(self, steps=steps, checks=checks, held=held)
-
-    def named(self, hostname: str) -> "Lowered":
-        """Return the same for a box of this host name, which is written into what is encoded."""
-        name = Step(Operation.SETHOSTNAME, (hostname,))
-        steps = [name if one.operation is Operation.SETHOSTNAME else one for one in self.steps]
-        place = _bytes(HOST_NAME)
-        data = self.encoded.data.replace(place, _bytes(hostname).ljust(len(place), b"\0"), 1)
-        made = copy.copy(self)  # not evolved: that would encode it all again
-        object.__setattr__(made, "steps", tuple(steps))
-        object.__setattr__(made, "encoded", self.encoded._replace(data=data))
-        if self.template is not None:
-            object.__setattr__(made, "template", _NamedTemplate(self.template, hostname))
-        return made
+        checks = (*self.checks, held.check)
+        return attrs.evolve(self, steps=steps, checks=checks, held=held, template=None)
 
     @property
     def quickest(self) -> "Lowered":
         """What the next box is to be started by: with a copy of its root, where there is one."""
-        return (self.template.copy() if self.template else None) or self
+        return (self.template.copy(self) if self.template else None) or self
 
     def outdated(self) -> bool:
         """Take notice that a check has failed; return whether it is worth another try."""
@@ -89,16 +88,22 @@ class Lowered:
         self.template.let_go()
         return False
 
-    def plan_of(self, number: int) -> Encoded:
-        """Return the plan for the box of this number."""
-        if not self.groups.made and not self.works:
-            return self.encoded
-        made = [folder for _, folder in self.groups.directories] if self.groups.made else []
+    def plan_of(self, number: int, hostname: str | None) -> Encoded:
+        """Return the plan for the box of this number and host name."""
         data = self.encoded.data
-        # Whole names only: a file of the caller's may have the placeholder in it.
-        for name in map(os.path.basename, (*made, *self.works)):
+        if hostname is not None and self._around_name is not None:
+            before, after = self._around_name
+            data = before + _bytes(hostname).ljust(len(HOST_NAME), b"\0") + after
+        if self._names:
+            data = self._with_number(data, number)
+        if data is self.encoded.data:
+            return self.encoded
+        return Encoded(self.encoded.steps, data, self.encoded.step_count, self.encoded.checks)
+
+    def _with_number(self, data: bytes, number: int) -> bytes:
+        for name in self._names:
             data = data.replace(_bytes(name), _bytes(_numbered(name, number)))
-        return self.encoded._replace(data=data)
+        return data
 
     def works_of(self, number: int) -> tuple[str, ...]:
         """Return the work folders of the overlays of the box of this number."""
@@ -134,34 +139,14 @@ class Lowered:
         step = self.steps[index]
         if step.operation is Operation.EXECVE:
             step = sequence.execve(args)
+        elif step.operation is Operation.SETHOSTNAME and box is not None:
+            step = Step(Operation.SETHOSTNAME, (box,))
         return StepError.of(step, errno, index, box=box, hint=hints.hint(step, errno))
-
-
-class _NamedTemplate:
-    """A template that boxes of many host names share, for those of one of them."""
-
-    def __init__(self, template: "Template | _NamedTemplate", hostname: str) -> None:
-        self._template = template
-        self._named = functools.lru_cache(maxsize=1)(Lowered.named)
-        self._hostname = hostname
-
-    def copy(self) -> Lowered | None:
-        """Return what the next box is started by, if there is a template."""
-        lowered = self._template.copy()
-        return lowered and self._named(lowered, self._hostname)
-
-    def is_current(self) -> bool:
-        """Whether it is still right."""
-        return self._template.is_current()
-
-    def let_go(self) -> None:
-        """Have it made anew."""
-        self._template.let_go()
 
 
 def _numbered(folder: str, number: int) -> str:
     return folder.removesuffix(cgroups.NUMBER) + f"{number:0{len(cgroups.NUMBER)}}"
 
 
-def _bytes(folder: str) -> bytes:
-    return folder.encode(errors="surrogateescape")
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")

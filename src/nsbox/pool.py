@@ -1,7 +1,7 @@
-"""Boxes made ahead: each waits for a command, gets one, and is used no second time.
+"""Boxes made ahead: each waits for a command, or for whoever starts it, and is used once.
 
 A box that waits has everything done that its spec asks for: namespaces, root, limits, and the
-rights given up. It is as isolated as one that is made on demand; only its command is missing.
+rights given up. It is as isolated as one that is made on demand; only what it is for is missing.
 """
 
 import collections
@@ -14,10 +14,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 from nsbox import commands
-from nsbox.ahead import Ahead
+from nsbox.ahead import Ahead, Later
 from nsbox.commands import Args, Invocation
 from nsbox.complete import complete, process
-from nsbox.launch import Command
+from nsbox.launch import Command, OutdatedError
 from nsbox.options import NO_OPTIONS
 from nsbox.parameters import PopenParameters, RunParameters, check_names, invoke
 from nsbox.process import Process
@@ -25,7 +25,11 @@ from nsbox.spec import BoxSpec
 from nsbox.usage import CompletedProcess
 
 if TYPE_CHECKING:
+    from nsbox.box import Box
     from nsbox.cgroup.cgroup import Cgroup
+    from nsbox.standing import Standing
+
+    Made = Ahead | Standing
 
 _LULL = 0.003
 """Seconds for whoever has just got a box or its answer to go on with: the others come after."""
@@ -37,34 +41,47 @@ _PAUSE = 1.0
 class Pool:
     """Boxes of one spec, `size` of them made ahead, in the background, and made anew as they go.
 
-    `run` and `popen` start a command in one of them, in about the time of a process. Each is used
-    once, and ended as any box is; what it leaves, such as its groups, is removed after the answer.
-    Where none is ready, or the parameters ask for more than a command, an environment and streams,
-    the box is made on demand, as `nsbox.run` does. A box is not used either once what it was made
-    from has changed: ``/etc``, the caller's rights, and the host's mounts where its root is a copy
-    of them, which it is for a caller with CAP_SYS_ADMIN.
+    `run` and `popen` start a command in one of them, in about the time of a process; with `stays`
+    they wait for `start` instead. Each is used once, and ended as any box is; what a command's box
+    leaves, such as its groups, is removed after the answer. Where none is ready, or none of that
+    kind is kept, or the parameters ask for more than a command, an environment and streams, the
+    box is made on demand, as `nsbox.run` and `BoxSpec.start` do. A box is not used either once what
+    it was made from has changed: ``/etc``, the caller's rights, where the path of a namespace to
+    join leads, and the host's mounts where its root is a copy of them, which it is for a caller
+    with CAP_SYS_ADMIN, unless its root shows the interpreter.
 
-    Each box that waits holds a process of some 100 KB, its namespaces and groups, and three
-    descriptors of the caller's. They end with the pool: at `close`, at the end of a ``with`` block,
-    or when their owner dies. In a fork of the owner a pool makes all on demand.
+    Each box that waits holds one process or two, of some 100 KB, its namespaces and groups, and
+    two or three descriptors of the caller's. It begins in the group `cgroup`, where one is given;
+    with limits of its own, below. Those that wait end with the pool: at `close`, at the end of a
+    ``with`` block, or when their owner dies; those that were taken go on. In a fork of the owner a
+    pool makes all on demand.
 
     Raises `ValueError` for a spec without a first process, with a link, ports or a handler of
-    system calls, and what `nsbox.run` would raise for the first box.
+    system calls, and what `nsbox.run` or `BoxSpec.start` would raise for the first box.
     """
 
     def __init__(
-        self, spec: BoxSpec | None = None, *, size: int = 4, cgroup: "Cgroup | None" = None
+        self,
+        spec: BoxSpec | None = None,
+        *,
+        size: int = 4,
+        stays: bool = False,
+        cgroup: "Cgroup | None" = None,
     ) -> None:
         if type(size) is not int or size < 1:
             raise ValueError(f"size: a number from 1 on, not {size!r}")
-        self.spec = spec or BoxSpec()
+        if not isinstance(stays, bool):
+            raise ValueError(f"stays: whether its boxes are for `start`, not {stays!r}")
+        self.spec = spec = spec or BoxSpec()
         if not self.spec.init or self.spec.link is not None or self.spec.ports:
             raise ValueError("spec: one made ahead has a first process, and no link and no ports")
         if self.spec.security.handler is not None:
             raise ValueError("spec: who is asked about system calls is not made ahead")
         self.size = size
+        self.stays = stays
         self._cgroup = cgroup
-        self._stock = _Stock(self.spec, size, cgroup)
+        kind = _standing() if stays else Ahead
+        self._stock = _Stock(lambda later: kind(spec, cgroup, later), size)
         self._closing = weakref.finalize(self, self._stock.close)
 
     def run(self, args: Args, **parameters: Unpack[RunParameters]) -> CompletedProcess:
@@ -79,6 +96,14 @@ class Pool:
         invocation, rest = invoke(args, parameters)
         return process(self.starting(invocation), **rest)
 
+    def start(self) -> "Box":
+        """Start a box that stays: `BoxSpec.start`, sooner where the pool has `stays`."""
+        ready = self._stock.take() if self.stays else None
+        if ready is not None and not isinstance(ready, Ahead):
+            with contextlib.suppress(OutdatedError):
+                return ready.hand_over()
+        return self.spec.start(cgroup=self._cgroup)
+
     def starting(self, invocation: Invocation) -> Command:
         """Make a command with a box, one that is ready if there is one."""
 
@@ -87,8 +112,8 @@ class Pool:
             return commands.starting(self.spec, invocation, number, self._cgroup)
 
         plain = invocation.options is NO_OPTIONS or invocation.options == NO_OPTIONS
-        ready = self._stock.take() if plain else None
-        if ready is None:
+        ready = self._stock.take() if plain and not self.stays else None
+        if not isinstance(ready, Ahead):
             return on_demand()
         return ready.parking.given(self.spec, invocation, ready, on_demand)
 
@@ -113,21 +138,27 @@ class Pool:
         return False
 
     def __repr__(self) -> str:
-        return f"<Pool of {self.size}, {self.ready} ready>"
+        kind = ", for start" if self.stays else ""
+        return f"<Pool of {self.size}{kind}, {self.ready} ready>"
 
     def __reduce__(self) -> Any:
         raise TypeError("a Pool is a live handle; pickle its spec and make another")
 
 
+def _standing() -> "type[Standing]":
+    from nsbox.standing import Standing  # noqa: PLC0415 - commands do without
+
+    return Standing
+
+
 class _Stock:
     """The boxes of a pool, and the thread that makes them and takes down what they leave."""
 
-    def __init__(self, spec: BoxSpec, size: int, cgroup: "Cgroup | None") -> None:
-        self.spec = spec
+    def __init__(self, make: "Callable[[Later], Made]", size: int) -> None:
         self.size = size
-        self.cgroup = cgroup
         self.owner = os.getpid()
-        self.ready: collections.deque[Ahead] = collections.deque()
+        self.ready: collections.deque[Made] = collections.deque()
+        self._make_by = make
         self._chores: collections.deque[Callable[[], None]] = collections.deque()
         self._changed = threading.Condition()
         self._closed = self._done = False
@@ -139,7 +170,7 @@ class _Stock:
             self.ready.popleft().discard()
             raise
 
-    def take(self) -> Ahead | None:
+    def take(self) -> "Made | None":
         if os.getpid() != self.owner or self._closed:
             return None
         ready = self._next()
@@ -147,10 +178,10 @@ class _Stock:
             self._wake()
         return ready
 
-    def _make(self) -> Ahead:
-        return Ahead(self.spec, self.cgroup, self.later)
+    def _make(self) -> "Made":
+        return self._make_by(self.later)
 
-    def _next(self) -> Ahead | None:
+    def _next(self) -> "Made | None":
         try:
             return self.ready.popleft()
         except IndexError:

@@ -10,10 +10,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NoReturn
 
-import attrs
-
 from nsbox import _native, pipes
-from nsbox.cgroup.account import BoxGroups
 from nsbox.display import Displayed
 from nsbox.errors import OutputExceeded, StepError
 from nsbox.launch import Command, OutdatedError
@@ -300,23 +297,30 @@ class Process(Displayed):
             return True
         if ended is None:
             return False
-        outcome = launched.outcome
         self._launched = None
+        self._take_down(launched, *ended)
+        return True
+
+    def _take_down(self, launched: _native.Launched, code: int, user: float, system: float) -> None:
+        """Take down how it ended and what that cost, and remove what is left of it."""
+        outcome, peak, killed = launched.outcome, None, False
+        wall = time.monotonic() - self._started
         self._remove_works()
         self._disconnect()
-        wall = time.monotonic() - self._started
-        self.returncode, user, system = ended
-        peak = None
+        self.returncode = code
         if outcome.finished:
             self.returncode = os.waitstatus_to_exitcode(outcome.status)
             user, system = outcome.user_seconds, outcome.system_seconds
             peak = outcome.memory_peak
-        self.usage = Usage(wall, user, system, peak)
         if self._groups:
-            self._account(self._groups)
+            figures = launched.figures
+            killed, peak_of_all = self._groups.understand(figures)
+            peak = peak if peak_of_all is None else peak_of_all
+            if figures.groups_left:
+                self._groups.remove()
+        self.usage = Usage(wall, user, system, peak, killed)
         if outcome.error:
             raise self._failure(outcome.step, outcome.error)
-        return True
 
     def _wait_until(self, deadline: float | None) -> bool:
         """Wait for the end; False where the deadline (`time.monotonic`) came first."""
@@ -338,17 +342,6 @@ class Process(Displayed):
         if self._exchange is None:
             return [None, None]
         return [self._exchange.so_far(stream) for stream in (self.stdout, self.stderr)]
-
-    def _account(self, groups: BoxGroups) -> None:
-        """Take down what the box's cgroups tell, and remove them; no task is left in them."""
-        assert self.usage is not None
-        peak = groups.memory_peak
-        self.usage = attrs.evolve(
-            self.usage,
-            oom_killed=groups.oom_killed,
-            memory_peak=self.usage.memory_peak if peak is None else peak,
-        )
-        groups.remove()
 
     def _disconnect(self) -> None:
         if self.published is not None:

@@ -94,6 +94,8 @@ def steps(spec: "BoxSpec") -> Iterator[Step]:
     if spec.oom_score_adj is not None:
         score = f"{spec.oom_score_adj}\n".encode()
         yield Step(Operation.WRITE, ("/proc/self/oom_score_adj", score))
+    if spec.memory_policy is not None:
+        yield spec.memory_policy.step()
     if spec.personality is not None:
         yield Step(Operation.PERSONALITY, (spec.personality,))
 

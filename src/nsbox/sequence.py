@@ -58,12 +58,16 @@ def starting(
     lineup = line_up(spec.choices, spec.id_map, caller)
     # Whose rights count in the new namespaces: known only once a user namespace has been joined.
     late = bool(lineup.joined) and lineup.changes_user
+    if spec.time_offsets.parts:  # these are set before anybody is in it
+        lineup = attrs.evolve(lineup, new=lineup.new - {NamespaceType.TIME})
     yield from groups.make
     copied = {NamespaceType.MNT} if site.copied else set()
     yield from _leave_caller(spec, caller, frozenset() if late else lineup.new - copied, groups)
     if spec.init:
         yield Step(Operation.EXECVEAT)
         yield from scheduling.steps(spec)
+        if not late:
+            yield from _clocks(spec)
         yield Step(Operation.NOT_DUMPABLE)  # from here on nobody in the box can trace it
         if caller.drops_groups and (late or NamespaceType.USER not in lineup.new):
             yield _NO_GROUPS
@@ -72,7 +76,9 @@ def starting(
             yield from _move(lineup if late else attrs.evolve(lineup, new=frozenset()))
         if late and NamespaceType.USER in lineup.new:
             yield from map_steps(spec.id_map, caller)
-        elif late and caller.privileged:
+        if late and caller.privileged:
+            yield from _clocks(spec)
+        if late and caller.privileged and NamespaceType.USER in lineup.joined:
             yield from _become_privileged(spec)
         yield Step(Operation.SETSID)
     else:
@@ -185,7 +191,18 @@ def _begin_anew(spec: "BoxSpec") -> Iterator[Step]:
     """
     yield from _become_privileged(spec)
     yield Step(Operation.EXECVEAT)
+    yield from _clocks(spec)
     yield Step(Operation.NOT_DUMPABLE)
+
+
+def _clocks(spec: "BoxSpec") -> Iterator[Step]:
+    """Set its clocks, in a time namespace of the box's user namespace.
+
+    That is done while the process owns its own files in /proc: it does not once it is not dumpable,
+    unless it is the host's root still. See proc(5), PR_SET_DUMPABLE(2const).
+    """
+    if spec.time_offsets.parts:
+        yield from spec.time_offsets.entering_steps()
 
 
 def _move(lineup: Lineup) -> Iterator[Step]:

@@ -14,7 +14,8 @@ from nsbox.display import Displayed
 from nsbox.fields import frozen_map, instance_of, is_kernel_text
 from nsbox.frozen import FrozenMap
 from nsbox.link import Link, check_link
-from nsbox.namespace import ISOLATED, Choice, IDMap, NamespaceType
+from nsbox.memory_policy import MemoryPolicy
+from nsbox.namespace import ISOLATED, Choice, IDMap, NamespaceType, TimeOffsets
 from nsbox.namespace.choices import Choices, check_choices, choices
 from nsbox.options import Options, check_umask, group_id, user_id
 from nsbox.pipes import StrOrBytesPath
@@ -123,6 +124,7 @@ class BoxSpec(Displayed):
       owns what is joined.
     - `id_map`: who is who in a new user namespace, which one with ranges asks for by itself; of
       one that is joined, as whom the box is in it.
+    - `time_offsets`: how far its clocks are off, in a time namespace that is new.
     - `resources`: its limits, by cgroups made for it.
     - `link`: a `nsbox.network.Bridge` that it is on, by the net namespace that is new: it gets an
       address there, and the other machines' names in its /etc/hosts. None: it is on its own.
@@ -140,8 +142,9 @@ class BoxSpec(Displayed):
       ``("fifo", 1)`` and ``("rr", 1)`` to 99, see sched(7); `affinity`: the CPUs that it runs on,
       by number, see sched_setaffinity(2); `io_priority`: ``("realtime", 0)`` and
       ``("best-effort", 0)`` to 7, or ``"idle"``, see ioprio_set(2); `oom_score_adj`: -1000 to 1000,
-      see proc_pid_oom_score_adj(5); `personality`: flags such as 0x0040000, see personality(2).
-      They hold for all of the box, by the starter's rights; what is None is as the starter's own.
+      see proc_pid_oom_score_adj(5); `memory_policy`: a `MemoryPolicy`; `personality`: flags such as
+      0x0040000, see personality(2). They hold for all of the box, by the starter's rights; what is
+      None is as the starter's own.
     - `init`: whether a first process of ours stands above the command: it reaps orphans, passes
       signals on, tells the usage and ends the box when the starter dies. Without it, the command
       itself is process 1 of its pid namespace, and lives on when its starter is killed.
@@ -157,6 +160,9 @@ class BoxSpec(Displayed):
     rootfs: RootFS = attrs.field(default=RootFS.system(), validator=instance_of(RootFS))
     namespaces: Choices = attrs.field(default=ISOLATED, converter=choices, validator=check_choices)
     id_map: IDMap = attrs.field(default=IDMap(), validator=instance_of(IDMap))
+    time_offsets: TimeOffsets = attrs.field(
+        default=TimeOffsets(), validator=instance_of(TimeOffsets)
+    )
     resources: Resources = attrs.field(default=Resources(), validator=instance_of(Resources))
     link: Link | None = attrs.field(default=None, validator=check_link)
     ports: tuple[tuple[int, int], ...] = attrs.field(default=(), converter=_ports)
@@ -174,6 +180,9 @@ class BoxSpec(Displayed):
     affinity: frozenset[int] | None = attrs.field(default=None, converter=scheduling.read_affinity)
     io_priority: Levelled | None = attrs.field(default=None, validator=scheduling.check_io_priority)
     oom_score_adj: int | None = attrs.field(default=None, validator=scheduling.check_oom_score_adj)
+    memory_policy: MemoryPolicy | None = attrs.field(
+        default=None, validator=instance_of(MemoryPolicy, or_none=True)
+    )
     personality: int | None = attrs.field(default=None, validator=scheduling.check_personality)
     init: bool = attrs.field(default=True, validator=instance_of(bool))
 
@@ -197,8 +206,17 @@ class BoxSpec(Displayed):
             raise ValueError("init: it is the first process that joins namespaces, so it must be")
         if not self.init and (self.user is not None or self.group is not None):
             raise ValueError("init: changing user or group takes a first process, so it must be")
+        self._check_clocks()
         self._check_link()
         self._check_strictness()
+
+    def _check_clocks(self) -> None:
+        if not self.time_offsets.parts:
+            return
+        if self.namespaces.get(NamespaceType.TIME, Choice.NEW) is not Choice.NEW:
+            raise ValueError("time_offsets: they take a time namespace that is Choice.NEW")
+        if not self.init:
+            raise ValueError("time_offsets: they take a first process, so init must be True")
 
     def _check_link(self) -> None:
         if self.ports and self.namespaces.get(NamespaceType.NET, Choice.HOST) is Choice.HOST:
@@ -238,10 +256,13 @@ class BoxSpec(Displayed):
 
     @property
     def choices(self) -> Choices:
-        """Its namespaces, with the one that its security asks for."""
+        """Its namespaces, with those that its security and its clocks ask for."""
+        wanted: dict[NamespaceType, Choice] = {}
         if self.security.user_namespace and NamespaceType.USER not in self.namespaces:
-            return self.namespaces | {NamespaceType.USER: Choice.NEW}
-        return self.namespaces
+            wanted[NamespaceType.USER] = Choice.NEW
+        if self.time_offsets.parts and NamespaceType.TIME not in self.namespaces:
+            wanted[NamespaceType.TIME] = Choice.NEW
+        return self.namespaces | wanted if wanted else self.namespaces
 
     def options(self, given: Options) -> Options:
         """Return how a command of this spec is started: as `given`, and where that is silent so."""

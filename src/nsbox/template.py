@@ -2,6 +2,7 @@
 
 import os
 import re
+from array import array
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
@@ -15,18 +16,25 @@ if TYPE_CHECKING:
 
 _MOST_PATIENCE = 1000
 
+_TOLD, _LOOKED = 1, 2
+"""The places of two fields of ``struct watch``, see steps.h."""
+
 
 class Held:
     """The namespace, and what tells whether the host's mounts are still those it was made from.
 
-    Both are closed when the last who starts a box by them has let go.
+    Both are closed when the last who starts a box by them has let go. `check` is to be done first:
+    once mounts have changed it fails for every thread, until one has found that it `is_current`.
     """
 
     def __init__(self, steps: Sequence[Step]) -> None:
         self.namespace = self.mountinfo = -1
         self.outdated = False
         self.mountinfo = os.open("/proc/thread-self/mountinfo", os.O_RDONLY | os.O_CLOEXEC)
-        self.made_from = os.stat("/proc/thread-self/ns/mnt").st_ino
+        made_from = os.stat("/proc/thread-self/ns/mnt").st_ino
+        self._watch = array("q", (0, 0, 0))
+        address, _ = self._watch.buffer_info()
+        self.check = Step(Operation.SAME_MOUNTS, (self.mountinfo, made_from, address))
         self._pattern = _about([str(one.arguments[2]) for one in steps if _shows_host(one)])
         self._mounts = self._look()
         made = perform(
@@ -42,7 +50,11 @@ class Held:
 
     def is_current(self) -> bool:
         """Whether the mounts that matter are what they were, though some have come or gone."""
-        return self._look() == self._mounts
+        told = self._watch[_TOLD]
+        current = self._look() == self._mounts
+        if current:
+            self._watch[_LOOKED] = told
+        return current
 
     def _look(self) -> list[bytes]:
         parts: list[bytes] = []
@@ -81,13 +93,13 @@ def _mangled(path: str) -> str:
 class Template:
     """How the boxes of one spec get copies of a root, once there is a second box of it.
 
-    `steps` make the root; `copying` lowers a box that begins with a copy. Where the host's mounts
+    `steps` make the root, `copying` is a box that begins with a copy. Where the host's mounts
     change time and again, a template that is made anew each time would cost more than it gives: so
     it is waited longer and longer.
     """
 
     def __init__(
-        self, steps: Callable[[], Iterable[Step]], copying: "Callable[[Held], Lowered]"
+        self, steps: Callable[[], Iterable[Step]], copying: Callable[[], Iterable[Step]]
     ) -> None:
         self.steps = steps
         self._copying = copying
@@ -95,8 +107,8 @@ class Template:
         self._making = False
         self._patience = self._left = 0
 
-    def copy(self) -> "Lowered | None":
-        """Return what the next box is started by, or None if it is to make its own root."""
+    def copy(self, lowered: "Lowered") -> "Lowered | None":
+        """Return `lowered` by a copy, or None if the next box is to make its own root."""
         if self._copy is not None or self._making:
             return self._copy
         if self._left > 0:
@@ -104,7 +116,8 @@ class Template:
             return None
         self._making = True  # by this thread; whoever else asks meanwhile does without
         try:
-            self._copy = self._copying(Held(list(self.steps())))
+            held = Held(list(self.steps()))
+            self._copy = lowered.by_copy(tuple(self._copying()), held)
         except OSError:
             self.let_go()  # a box will say what it was that failed
         finally:
@@ -118,6 +131,8 @@ class Template:
 
     def let_go(self) -> None:
         """Make it anew, some time later: what it was made from has changed."""
+        if self._copy is None and not self._making:
+            return  # another thread has found out before
         if self._copy is not None and self._copy.held is not None:
             self._copy.held.outdated = True  # for boxes that were made by it and still wait
         self._copy = None

@@ -19,8 +19,9 @@ import pytest
 from referencing import Registry
 from referencing.jsonschema import DRAFT4
 
+import nsbox
 from nsbox import Cgroup, NsboxError, StepError, Task, reap
-from nsbox.oci import Container, HookError
+from nsbox.oci import Container, HookError, from_config
 from nsbox.security import notify
 
 RUNC, BUSYBOX = shutil.which("runc"), shutil.which("busybox")
@@ -649,6 +650,9 @@ def test_the_clocks_of_a_container_are_ahead(create, tmp_path):
     def ahead(config):
         config["linux"]["namespaces"].append({"type": "time"})
         config["linux"]["timeOffsets"] = {"boottime": {"secs": 1_000_000, "nanosecs": 5}}
+        spec, _ = from_config(config, bundle=tmp_path)
+        done = nsbox.run(["/bin/cat", "/proc/self/timens_offsets"], spec, capture_output=True)
+        assert b"1000000 " in done.stdout
 
     made = create("cat /proc/uptime", ahead)
     joined = made.run(["/bin/cat", "/proc/uptime"]).stdout

@@ -25,9 +25,10 @@ from nsbox import (
     Resources,
     RootFS,
     Security,
+    TimeOffsets,
 )
-from nsbox import lower as lowering
-from nsbox.lower import Lowered
+from nsbox.kept import KEPT
+from nsbox.lowered import Lowered
 
 ERRORS = (errno.EPERM, errno.ENOENT, errno.ENOSPC, errno.EMFILE, errno.EINVAL)
 USER = {NamespaceType.USER: Choice.NEW}
@@ -73,6 +74,7 @@ SPECS: dict[str, Make] = {
     "no first process": lambda _: BoxSpec(init=False),
     "user namespace": lambda _: BoxSpec(hostname="box", namespaces=nsbox.ISOLATED | USER),
     "ranges of ids": ranges,
+    "clocks": lambda _: BoxSpec(time_offsets=TimeOffsets(boottime=5)),
     "limits": lambda _: BoxSpec(resources=limits()),
     "overlay": overlay,
     "strict": strict,
@@ -96,15 +98,15 @@ def fail_each(
     """Start something once for each step of its plan, which fails there; returns how many."""
     seen: list[Lowered] = []
     fault: list[tuple[int, int]] = []
-    recall = lowering.recall
+    recall = KEPT.recall
 
     def planted(lowered: Lowered) -> Lowered:
         seen[:] = [lowered]
         return lowered.failing(*fault[0]) if fault else lowered
 
     def plant(function: str) -> None:
-        real = getattr(lowering, function)
-        monkeypatch.setattr(lowering, function, lambda *given: planted(real(*given)))
+        real = getattr(KEPT, function)
+        monkeypatch.setattr(KEPT, function, lambda *given: planted(real(*given)))
 
     def kept(*given: object, **more: object) -> Lowered | None:
         """What the next box is started by, mostly a copy of a root that was made once."""
@@ -112,9 +114,9 @@ def fail_each(
         return None if found is None else planted(found.quickest)
 
     by_copy = request.param == "kept"
-    plant("lower")
-    plant("lower_joining")
-    monkeypatch.setattr(lowering, "recall", kept)
+    plant("look_up")
+    plant("look_up_joining")
+    monkeypatch.setattr(KEPT, "recall", kept)
 
     def run(start: Start, every: int = 1) -> int:
         for _ in range(4 if by_copy else 1):  # until there is what the next ones are started by

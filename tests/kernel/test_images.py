@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 import nsbox
-from nsbox import Image, ImageError
+from nsbox import BoxSpec, Image, ImageError, RootFS
+from nsbox.image import Store
 
 pytestmark = pytest.mark.usefixtures("root")
 
@@ -67,14 +68,11 @@ def by_umoci(layout: Path, tag: str, bundle: Path) -> Tree:
 
 
 @pytest.fixture
-def tree(tmp_path: Path) -> Path:
+def tree(tmp_path: Path, busybox: str) -> Path:
     """A tree with one of everything."""
     root = tmp_path / "tree"
     for name in ("bin", "etc", "dev", "srv/deep/er", "tmp", "closed", "home/user"):
         (root / name).mkdir(parents=True)
-    busybox = shutil.which("busybox")
-    if busybox is None:
-        pytest.skip("needs busybox (Debian: busybox-static)")
     shutil.copy(busybox, root / "bin/busybox")
     (root / "bin/sh").symlink_to("busybox")
     (root / "bin/setuid").write_bytes(b"#!\n")
@@ -370,6 +368,41 @@ def test_a_box_runs_an_image_as_the_image_wants_it(tree: Path, tmp_path: Path) -
         done = nsbox.run(spec.args, spec, capture_output=True, text=True, timeout=60)
     assert done.stdout.splitlines() == ["one /home/user", "/srv", "1234", "33", "no"], done.stderr
     assert [mount.target for mount in spec.rootfs.mounts] == ["/tmp"]  # /etc is not empty
+
+
+def test_the_root_of_an_image_serves_a_spec_of_ones_own(tree: Path, tmp_path: Path) -> None:
+    command = ["/bin/busybox", "sh", "-c", "id -u; cat /srv/new; echo x > /srv/new"]
+    store = tmp_path / "store"
+    with Image.build(tree, user="nobody-here", volumes=["/tmp", "/etc"]) as image:
+        rootfs = RootFS.image(image, store=store)
+        assert rootfs == image.rootfs(store=store)
+        assert [mount.target for mount in rootfs.mounts] == ["/tmp"]
+        for kept, seen in (
+            (rootfs, []),
+            (RootFS.image(image, store=store, upper=tmp_path / "up"), ["x"]),
+        ):
+            nsbox.run(command, BoxSpec(rootfs=kept), timeout=60)
+            spec = BoxSpec(rootfs=kept, hostname="own", env={"PATH": "/bin"})
+            done = nsbox.run(command, spec, capture_output=True, text=True, timeout=60)
+            assert done.stdout.splitlines() == ["0", *seen]
+    assert (tmp_path / "up/srv/new").read_text() == "x\n"
+    assert not (tree / "srv/new").exists()
+
+
+def test_the_root_of_an_image_is_that_of_its_spec(tree: Path, tmp_path: Path) -> None:
+    with Image.build(tree, volumes=["/tmp"]) as image:
+        spec = image.spec(store=tmp_path / "store")
+        assert RootFS.image(image, store=tmp_path / "store") == spec.rootfs
+
+
+def test_the_layers_of_a_root_are_locked_until_the_image_is_closed(
+    tree: Path, tmp_path: Path
+) -> None:
+    store = Store(tmp_path / "store")
+    with Image.build(tree) as image:
+        RootFS.image(image, store=store)
+        assert store.gc() == ()
+    assert len(store.gc()) == 1
 
 
 def test_a_user_that_the_image_does_not_know_is_named(tree: Path, tmp_path: Path) -> None:

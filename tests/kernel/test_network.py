@@ -16,6 +16,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from machines import PYTHON, ask, asking, serve
 
 import nsbox
 from nsbox import BoxSpec, Mount, NamespaceType, NsboxError, RootFS, StepError, UnsupportedError
@@ -26,33 +27,7 @@ from nsbox.network import Bridge, messages, requests
 
 pytestmark = pytest.mark.usefixtures("root")
 
-PYTHON = ["/usr/bin/python3", "-ISc"]
-SERVE = """
-import socket
-server = socket.create_server(("::", 80), family=socket.AF_INET6, dualstack_ipv6=True, backlog=99)
-print("ready", flush=True)
-while True:
-    peer, _ = server.accept()
-    peer.sendall(socket.gethostname().encode())
-    peer.close()
-"""
-ASK = """
-import socket, sys
-for name in sys.argv[2:]:
-    try:
-        with socket.create_connection((name, 80), timeout=float(sys.argv[1])) as peer:
-            print(peer.recv(99).decode())
-    except OSError as error:
-        print("-")
-"""
 SPEC = BoxSpec(hostname="node")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _pyroute2_is_loaded():
-    import pyroute2
-
-    assert pyroute2
 
 
 @pytest.fixture
@@ -70,22 +45,6 @@ def stack():
 def start(stack, lan, count, spec=SPEC):
     specs = spec.replicate(count, hostname="node{index}", link=lan)
     return [stack.enter_context(one.start()) for one in specs]
-
-
-def serve(stack, machines):
-    servers = [
-        stack.enter_context(m.popen([*PYTHON, SERVE], stdout=nsbox.PIPE, text=True))
-        for m in machines
-    ]
-    for server in servers:
-        assert server.stdout.readline() == "ready\n"
-
-
-def ask(machine, *names, timeout=3):
-    done = machine.run(
-        [*PYTHON, ASK, str(timeout), *names], capture_output=True, text=True, check=True
-    )
-    return done.stdout.split()
 
 
 def reaches(one, other):
@@ -123,9 +82,7 @@ def test_a_machine_has_the_next_address_of_each_network(lan, stack):
 
 def test_a_box_for_one_command_is_on_the_network_too(lan, stack):
     serve(stack, start(stack, lan, 1))
-    done = nsbox.run(
-        [*PYTHON, ASK, "3", "node0"], BoxSpec(link=lan), capture_output=True, text=True
-    )
+    done = nsbox.run(asking("node0"), BoxSpec(link=lan), capture_output=True, text=True)
     assert done.stdout == "node0\n"
     assert len(lan.machines) == 1
 
@@ -167,13 +124,8 @@ def test_what_is_on_no_network_is_unreachable_at_once(lan, stack):
 def test_a_machine_in_a_user_namespace_of_its_own_is_on_the_network_too(lan, stack):
     spec = BoxSpec(namespaces=nsbox.ISOLATED | {NamespaceType.USER: nsbox.Choice.NEW})
     machines = start(stack, lan, 2, spec)
-    script = SERVE.replace('("::", 80)', '("::", 8000)')
-    server = stack.enter_context(machines[0].popen([*PYTHON, script], stdout=nsbox.PIPE, text=True))
-    assert server.stdout.readline() == "ready\n"
-    asked = machines[1].run(
-        [*PYTHON, ASK.replace("80)", "8000)"), "3", "node0"], capture_output=True, text=True
-    )
-    assert asked.stdout == "node0\n"
+    serve(stack, machines[:1], port=8000)
+    assert ask(machines[1], "node0", port=8000) == ["node0"]
 
 
 def test_a_cut_parts_the_groups_and_heals(lan, stack):
@@ -367,9 +319,7 @@ def test_it_works_inside_a_running_event_loop(stack):
             lan.heal()
             serve(stack, machines)
             assert ask(machines[0], "node1") == ["node1"]
-            done = await nsbox.aio.run(
-                [*PYTHON, ASK, "3", "node1"], BoxSpec(link=lan), capture_output=True
-            )
+            done = await nsbox.aio.run(asking("node1"), BoxSpec(link=lan), capture_output=True)
             assert done.stdout == b"node1\n"
 
     asyncio.run(main())

@@ -238,6 +238,10 @@ CASES = {
         {"mounts": [Mount.bind("/etc/hostname", "/data/one", readonly=True, recursive=False)]},
         "cat /data/one; echo a 2>/dev/null >/data/one || echo no",
     ),
+    "a file system in memory that begins with what is there": (
+        {"mounts": [Mount.tmpfs("/data", copy_up=True)]},
+        "cat /data/one; echo 2 >/data/two; cat /data/two",
+    ),
     "a mount upon another": (
         {"mounts": [Mount.tmpfs("/data", mode=0o755), Mount.bind("/usr/share", "/data/share")]},
         "ls /data; ls -ld /data | cut -c1-10",

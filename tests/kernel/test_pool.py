@@ -1,11 +1,9 @@
 """Boxes made ahead are as any other, each is used once, and none is left."""
 
 import asyncio
-import os
 import signal
 import subprocess
 import threading
-import time
 from pathlib import Path
 from typing import Any
 
@@ -25,27 +23,11 @@ from nsbox import (
     aio,
 )
 
-LOOK = """
-ls /proc/self/fd; cut -d' ' -f5,6 /proc/self/mountinfo | sort
-grep -v -e ctxt -e ^Vm -e Rss -e Pid -e SigQ /proc/self/status
-hostname; umask; pwd; cut -d' ' -f5,6 /proc/self/stat; cat /proc/net/dev; tr '\\0' '\\n' </proc/self/environ
-"""
-
 
 @pytest.fixture
 def pool() -> Any:
     with Pool(size=2) as made:
         yield made
-
-
-def test_a_box_made_ahead_looks_like_one_made_on_demand() -> None:
-    spec = BoxSpec(hostname="ahead", env={"A": "b"}, cwd="/tmp")
-    look = ["sh", "-c", LOOK]
-    expected = nsbox.run(look, spec, capture_output=True, check=True).stdout
-    with Pool(spec, size=2) as pool:
-        for _ in range(6):
-            pool.fill(10)
-            assert pool.run(look, capture_output=True, check=True).stdout == expected
 
 
 def test_run_is_nsbox_run(pool: Pool) -> None:
@@ -159,61 +141,6 @@ def test_limits_hold_and_groups_go(root: None) -> None:
         assert process.returncode == -signal.SIGKILL
 
 
-def test_a_box_is_not_used_once_its_sources_have_changed(tmp_path: Path) -> None:
-    shown = tmp_path / "shown"
-    shown.write_text("old")
-    spec = BoxSpec(rootfs=RootFS.system().with_mounts(Mount.bind(shown, "/tmp/shown")))
-    with Pool(spec, size=1) as pool:
-        pool.fill(10)
-        shown.unlink()
-        with pytest.raises(FileNotFoundError):
-            pool.run(["cat", "/tmp/shown"])
-        shown.write_text("new")
-        done = pool.run(["cat", "/tmp/shown"], capture_output=True)
-        assert done.stdout == b"new"
-
-
-def test_a_fork_makes_its_own(pool: Pool) -> None:
-    pool.fill(10)
-    pid = os.fork()
-    if pid == 0:
-        status = 1
-        try:
-            status = pool.run(["true"]).returncode
-            pool.close()
-        finally:
-            os._exit(status)
-    assert os.waitpid(pid, 0)[1] == 0
-    assert pool.run(["true"]).returncode == 0
-
-
-def test_those_that_wait_end_with_their_owner(tmp_path: Path) -> None:
-    script = (
-        "import os, nsbox, sys\n"
-        "pool = nsbox.Pool(size=3)\n"
-        "pool.fill(10)\n"
-        "print(*(box.launched.pid for box in pool._stock.ready), flush=True)\n"
-        "sys.stdin.read()\n"
-    )
-    import sys
-
-    for end in ("close", "kill"):
-        owner = subprocess.Popen(
-            [sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
-        assert owner.stdout is not None
-        pids = [int(pid) for pid in owner.stdout.readline().split()]
-        assert len(pids) == 3
-        assert all(Path(f"/proc/{pid}").exists() for pid in pids)
-        if end == "kill":
-            owner.kill()
-        owner.communicate()
-        deadline = time.monotonic() + 10
-        while any(Path(f"/proc/{pid}").exists() for pid in pids) and time.monotonic() < deadline:
-            time.sleep(0.01)
-        assert not any(Path(f"/proc/{pid}").exists() for pid in pids)
-
-
 def test_a_command_that_runs_goes_on_when_its_pool_is_closed() -> None:
     with Pool(size=1) as pool:
         pool.fill(10)
@@ -247,21 +174,6 @@ def test_without_a_pid_namespace_of_their_own(root: None) -> None:
         with pool.popen(["sleep", "1000"]) as process:
             pass
         assert process.returncode == -signal.SIGKILL
-
-
-def test_none_of_those_that_wait_is_used_once_a_mount_has_changed(
-    root: None, tmp_path: Path
-) -> None:
-    def change() -> list[bytes]:
-        with Pool(size=4) as pool:
-            assert pool.fill(10)
-            subprocess.run(["mount", "-t", "tmpfs", "none", "/usr/local"], check=True)
-            Path("/usr/local/new").touch()
-            look = ["ls", "/usr/local"]
-            return [pool.run(look, capture_output=True).stdout for _ in range(5)]
-
-    with nsbox.Namespace.create(NamespaceType.MNT) as elsewhere:
-        assert elsewhere.call(change) == [b"new\n"] * 5
 
 
 def test_the_work_folders_of_an_overlay_go_with_its_box(tmp_path: Path, root: None) -> None:

@@ -13,40 +13,13 @@ import time
 from contextlib import ExitStack
 
 import pytest
+from machines import ask, asking, serve
 
-import nsbox
 from nsbox import BoxSpec, Fleet, Namespace, NamespaceType, StepError, UnsupportedError
 
 pytest.importorskip("pyroute2", reason="needs the extra nsbox[net]")
 
 from nsbox.network import Bridge, LowerLink
-
-PYTHON = ["/usr/bin/python3", "-ISc"]
-SERVE = """
-import socket
-server = socket.create_server(("::", 80), family=socket.AF_INET6, dualstack_ipv6=True, backlog=99)
-print("ready", flush=True)
-while True:
-    peer, who = server.accept()
-    peer.sendall(who[0].encode())
-    peer.close()
-"""
-ASK = """
-import socket, sys
-for name in sys.argv[2:]:
-    try:
-        with socket.create_connection((name, 80), timeout=float(sys.argv[1])) as peer:
-            print(peer.recv(99).decode())
-    except OSError as error:
-        print("-")
-"""
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _pyroute2_is_loaded():
-    import pyroute2
-
-    assert pyroute2
 
 
 @pytest.fixture
@@ -63,17 +36,6 @@ def machine(stack, lan, name="node"):
     return stack.enter_context(BoxSpec(hostname=name, link=lan).start())
 
 
-def serve(stack, box):
-    server = stack.enter_context(box.popen([*PYTHON, SERVE], stdout=nsbox.PIPE, text=True))
-    assert server.stdout.readline() == "ready\n"
-
-
-def ask(box, *names, timeout=3):
-    """Tell as whom the box was seen by each server, - where it did not get there."""
-    done = box.run([*PYTHON, ASK, str(timeout), *names], capture_output=True, text=True, check=True)
-    return done.stdout.replace("::ffff:", "").split()
-
-
 # Other bridges.
 
 
@@ -81,7 +43,7 @@ def test_machines_of_two_bridges_reach_each_other_by_a_route(stack):
     left = bridge(stack, "10.77.0.1/24", "fd77::1/64")
     right = bridge(stack, "10.78.0.1/24", "fd78::1/64", beside=left)
     a, b = machine(stack, left), machine(stack, right)
-    serve(stack, b)
+    serve(stack, [b], tells="peer")
     assert ask(a, *b.addresses) == ["-", "-"]
     left.route(right)
     assert ask(a, *b.addresses) == list(a.addresses)
@@ -97,8 +59,7 @@ def test_a_route_goes_through_a_bridge_to_the_next_but_not_by_itself(stack):
     one.route(two)
     two.route(three)
     a, b, c = machine(stack, one), machine(stack, two), machine(stack, three)
-    for box in (b, c):
-        serve(stack, box)
+    serve(stack, (b, c), tells="peer")
     assert ask(a, b.address) == [a.address]
     assert ask(b, c.address) == [b.address]
     assert ask(a, c.address, timeout=1) == ["-"]
@@ -124,8 +85,7 @@ def test_more_machines_than_a_bridge_has_ports_do_not_notice(stack):
             Fleet.start(BoxSpec().replicate(10, hostname="node{index}", link=lan), check=True)
         )
     )
-    for box in boxes:
-        serve(stack, box)
+    serve(stack, boxes, tells="peer")
     names = [box.spec.hostname for box in boxes]
     assert "-" not in ask(boxes[0], *names) + ask(boxes[9], *names)
     lan.partition(boxes[:5], boxes[5:])
@@ -308,7 +268,7 @@ def test_boxes_are_on_the_hosts_wire_by_macvlan(stack, host):
         a, b = machine(stack, wire, "a"), machine(stack, wire, "b")
     except UnsupportedError as error:
         pytest.skip(str(error))
-    serve(stack, b)
+    serve(stack, [b], tells="peer")
     assert ask(a, "192.0.2.2", "b") == [a.address] * 2
     assert [port.name for port in wire.machines] == ["a", "b"]
     assert host.call(links) == {"lo", "wan"}
@@ -349,7 +309,7 @@ from nsbox.network import Bridge
 with Bridge.create("10.77.0.1/24") as lan:
     lan.uplink("slirp4netns")
     with nsbox.BoxSpec(link=lan).start() as box:
-        for command in (["/usr/bin/python3", "-ISc", ASK, "5", "192.0.2.2"], ["cat", "/etc/resolv.conf"]):
+        for command in (ASK, ["cat", "/etc/resolv.conf"]):
             print(box.run(command, capture_output=True, text=True).stdout.strip(), flush=True)
 """
 
@@ -361,7 +321,7 @@ def test_slirp4netns_is_a_way_out_without_rights():
         pytest.skip(f"needs {', '.join(missing)} (Debian: slirp4netns, util-linux, iproute2)")
     if not os.path.exists("/dev/net/tun"):
         pytest.skip("needs /dev/net/tun: CONFIG_TUN")
-    script = f"ASK = {ASK!r}\n{OUTSIDE}"
+    script = f"ASK = {asking('192.0.2.2', timeout=5)!r}\n{OUTSIDE}"
     done = subprocess.run(
         ["unshare", "--user", "--map-root-user", "--net", sys.executable, "-c", script],
         capture_output=True,

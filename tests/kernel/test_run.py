@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import nsbox
-from nsbox import BoxSpec, Choice, Mount, NamespaceType, RootFS, StepError
+from nsbox import BoxSpec, Choice, Mount, NamespaceType, Resources, RootFS, StepError
 
 RUNNERS = [
     pytest.param(subprocess.run, id="subprocess"),
@@ -255,3 +255,30 @@ def test_a_caller_that_has_become_another_gets_a_plan_of_its_own(root: None) -> 
         finally:
             os._exit(status)
     assert os.waitpid(pid, 0)[1] == 0
+
+
+KEEP_THE_INTERPRETER = {"getpid", "fspath", "waitstatus_to_exitcode"}
+
+
+@pytest.mark.parametrize(
+    "resources", [Resources(), Resources(memory_max="64M", cpu_max=0.5, pids_max=20)]
+)
+def test_a_run_gives_up_the_interpreter_for_its_start_and_its_end_alone(
+    resources: Resources, root: None
+) -> None:
+    spec = BoxSpec(resources=resources)
+    for _ in range(3):  # the third is made by what is kept
+        nsbox.run(["true"], spec)
+    called = []
+
+    def note(_: Any, event: str, function: Any) -> None:
+        if event == "c_call" and (function.__module__ or "").startswith(("posix", "nsbox", "_io")):
+            called.append(function.__name__)
+
+    sys.setprofile(note)
+    try:
+        nsbox.run(["true"], spec)
+    finally:
+        sys.setprofile(None)
+    calls = [name for name in called if name not in KEEP_THE_INTERPRETER]
+    assert calls == ["nsbox_launch", "nsbox_wait_end"]

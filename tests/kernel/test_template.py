@@ -1,14 +1,19 @@
 """Boxes that begin with a copy of a root see what the first of them saw, and nothing older."""
 
+import errno
 import os
 import subprocess
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 import nsbox
-from nsbox import BoxSpec, Mount, Namespace, NamespaceType, RootFS, Security, lower
+from nsbox import BoxSpec, Mount, Namespace, NamespaceType, RootFS, Security
+from nsbox.kept import KEPT
+from nsbox.perform import perform
+from nsbox.plan import Step
 
 LOOK = """
 cut -d' ' -f5,6 /proc/self/mountinfo | sort
@@ -26,7 +31,7 @@ def seen(spec: BoxSpec, script: str = LOOK) -> str:
 
 
 def copies(spec: BoxSpec) -> bool:
-    kept = lower.recall(spec, nsbox.options.NO_OPTIONS, None)
+    kept = KEPT.recall(spec, nsbox.options.NO_OPTIONS, None)
     return kept is not None and kept.quickest is not kept
 
 
@@ -104,7 +109,7 @@ def test_mounts_that_do_not_matter_change_nothing(elsewhere: Namespace, tmp_path
     def change() -> tuple[object, object]:
         for _ in range(2):
             nsbox.run(["true"], spec, check=True)
-        kept = lower.recall(spec, nsbox.options.NO_OPTIONS, None)
+        kept = KEPT.recall(spec, nsbox.options.NO_OPTIONS, None)
         assert kept is not None
         before = kept.quickest
         subprocess.run(["mount", "-t", "tmpfs", "none", tmp_path], check=True)
@@ -113,6 +118,39 @@ def test_mounts_that_do_not_matter_change_nothing(elsewhere: Namespace, tmp_path
 
     before, after = elsewhere.call(change)
     assert before is after
+
+
+def test_every_thread_is_told_of_a_mount_until_one_has_looked(
+    elsewhere: Namespace, tmp_path: Path
+) -> None:
+    spec = BoxSpec()
+
+    def holds(check: Step) -> bool:
+        try:
+            perform([check])
+        except nsbox.StepError as error:
+            if error.errno != errno.ESTALE:
+                raise
+            return False
+        return True
+
+    def change() -> None:
+        for _ in range(2):
+            nsbox.run(["true"], spec, check=True)
+        kept = KEPT.recall(spec, nsbox.options.NO_OPTIONS, None)
+        assert kept is not None
+        held = kept.quickest.held
+        assert held is not None
+        for _ in range(2):
+            assert holds(held.check)
+        for where, current in ((tmp_path, True), (tmp_path, True), ("/usr/local", False)):
+            subprocess.run(["mount", "-t", "tmpfs", "none", where], check=True)
+            with ThreadPoolExecutor(4) as threads:
+                assert not any(threads.map(holds, [held.check] * 8))
+            assert held.is_current() is current
+            assert holds(held.check) is current
+
+    elsewhere.call(change)
 
 
 def test_a_thread_in_another_mount_namespace_shows_what_is_there(elsewhere: Namespace) -> None:
@@ -164,5 +202,5 @@ def test_what_is_kept_is_let_go() -> None:
             nsbox.run(["true"], spec, check=True)
     kept = set(os.listdir("/proc/self/fd")) - before
     assert 0 < len(kept) <= 2 * 64
-    lower.forget()
+    KEPT.forget()
     assert set(os.listdir("/proc/self/fd")) == before

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import nsbox
-from nsbox import IDMap, Image
+from nsbox import IDMap, Image, RootFS
 from nsbox.image import Store
 from nsbox.image.entry import Entry, Kind
 from nsbox.image.header import END, header, padded
@@ -26,10 +26,7 @@ SNAPSHOT = Path(__file__).parents[1] / "snapshot.py"
 
 
 @pytest.fixture
-def tree(tmp_path: Path) -> Path:
-    busybox = shutil.which("busybox")
-    if busybox is None:
-        pytest.skip("needs busybox (Debian: busybox-static)")
+def tree(tmp_path: Path, busybox: str) -> Path:
     root = tmp_path / "tree"
     (root / "bin").mkdir(parents=True)
     shutil.copy(busybox, root / "bin/busybox")
@@ -53,7 +50,12 @@ def test_a_box_runs_an_image(tree: Path, tmp_path: Path) -> None:
     with Image.build(tree, cmd=command, env={"LAYER": "one"}) as image:
         spec = image.spec(store=tmp_path / "store")
         done = nsbox.run(None, spec, capture_output=True, text=True, timeout=60)
+        assert RootFS.image(image, store=tmp_path / "store") == spec.rootfs
+        kept = RootFS.image(image, store=tmp_path / "store", upper=tmp_path / "upper")
+        own = nsbox.run(command, nsbox.BoxSpec(rootfs=kept), capture_output=True, timeout=60)
     assert done.stdout == "one\n0\nx\n", done.stderr
+    assert own.stdout == b"\n0\nx\n"
+    assert (tmp_path / "upper/srv/new").read_text() == "x\n"
     assert not (tree / "srv/new").exists()
 
 

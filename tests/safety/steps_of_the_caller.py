@@ -43,8 +43,13 @@ def main(top: Path) -> None:
             Step(Operation.MKNODAT, (Slot.ROOT, "tree/fifo", stat.S_IFIFO | 0o600, 0, 0)),
             Step(Operation.OPEN_FOLDER, (Slot.TREE, str(copies))),
             Step(Operation.COPY_TREE, (str(tree), Slot.TREE, "to be looked at")),
+            Step(Operation.MKDIRAT, (Slot.ROOT, "up", 0o700)),
+            Step(Operation.OPEN_FOLDER, (Slot.TREE, str(top / "up"))),
+            Step(Operation.COPY_UP, (Slot.ROOT, "tree", Slot.TREE, 1)),
         ]
     )
+    assert sorted(os.listdir(top / "up")) == sorted(os.listdir(tree))
+    assert (top / "up").stat().st_mode == tree.stat().st_mode
     assert (copy / long / "file").read_bytes() == b"x" * 100_000
     assert os.readlink(copy / "link") == "../" * 300
     assert (copy / "fifo").is_fifo()

@@ -17,10 +17,9 @@ AT_FDCWD, RENAME_EXCHANGE = -100, 2
 
 
 @pytest.mark.parametrize("overlay", [False, True], ids=["directory", "overlay"])
-def test_mount_points_are_made_in_the_tree_or_not_at_all(tmp_path: Path, overlay: bool) -> None:
-    busybox = shutil.which("busybox")
-    if busybox is None:
-        pytest.skip("needs busybox (Debian: busybox-static)")
+def test_mount_points_are_made_in_the_tree_or_not_at_all(
+    tmp_path: Path, overlay: bool, busybox: str
+) -> None:
     tree, canary = tmp_path / "tree", tmp_path / "canary"
     for folder in (tree / "bin", tree / "data", canary):
         folder.mkdir(parents=True)

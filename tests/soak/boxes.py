@@ -20,7 +20,8 @@ from pathlib import Path
 
 import nsbox
 from nsbox import BoxSpec, Choice, NamespaceType, Resources, Security
-from nsbox import lower as lowering
+from nsbox.kept import KEPT
+from nsbox.lowered import Lowered
 
 SLABS = (
     "cred", "dentry", "files_cache", "fs_cache", "kmalloc-1k", "mnt_cache", "net_namespace", "nsproxy",
@@ -70,20 +71,20 @@ def fails(spec: BoxSpec) -> None:
 
 
 def breaks(spec: BoxSpec, place: list[int] = [0]) -> None:  # noqa: B006 - another step each time
-    real, recall = lowering.lower, lowering.recall
+    real, recall = KEPT.look_up, KEPT.recall
 
-    def lower(*args: object) -> lowering.Lowered:
+    def look_up(*args: object) -> Lowered:
         lowered = real(*args)
         place[0] = (place[0] + 1) % len(lowered.steps)
         return lowered.failing(place[0], errno.ENOMEM)
 
-    lowering.lower, lowering.recall = lower, lambda *_, **__: None
+    KEPT.look_up, KEPT.recall = look_up, lambda *_, **__: None
     try:
         nsbox.run(["true"], spec)
     except nsbox.StepError:
         pass
     finally:
-        lowering.lower, lowering.recall = real, recall
+        KEPT.look_up, KEPT.recall = real, recall
 
 
 def times_out(spec: BoxSpec) -> None:

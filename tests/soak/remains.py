@@ -16,7 +16,8 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from nsbox import _native, lower
+from nsbox import _native
+from nsbox.kept import KEPT
 
 PR_SET_CHILD_SUBREAPER = 36
 CLONE_NEWNS, MS_REC, MS_PRIVATE = 0x00020000, 1 << 14, 1 << 18
@@ -38,7 +39,7 @@ class Remains:
     """Counts of what this process holds, and of what it has made."""
 
     def __init__(self) -> None:
-        lower.forget()  # templates of roots, which are kept on purpose
+        KEPT.forget()  # templates of roots, which are kept on purpose
         gc.collect()
         self.counts = {
             "descriptors": Counter(map(_kind, _links("/proc/self/fd"))),

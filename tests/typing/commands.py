@@ -56,10 +56,20 @@ with BoxExecutor(spec, max_workers=2, isolation="box") as executor:
     BoxExecutor(isolation="thread")  # type: ignore[arg-type]  # pyright: ignore
 
 
+with nsbox.Pool(spec, size=2) as pool, nsbox.Pool(spec, stays=True) as boxes:
+    assert_type(pool.run(["true"], timeout=2), CompletedProcess)
+    assert_type(pool.popen(["true"], stdout=nsbox.PIPE), Process)
+    assert_type(boxes.start(), nsbox.Box)
+    BoxExecutor(pool=pool)
+    BoxExecutor(pool=spec)  # type: ignore[arg-type]  # pyright: ignore
+
+
 async def awaited() -> None:
     assert_type(await nsbox.aio.run(["true"], spec, capture_output=True), CompletedProcess)
     assert_type(await nsbox.aio.popen(["true"]), nsbox.aio.Process)
     assert_type(await nsbox.aio.start(spec), nsbox.aio.Box)
+    assert_type(await nsbox.aio.start(boxes), nsbox.aio.Box)
+    assert_type(await nsbox.aio.run(["true"], pool), CompletedProcess)
 
 
 asyncio.run(awaited())

@@ -62,6 +62,7 @@ with Cgroup.create("lab", limits, subsystems={"cpu"}) as lab:
 with Image.open("layout") as image:
     assert_type(image, Image)
     assert_type(image.spec(store=Store("store")), nsbox.BoxSpec)
+    assert_type(RootFS.image(image, store="store", upper=Path("upper")), RootFS)
     assert_type(image.config.env["A"], str)
 
 with Bridge.create("10.0.0.1/24") as lan:

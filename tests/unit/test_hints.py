@@ -102,6 +102,7 @@ def test_a_box_without_a_user_namespace_needs_rights():
 
 
 JOIN = Step(Operation.SETNS, (Slot.NS_NET, "net:[4026532180]", CloneFlag.CLONE_NEWNET))
+CLOCKS = Step(Operation.WRITE, ("/proc/self/timens_offsets", b"boottime 5 0\n"))
 RANGES = Step(Operation.WRITE, ("/proc/4711/uid_map", b"0 100000 65536"))
 
 
@@ -113,6 +114,8 @@ RANGES = Step(Operation.WRITE, ("/proc/4711/uid_map", b"0 100000 65536"))
         (JOIN, errno.EUSERS, "threads"),
         (RANGES, errno.EPERM, "CAP_SETFCAP"),
         (RANGES, errno.EINVAL, "CAP_SETUID"),
+        (CLOCKS, errno.EPERM, "CAP_SYS_TIME"),
+        (CLOCKS, errno.ERANGE, "at 0 or above"),
         (Step(Operation.UNSHARE, (CloneFlag.CLONE_NEWNET,)), errno.EPERM, "CAP_SYS_ADMIN"),
         (Step(Operation.SETRESUID, (5, 5, 5)), errno.EINVAL, "id_map"),
         (Step(Operation.SETRESGID, (5, 5, 5)), errno.EINVAL, "id_map"),
@@ -128,6 +131,7 @@ def test_a_write_to_another_file_is_not_taken_for_a_map():
     step = Step(Operation.WRITE, ("/sys/fs/cgroup/nsbox/pids.max", b"9"))
     assert hint(step, errno.EPERM) is None
     assert hint(step, errno.EINVAL) is None
+    assert hint(step, errno.ERANGE) is None
 
 
 def test_a_command_by_name_is_missing_in_the_path_of_the_box():

@@ -14,18 +14,22 @@ SOURCE = Path(nsbox.__file__).parent
 # Lowest first. What stands together in a string is one unit and may import within itself; units of
 # one layer do not know of each other.
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("errors", "constants", "fields frozen", "sizes", "pipes", "_native"),
-    ("procfs", "display"),
+    ("errors", "constants", "fields frozen", "sizes", "_native"),
+    ("pipes", "procfs", "display"),
     ("beneath boxpath copying", "system_calls"),
     ("host", "caller", "usage", "progress"),
     ("plan hints perform zygote",),
     ("namespace", "cgroup"),
     ("rootfs", "security", "leftovers"),
-    ("terminal options", "link", "publish", "reaping", "kernel_parameters"),
+    ("terminal options", "link", "publish", "reaping", "kernel_parameters", "memory_policy"),
     ("complete launch process", "task"),
-    ("box commands lower lowered parameters running scheduling sequence spec template",),
-    ("fleet",),
-    ("aio ahead pool", "image", "executor", "network", "oci", "watching"),
+    (
+        "box commands kept lower lowered origin parameters running scheduling sequence spec"
+        " template",
+    ),
+    ("fleet", "ahead pool standing"),
+    ("aio", "image", "executor", "network", "watching"),
+    ("oci",),
     ("dask",),
     ("__init__ __main__", "pytest_plugin testing"),
 )
@@ -51,7 +55,10 @@ LATE = {
     ("pytest_plugin", "nsbox.testing.reports"): "pytest loads the plugin in every run",
     ("security.seccomp", "nsbox.security.profiles"): "the lists are made of what it defines",
     ("network.netlink", "pyroute2"): "an extra, and slow to load",
+    ("oci.net_devices", "nsbox.network"): "few containers have links of the host's",
+    ("oci.net_devices", "nsbox.network.moved"): "few containers have links of the host's",
     ("spec", "nsbox.box"): "a command alone does without a box that stays",
+    ("pool", "nsbox.standing"): "commands alone do without a box that stays",
     ("commands", "nsbox.publish"): "few boxes have ports",
     ("cgroup.account", "nsbox.cgroup.removing"): "only groups that are in use take patience",
     ("cgroup.account", "nsbox.cgroup.stopping"): "most boxes end by themselves",

@@ -1,5 +1,6 @@
 """A spec lowered: whatever it is, its plan begins, ends and is carried as promised."""
 
+import errno
 import os
 import pickle
 import tempfile
@@ -11,9 +12,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import nsbox
-from nsbox import ISOLATED, BoxSpec, Choice, IDMap, Mount, NamespaceType, Resources, RootFS, lower
+from nsbox import (
+    ISOLATED,
+    BoxSpec,
+    Choice,
+    IDMap,
+    Mount,
+    NamespaceType,
+    Resources,
+    RootFS,
+    TimeOffsets,
+)
 from nsbox._native.operations import Operation
 from nsbox.constants import Capability, CloneFlag
+from nsbox.kept import KEPT
+from nsbox.lowered import HOST_NAME
+from nsbox.options import NO_OPTIONS
 from nsbox.plan import Slot, encode
 
 texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=12)
@@ -33,7 +47,13 @@ mounts = st.one_of(
         recursive=booleans,
         noexec=booleans,
     ),
-    st.builds(Mount.tmpfs, targets, size=st.none() | st.integers(1, 2**63 - 1), mode=modes),
+    st.builds(
+        Mount.tmpfs,
+        targets,
+        size=st.none() | st.integers(1, 2**63 - 1),
+        mode=st.none() | modes,
+        copy_up=booleans,
+    ),
     st.builds(Mount.proc, targets),
     st.builds(Mount.dev, targets),
     st.builds(Mount.file, targets, st.binary(max_size=80) | texts, mode=modes),
@@ -43,6 +63,7 @@ id_maps = st.builds(IDMap, ids, gid=ids)
 namespaces = st.dictionaries(st.sampled_from(NamespaceType), st.sampled_from(Choice)).map(
     lambda chosen: {**chosen, NamespaceType.MNT: Choice.NEW}
 )
+clocks = st.builds(TimeOffsets, monotonic=st.sampled_from([0, 1.5]), boottime=st.integers(-5, 5))
 names = texts.filter(lambda name: name and "=" not in name)
 
 
@@ -54,14 +75,18 @@ def specs(draw, folder):
         root = RootFS.directory(tree, readonly=draw(booleans))
     chosen = draw(namespaces)
     named = chosen.get(NamespaceType.UTS) is Choice.NEW
+    init, offsets = draw(booleans), TimeOffsets()
+    if init and chosen.get(NamespaceType.TIME, Choice.NEW) is Choice.NEW:
+        offsets = draw(clocks)
     return BoxSpec(
         hostname=draw(st.none() | host_names) if named else None,
         rootfs=root.with_mounts(*draw(st.lists(mounts, max_size=4))),
         namespaces=chosen,
         id_map=draw(id_maps),
+        time_offsets=offsets,
         env=draw(st.dictionaries(names, texts, max_size=3)),
         cwd="/" + draw(texts),
-        init=draw(booleans),
+        init=init,
     )
 
 
@@ -157,12 +182,19 @@ def check_wishes(plan, spec):
         if step.name in ("clone3", "unshare") and step.arguments:
             made |= CloneFlag(step.arguments[0])
     for kind in NamespaceType:
-        choice = spec.namespaces.get(kind)
+        choice = spec.choices.get(kind)
         if kind is not NamespaceType.USER or choice is not None:
             assert bool(made & kind.clone_flag) == (choice is Choice.NEW), kind
     assert ("SIOCSIFFLAGS" in printed) == bool(made & CloneFlag.CLONE_NEWNET)
     assert ("uid_map" in printed) == bool(made & CloneFlag.CLONE_NEWUSER)
     assert "prctl(PR_SET_NO_NEW_PRIVS, 1)" in printed
+    order = [step.operation for step in plan]
+    assert (Operation.SETNS_OWN in order) == bool(spec.time_offsets.parts)
+    if Operation.SETNS_OWN in order:  # by a process of its own, and while it may write there
+        made, entered = order.index(Operation.UNSHARE), order.index(Operation.SETNS_OWN)
+        assert (
+            order.index(Operation.EXECVEAT) < made < entered < order.index(Operation.NOT_DUMPABLE)
+        )
     kept = next(step.arguments[0] for step in plan if step.name == "capset")
     assert not Capability(kept) & (Capability.CAP_SYS_ADMIN | Capability.CAP_NET_ADMIN)
 
@@ -242,10 +274,14 @@ def test_limits_are_groups_made_before_the_clone_and_joined_right_after_it():
 def test_boxes_that_differ_by_their_names_share_a_lowering_and_none_has_anothers_name():
     specs = BoxSpec().replicate(3, hostname="node{index}-" + "x" * 30)
     for spec in (*specs, BoxSpec(hostname="é" * 32), *specs):
-        lowered = lower.lower(spec)
-        shown = [step for step in lowered.steps if step.operation is Operation.SETHOSTNAME]
-        assert [step.arguments for step in shown] == [(spec.hostname,)]
-        assert lowered.encoded.data.count(spec.hostname.encode() + b"\0") == 1
-        assert lower.HOST_NAME.encode() not in lowered.encoded.data
-        assert len(lowered.encoded.data) == len(lower.lower(specs[0]).encoded.data)
-    assert "node1-" in str(specs[1].plan())
+        lowered = KEPT.look_up(spec, NO_OPTIONS, None)
+        assert lowered is KEPT.look_up(specs[0], NO_OPTIONS, None)
+        encoded = lowered.plan_of(1, spec.hostname)
+        assert encoded.data.count(spec.hostname.encode() + b"\0") == 1
+        assert HOST_NAME.encode() not in encoded.data
+        assert len(encoded.data) == len(lowered.encoded.data)
+        operations = [step.operation for step in lowered.steps]
+        index = len(lowered.checks) + operations.index(Operation.SETHOSTNAME)
+        failed = lowered.failure(index, errno.EPERM, ARGS, spec.hostname).step
+        assert failed in spec.plan().steps
+        assert failed.arguments == (spec.hostname,)

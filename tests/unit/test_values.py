@@ -11,13 +11,25 @@ from pathlib import Path
 import attrs
 import pytest
 
-from nsbox import ISOLATED, BoxSpec, Choice, IDMap, Mount, NamespaceType, Resources, RootFS
+from nsbox import (
+    ISOLATED,
+    BoxSpec,
+    Choice,
+    IDMap,
+    Mount,
+    NamespaceType,
+    Resources,
+    RootFS,
+    TimeOffsets,
+)
 
 MOUNTS = (
     Mount.bind("/srv", "/data", readonly=True),
     Mount.bind(Path("/srv"), Path("/data"), recursive=False, noexec=True),
     Mount.tmpfs("/scratch", size="8M", mode=0o700),
     Mount.tmpfs("/scratch", noexec=True),
+    Mount.tmpfs("/scratch", copy_up=True),
+    Mount.tmpfs("/scratch", mode=0o750, copy_up=True),
     Mount.bind("/srv", "/data", nosuid=False, nodev=False, propagation="slave"),
     Mount.bind("/srv", "/data", idmap=IDMap.ranges([(0, 100000, 1000)])),
     Mount.overlay("/data", "/srv/one", "/srv/two"),
@@ -53,6 +65,7 @@ SPECS = (
     BoxSpec(namespaces=ISOLATED | {NamespaceType.NET: Choice.HOST, NamespaceType.USER: Choice.NEW}),
     BoxSpec(namespaces=ISOLATED | {NamespaceType.NET: Path("/run/netns/blue")}),
     BoxSpec(id_map=IDMap.same()),
+    BoxSpec(time_offsets=TimeOffsets(monotonic=-0.5, boottime=86400)),
     BoxSpec(resources=Resources(memory_max="64M", cpu_max=0.5, pids_max=10)),
     BoxSpec(env={"A": "b", "EMPTY": "", "BYTE": "\udcff"}, cwd=Path("/tmp"), init=False),
     BoxSpec(env={}),
@@ -66,6 +79,7 @@ OTHERS = (
     IDMap.subordinate(),
     Resources(),
     Resources(pids_max=1),
+    TimeOffsets(monotonic=5),
 )
 VALUES = (*SPECS, *ROOTS, *MOUNTS, *OTHERS)
 
@@ -120,8 +134,9 @@ REFUSED = {
     Mount.tmpfs: {
         "target": (*NO_PATHS, "relative", "/", "//", "/a/../b", "/.."),
         "size": NO_SIZES,
-        "mode": NO_MODES,
+        "mode": tuple(mode for mode in NO_MODES if mode is not None),
         "noexec": NO_BOOLS,
+        "copy_up": NO_BOOLS,
     },
     Mount.bind: {
         "source": NO_PATHS,

@@ -49,11 +49,43 @@ class Outcome(NamedTuple):
     memory_peak: int
 
 
+class Groups(NamedTuple):
+    """The groups of a box: folders that are removed at its end, and files that are read before.
+
+    `folders` are `folder_count` paths, each ending with a NUL; so do those of the files.
+    """
+
+    folders: bytes = b""
+    folder_count: int = 0
+    peak: bytes | None = None
+    kills: bytes | None = None
+
+
+class Figures(NamedTuple):
+    """What these files told; where no folder is the box's own, `kills_before` what one told before.
+
+    `groups_left` is how many folders could not be removed yet.
+    """
+
+    peak: bytes
+    kills: bytes
+    kills_before: bytes
+    groups_left: int
+
+
 class Launched:
     """A launch that got as far as a process, or failed at a step: see `outcome`."""
 
-    def __init__(self, request: Any) -> None:
+    def __init__(self, request: Any, groups: Groups | None = None) -> None:
         self._request = request
+        self._groups = groups  # held: the request only points there
+        if groups is not None:
+            request.groups = ffi.from_buffer(groups.folders)
+            request.group_count = groups.folder_count
+            if groups.peak is not None:
+                request.peak = ffi.from_buffer(groups.peak)
+            if groups.kills is not None:
+                request.kills = ffi.from_buffer(groups.kills)
 
     @property
     def pid(self) -> int:
@@ -72,6 +104,17 @@ class Launched:
         shared = self._request.memory
         return _outcome(
             ffi.cast("struct nsbox_outcome *", shared) if shared else self._request.outcome
+        )
+
+    @property
+    def figures(self) -> Figures:
+        """What its groups told, once it has ended."""
+        told = self._request
+        return Figures(
+            ffi.string(told.peak_told),
+            ffi.string(told.kills_told),
+            ffi.string(told.kills_before),
+            told.groups_left,
         )
 
     def send_signal(self, sig: int) -> None:
@@ -168,8 +211,11 @@ def launch(
     end_signal: int = signal.SIGKILL,
     checked: bool = True,
     room: int = 0,
+    groups: Groups | None = None,
 ) -> Launched:
     """Carry out a plan: one call, without the GIL; its checks are left out if not `checked`.
+
+    The end of its `groups` is part of the wait for its own: see `Launched.figures`.
 
     With `room`, bytes for a command and its environment, these come later: `Launched.release`.
 
@@ -197,7 +243,7 @@ def launch(
     request.descriptor_count = len(descriptors)
     request.first_process = first_process()
     request.end_signal = end_signal
-    launched = Launched(request)
+    launched = Launched(request, groups)
     try:
         _answer(lib.nsbox_launch(request, tell_of_exec))
         del steps, data, kept, given  # held until here: the request only points at them

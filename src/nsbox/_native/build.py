@@ -7,6 +7,7 @@ extension as bytes. ``setup.py`` hands both to setuptools.
 import importlib.util
 import os
 import pathlib
+import platform
 import re
 import shlex
 import subprocess
@@ -30,6 +31,8 @@ FREESTANDING = [
     "-fno-asynchronous-unwind-tables", "-fno-tree-loop-distribute-patterns", "-s",
     "-Wl,--build-id=none", "-Wl,-z,noseparate-code", "-Wl,-z,noexecstack",
 ]  # fmt: skip
+if platform.machine() == "aarch64":  # where atomic operations are else calls into libgcc
+    FREESTANDING.append("-mno-outline-atomics")
 
 
 def generate() -> None:

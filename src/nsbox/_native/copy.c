@@ -1,6 +1,8 @@
-/* A folder of the host copied into the root, where it cannot be a layer of an overlay.
+/* A folder of the host copied into the root, where it cannot be a layer of an overlay; or one of the
+ * root's, into what is to be mounted upon it.
  *
- * What is mounted below the folder stays out, as it does of a layer. Where a file has more names than
+ * What is mounted below the folder stays out, as it does of a layer; what is to cover a folder takes
+ * it along. Where a file has more names than
  * one, the copy keeps one more in a folder beside, called by the file's number, for as long as it
  * takes: what is met again by another name is linked to it.
  */
@@ -40,6 +42,7 @@ struct entry { /* getdents64(2) */
 struct copy {
     int links; /* the folder of the names that are kept */
     int depth;
+    int crosses;  /* into what is mounted below */
     char *memory; /* for attributes */
 };
 
@@ -146,7 +149,7 @@ static long copy_folder(struct copy *copy, long from, const char *name, long int
         return result < 0 ? result : copy_folder(copy, from, name, into, about);
     }
     copy->depth++;
-    result = about->is_mount ? 0 : copy_entries(copy, from, to);
+    result = about->is_mount && !copy->crosses ? 0 : copy_entries(copy, from, to);
     copy->depth--;
     if (result >= 0)
         result = copy_attributes(copy->memory, from, to);
@@ -249,18 +252,15 @@ static void drop_links(int links)
     } while (size > 0);
 }
 
-static long copy_all(const char *source, long tree, int links)
+static long copy_all(long from, long tree, int links, int crosses)
 {
-    struct copy copy = {.links = links, .depth = 0};
+    struct copy copy = {.links = links, .depth = 0, .crosses = crosses};
     long memory = SYS(__NR_mmap, 0, ATTRIBUTES_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
                       -1, 0);
     if (memory < 0 && memory > -4096)
         return memory;
     copy.memory = (char *)memory;
-    long from = SYS(__NR_openat, AT_FDCWD, source, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
-    long result = from < 0 ? from : copy_entries(&copy, from, tree);
-    if (from >= 0)
-        SYS(__NR_close, from);
+    long result = copy_entries(&copy, from, tree);
     SYS(__NR_munmap, memory, ATTRIBUTES_SIZE);
     return result;
 }
@@ -273,10 +273,47 @@ long copy_tree(const char *source, int into)
         return result;
     long links = result = open_in_root(into, "links", flags);
     if (links >= 0) {
-        result = copy_all(source, tree, (int)links);
+        long from = SYS(__NR_openat, AT_FDCWD, source, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
+        result = from < 0 ? from : copy_all(from, tree, (int)links, 0);
+        if (from >= 0)
+            SYS(__NR_close, from);
         drop_links((int)links);
         SYS(__NR_close, links);
     }
     SYS(__NR_close, tree);
+    return result;
+}
+
+/* With its own owner, mode and times for the new root, or without. */
+static long copy_folder_up(long from, long tree, int with_own)
+{
+    const char *name = ".nsbox-links";
+    struct about about;
+    long result = SYS(__NR_mkdirat, tree, name, 0700);
+    if (result < 0)
+        return result;
+    long links = result = SYS(__NR_openat, tree, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
+    if (links < 0)
+        return result;
+    result = copy_all(from, tree, (int)links, 1);
+    drop_links((int)links);
+    SYS(__NR_close, links);
+    SYS(__NR_unlinkat, tree, name, AT_REMOVEDIR);
+    if (result == 0 && with_own)
+        result = look_at(from, ".", &about);
+    return result == 0 && with_own ? give_attributes(tree, ".", &about) : result;
+}
+
+long copy_up(int dir, const char *path, int into, int64_t with_own)
+{
+    long from = open_in_root(dir, path, O_RDONLY | O_DIRECTORY);
+    if (from < 0)
+        return from;
+    long tree = SYS(__NR_openat, into, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0), result = tree;
+    if (tree >= 0) {
+        result = copy_folder_up(from, tree, with_own != 0);
+        SYS(__NR_close, tree);
+    }
+    SYS(__NR_close, from);
     return result;
 }

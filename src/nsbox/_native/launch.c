@@ -206,10 +206,38 @@ static void begin(struct nsbox_launch *launch, struct page *page)
         bury(launch);
 }
 
+static void read_text(const char *path, char *text, size_t room)
+{
+    int fd = path ? open(path, O_RDONLY | O_CLOEXEC) : -1;
+    if (fd < 0)
+        return;
+    ssize_t length = read(fd, text, room - 1);
+    text[length > 0 ? length : 0] = 0;
+    close(fd);
+}
+
+/* What the groups tell of the box, while they are there. */
+static void take_figures(struct nsbox_launch *launch)
+{
+    read_text(launch->peak, launch->peak_told, sizeof launch->peak_told);
+    read_text(launch->kills, launch->kills_told, sizeof launch->kills_told);
+}
+
+static void remove_groups(struct nsbox_launch *launch)
+{
+    const char *folder = launch->groups;
+    launch->groups_left = 0;
+    for (uint32_t i = 0; i < launch->group_count; i++, folder += strlen(folder) + 1)
+        if (rmdir(folder) < 0 && errno != ENOENT)
+            launch->groups_left++;
+}
+
 int nsbox_launch(struct nsbox_launch *launch, int tell_of_exec)
 {
     struct page *page;
     int shared;
+    if (!launch->group_count)
+        read_text(launch->kills, launch->kills_before, sizeof launch->kills_before);
     launch->pid = launch->pidfd = launch->started = launch->descriptor = -1;
     launch->caller = getpid();
 
@@ -289,7 +317,10 @@ int nsbox_wait_answer(struct nsbox_launch *launch, int socket, int64_t timeout_m
     if (ready <= 0)
         return ready < 0 ? -errno : -ETIMEDOUT;
     launch->outcome = page->outcome;
-    return launch->outcome.finished ? 0 : 1;
+    if (!launch->outcome.finished)
+        return 1;
+    take_figures(launch);
+    return 0;
 }
 
 /* Until the command's exec succeeded or the first process ended without one; -EINTR: ask again. */
@@ -335,6 +366,8 @@ int nsbox_wait_end(struct nsbox_launch *launch, int64_t timeout_ms)
     launch->user_us = usage.ru_utime.tv_sec * 1000000L + usage.ru_utime.tv_usec;
     launch->system_us = usage.ru_stime.tv_sec * 1000000L + usage.ru_stime.tv_usec;
     launch->waited = 1;
+    take_figures(launch);
+    remove_groups(launch);
     nsbox_close(launch);
     forget(launch);
     return 0;

@@ -26,7 +26,7 @@ class Operation(enum.Enum):
     UNCHANGED = "statx({path:text}) -> {mtime:number}", "statx(2)"
     SAME_KIND = "statx({path:text}) -> {folder:number}", "statx(2)"
     SAME_MOUNTS = (
-        "ppoll({mountinfo:number}, POLLPRI) -> 0, mnt:[{inode:number}]",
+        "ppoll({mountinfo:number}, POLLPRI) -> 0, mnt:[{inode:number}], {watch:number}",
         "proc_pid_mountinfo(5)",
     )
 
@@ -65,6 +65,7 @@ class Operation(enum.Enum):
     )
     SETPRIORITY = "setpriority(PRIO_PROCESS, 0, {nice:number})", "getpriority(2)"
     IOPRIO_SET = "ioprio_set(IOPRIO_WHO_PROCESS, 0, {priority:number})", "ioprio_set(2)"
+    SET_MEMPOLICY = "set_mempolicy({mode:number}, {nodes:data})", "set_mempolicy(2)"
     PERSONALITY = "personality({persona:number})", "personality(2)"
 
     # Before and after the machine is made: see await.c.
@@ -80,6 +81,7 @@ class Operation(enum.Enum):
     SETRESGID = "setresgid({real:number}, {effective:number}, {saved:number})", "setresuid(2)"
     SETRESUID = "setresuid({real:number}, {effective:number}, {saved:number})", "setresuid(2)"
     SETNS = "setns({namespace:slot}<{file:shown}>, {type:number})", "setns(2)"
+    SETNS_OWN = "setns(open({path:text}), {type:number})", "setns(2)"
     UNSHARE = "unshare({flags:number})", "unshare(2)"
     SETHOSTNAME = "sethostname({name:text})", "sethostname(2)"
     SETDOMAINNAME = "setdomainname({name:text})", "setdomainname(2)"
@@ -150,6 +152,10 @@ class Operation(enum.Enum):
         "mknod(2)",
     )
     COPY_TREE = "sendfile({path:text}/* -> {dir:slot}/tree), for {reason:shown}", "sendfile(2)"
+    COPY_UP = (
+        "sendfile({dir:slot}, {path:text}/* -> {tree:slot}), attributes: {own:number}",
+        "sendfile(2)",
+    )
     FCHDIR = "fchdir({dir:slot})", "fchdir(2)"
     PIVOT_ROOT = "pivot_root({new:text}, {old:text})", "pivot_root(2)"
     CHROOT = "chroot({path:text})", "chroot(2)"

@@ -122,11 +122,27 @@ long change_folder(const char *path)
 }
 
 /* In a mount namespace that was joined, /proc may be anything: the caller's is the one meant. */
-long write_file(struct page *page, const char *path, const char *bytes, int64_t length)
+static long open_in_proc(const struct page *page, const char *path, int flags)
 {
     int in_proc = page->proc >= 0 && __builtin_memcmp(path, "/proc/", 6) == 0;
-    long fd = SYS(__NR_openat, in_proc ? page->proc : AT_FDCWD, path + (in_proc ? 6 : 0),
-                  O_WRONLY | O_CLOEXEC, 0);
+    return SYS(__NR_openat, in_proc ? page->proc : AT_FDCWD, path + (in_proc ? 6 : 0),
+               flags | O_CLOEXEC, 0);
+}
+
+/* Join a namespace of our own that we are not in: the one that our children would be in. */
+long join_own(struct page *page, const char *path, int64_t type)
+{
+    long fd = open_in_proc(page, path, O_RDONLY);
+    if (fd < 0)
+        return fd;
+    long result = SYS(__NR_setns, fd, type);
+    SYS(__NR_close, fd);
+    return result;
+}
+
+long write_file(struct page *page, const char *path, const char *bytes, int64_t length)
+{
+    long fd = open_in_proc(page, path, O_WRONLY);
     if (fd < 0)
         return fd;
     long result = SYS(__NR_write, fd, bytes, length); /* in one call: these files take no second */

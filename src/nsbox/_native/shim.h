@@ -40,6 +40,11 @@ struct nsbox_launch {
     int32_t first_process; /* the sealed image of the first process */
     int32_t end_signal;    /* what ends the box */
 
+    const char *groups; /* folders of the box's own, each NUL-terminated: removed at its end */
+    uint32_t group_count, groups_left; /* left: that could not be removed yet */
+    const char *peak, *kills;          /* files of groups, to be read before that; or NULL */
+    char peak_told[32], kills_told[512], kills_before[512]; /* before: where no group is its own */
+
     int32_t pid, pidfd, started; /* started: an eventfd that tells of the exec, or -1 */
     int32_t descriptor;          /* what a step has opened for the caller, or -1 */
     int32_t caller;              /* whose all this is: a fork's copy is not the caller */

@@ -75,7 +75,7 @@ static long do_step(struct run *run, const struct nsbox_step *step)
     case OP_SAME_KIND:
         return same_kind(TEXT(0), NUMBER(1) != 0);
     case OP_SAME_MOUNTS:
-        return same_mounts((int)NUMBER(0), NUMBER(1));
+        return same_mounts((int)NUMBER(0), NUMBER(1), (struct watch *)NUMBER(2));
 
     case OP_OPEN_FOLDER:
         return KEEP(0, SYS(__NR_openat, AT_FDCWD, TEXT(1), O_PATH | O_DIRECTORY | O_CLOEXEC, 0));
@@ -110,6 +110,8 @@ static long do_step(struct run *run, const struct nsbox_step *step)
         return SYS(__NR_setpriority, 0, 0, NUMBER(0));
     case OP_IOPRIO_SET:
         return SYS(__NR_ioprio_set, 1, 0, NUMBER(0));
+    case OP_SET_MEMPOLICY: /* which takes one bit more than there are */
+        return SYS(__NR_set_mempolicy, NUMBER(0), TEXT(1), NUMBER(2) * 8 + 1);
     case OP_PERSONALITY:
         return SYS(__NR_personality, NUMBER(0));
 
@@ -129,6 +131,8 @@ static long do_step(struct run *run, const struct nsbox_step *step)
 
     case OP_SETNS:
         return SYS(__NR_setns, FD(0), NUMBER(1));
+    case OP_SETNS_OWN:
+        return join_own(page, TEXT(0), NUMBER(1));
     case OP_UNSHARE:
         return SYS(__NR_unshare, NUMBER(0));
     case OP_SETHOSTNAME:
@@ -183,6 +187,8 @@ static long do_step(struct run *run, const struct nsbox_step *step)
         return make_device(FD(0), TEXT(1), NUMBER(2), (uint32_t)NUMBER(3), (uint32_t)NUMBER(4));
     case OP_COPY_TREE:
         return copy_tree(TEXT(0), FD(1));
+    case OP_COPY_UP:
+        return copy_up(FD(0), TEXT(1), FD(2), NUMBER(3));
     case OP_FCHDIR:
         return SYS(__NR_fchdir, FD(0));
     case OP_PIVOT_ROOT:

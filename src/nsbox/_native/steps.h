@@ -23,6 +23,13 @@ int run_steps(struct run *run, uint32_t first);
 /* Do the first steps alone, which check whether the others still hold: 0, or -errno. */
 long check_steps(struct run *run, uint32_t count);
 
+/* What the threads of a caller know of a change of its mounts; the same in nsbox/template.py. */
+struct watch {
+    int64_t asking; /* how many do, at this moment */
+    int64_t told;   /* how often one of them was told */
+    int64_t looked; /* `told`, when what matters was last found to be as it was */
+};
+
 /* One concept a file; each gives a result >= 0 or -errno. */
 long clone_tree(int dir, const char *path, int64_t flags);
 long clone_device(int dir, const char *path, uint32_t major, uint32_t minor);
@@ -34,6 +41,7 @@ long make_file(int dir, const char *path, int64_t mode, const char *bytes, int64
 long make_symlink(const char *target, int dir, const char *path);
 long make_device(int dir, const char *path, int64_t mode, uint32_t major, uint32_t minor);
 long copy_tree(const char *source, int into);
+long copy_up(int dir, const char *path, int into, int64_t with_own);
 long mount_new(const char *type, int dir, const char *path, uint64_t flags, const char *data);
 long open_path(int dir, const char *path);
 long bind_tree(int dir, const char *path, int stage, int64_t flags);
@@ -44,11 +52,12 @@ long mask_by_mount(int dir, const char *path, int stage);
 long attach_attributes(int dir, const char *path, const int64_t *operand);
 long change_folder(const char *path);
 long write_file(struct page *page, const char *path, const char *bytes, int64_t length);
+long join_own(struct page *page, const char *path, int64_t type);
 
 long same_caller(int64_t uid, int64_t gid, uint64_t capabilities);
 long unchanged(const char *path, int64_t mtime);
 long same_kind(const char *path, int folder);
-long same_mounts(int mountinfo, int64_t inode);
+long same_mounts(int mountinfo, int64_t inode, struct watch *watch);
 
 long attach_devices(const char *folder, const char *program, int64_t size);
 

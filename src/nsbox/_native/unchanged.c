@@ -41,15 +41,30 @@ long same_kind(const char *path, int folder)
     return answer(((found.stx_mode & 0170000) == 0040000) == folder);
 }
 
-/* Nothing was mounted or unmounted since `mountinfo` was opened, or last asked; and the calling
- * thread is in the mount namespace of that inode, whose mounts they are. */
-long same_mounts(int mountinfo, int64_t inode)
+/* Whether the mounts have changed since they were last looked at. The kernel tells of a change once;
+ * whoever is told tells the other threads. One that asks meanwhile cannot know: it is to look. */
+static long ask(int mountinfo, struct watch *watch)
 {
     struct pollfd changed = {.fd = mountinfo, .events = POLLPRI};
     int64_t at_once[2] = {0};
-    struct statx found;
+    __atomic_add_fetch(&watch->asking, 1, __ATOMIC_SEQ_CST);
     long result = SYS(__NR_ppoll, &changed, 1, at_once, 0, 0);
+    if (result > 0)
+        __atomic_add_fetch(&watch->told, 1, __ATOMIC_SEQ_CST);
+    int alone = __atomic_sub_fetch(&watch->asking, 1, __ATOMIC_SEQ_CST) == 0;
+    if (result < 0)
+        return result;
+    int64_t looked = __atomic_load_n(&watch->looked, __ATOMIC_SEQ_CST);
+    return answer(alone && looked == __atomic_load_n(&watch->told, __ATOMIC_SEQ_CST));
+}
+
+/* Nothing was mounted or unmounted since that was last looked at; and the calling thread is in the
+ * mount namespace of that inode, whose mounts `mountinfo` tells of. */
+long same_mounts(int mountinfo, int64_t inode, struct watch *watch)
+{
+    struct statx found;
+    long result = ask(mountinfo, watch);
     if (result == 0)
         result = SYS(__NR_statx, AT_FDCWD, "/proc/thread-self/ns/mnt", 0, STATX_INO, &found);
-    return result < 0 ? result : answer(changed.revents == 0 && (int64_t)found.stx_ino == inode);
+    return result < 0 ? result : answer((int64_t)found.stx_ino == inode);
 }

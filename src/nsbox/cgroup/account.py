@@ -4,13 +4,14 @@ import contextlib
 import os
 from collections.abc import Mapping
 
-from nsbox.cgroup import files, formats
+from nsbox._native import Figures, Groups
+from nsbox.cgroup import formats
 from nsbox.cgroup.hierarchy import Hierarchy
 from nsbox.errors import UnsupportedError
 
 _FILES = {
-    1: ("memory.oom_control", "memory.max_usage_in_bytes"),
-    2: ("memory.events", "memory.peak"),
+    1: (b"/memory.oom_control\0", b"/memory.max_usage_in_bytes\0"),
+    2: (b"/memory.events\0", b"/memory.peak\0"),
 }
 """Where OOM kills are counted, and the most memory used, by version."""
 
@@ -27,25 +28,31 @@ class BoxGroups:
         self.directories = directories
         self.of_box = made if of_box is None else of_box
         self._made = made
-        self._memory = next((h for h in directories if "memory" in h.subsystems), None)
-        self._kills_before = 0 if made else self._kills()
 
     def shared(self) -> "BoxGroups":
         """Return the same for whoever is in them without having made them, from its beginning."""
         return BoxGroups(self.directories, made=False, of_box=self.of_box)
 
     @property
-    def oom_killed(self) -> bool:
-        """Whether the kernel ended a task of theirs since the box began, for want of memory."""
-        return self._kills() > self._kills_before
+    def to_end(self) -> Groups:
+        """What is done with them at the end of the box, in the one call that waits for it."""
+        folders = {one: os.fsencode(folder) for one, folder in self.directories.items()}
+        peak = kills = None
+        for one, folder in folders.items():
+            if "memory" in one.subsystems:
+                kills_file, peak_file = _FILES[one.version]
+                kills = folder + kills_file
+                peak = folder + peak_file if self._made else None
+        if not self._made:
+            return Groups(kills=kills)
+        return Groups(b"\0".join((*folders.values(), b"")), len(folders), peak, kills)
 
-    @property
-    def memory_peak(self) -> int | None:
-        """The most memory that the box used, in bytes, where it has a group of its own for it."""
-        if self._memory is None or not self._made:
-            return None
-        text = files.read(f"{self.directories[self._memory]}/{_FILES[self._memory.version][1]}")
-        return int(text) if text else None
+    def understand(self, told: Figures) -> tuple[bool, int | None]:
+        """Return whether the kernel ended a task of theirs for want of memory, and the peak.
+
+        That is the most memory that the box used, in bytes, where it has a group of its own for it.
+        """
+        return _kills(told.kills) > _kills(told.kills_before), int(told.peak) if told.peak else None
 
     @property
     def frozen(self) -> bool:
@@ -85,8 +92,6 @@ class BoxGroups:
             with contextlib.suppress(OSError):  # what lives on in it is not the box's
                 removing.remove(left)
 
-    def _kills(self) -> int:
-        if self._memory is None:
-            return 0
-        text = files.read(f"{self.directories[self._memory]}/{_FILES[self._memory.version][0]}")
-        return int(formats.flat(text).get("oom_kill", 0)) if text else 0
+
+def _kills(text: bytes) -> int:
+    return formats.flat(text.decode()).get("oom_kill", 0) if text else 0

@@ -16,7 +16,7 @@ UNIFIED = "unified"
 ROOT = Path("/")
 
 
-@attrs.frozen
+@attrs.frozen(cache_hash=True)
 class Hierarchy(Displayed):
     """One mounted tree of groups: a v1 mount, or the one of cgroup v2. A value.
 

@@ -13,6 +13,7 @@ from nsbox.executor.nursery import can_be
 from nsbox.executor.settings import Isolation, Settings
 from nsbox.fields import StrPath
 from nsbox.pipes import Stream
+from nsbox.pool import Pool
 from nsbox.rootfs import RootFS
 from nsbox.spec import BoxSpec
 
@@ -46,6 +47,8 @@ class BoxExecutor(Displayed, Executor):
       path, if None.
     - `stdout`, `stderr`: where what calls print goes, as for `nsbox.popen`.
     - `cgroup`: the group in which the boxes begin.
+    - `pool`: a `Pool` that the boxes are taken from, as they are needed; the spec and the group are
+      the pool's then, and so is its end: it is left open.
 
     Functions and arguments travel by pickle; by cloudpickle, where it is installed, also what is
     defined in ``__main__`` or in a notebook. Without it, functions of ``__main__`` do, classes do
@@ -70,13 +73,16 @@ class BoxExecutor(Displayed, Executor):
         stdout: Stream = None,
         stderr: Stream = None,
         cgroup: "Cgroup | None" = None,
+        pool: Pool | None = None,
     ) -> None:
         if max_workers is None:
             max_workers = len(os.sched_getaffinity(0))
         if type(max_workers) is not int or max_workers < 1:
             raise ValueError(f"max_workers: a number above 0, not {max_workers!r}")
+        if spec is None:
+            spec = pool.spec if isinstance(pool, Pool) else _DEFAULT
         settings = Settings(
-            spec=_DEFAULT if spec is None else spec,
+            spec=spec,
             isolation=isolation,
             preload=preload,
             timeout=timeout,
@@ -87,6 +93,7 @@ class BoxExecutor(Displayed, Executor):
             stdout=stdout,
             stderr=stderr,
             cgroup=cgroup,
+            pool=pool,
         )
         self._crew = Crew(settings, max_workers)
         self._max_workers = max_workers

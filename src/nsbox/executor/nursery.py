@@ -23,7 +23,7 @@ from nsbox.cgroup import Resources
 from nsbox.constants import Capability
 from nsbox.errors import StepError
 from nsbox.executor.settings import Settings
-from nsbox.namespace import Choice, IDMap, Namespace, NamespaceType
+from nsbox.namespace import Choice, IDMap, Namespace, NamespaceType, TimeOffsets
 from nsbox.namespace.choices import Chosen
 from nsbox.namespace.joining import Lineup, line_up
 from nsbox.options import NO_OPTIONS
@@ -113,6 +113,7 @@ def can_be(settings: Settings) -> bool:
     return (
         settings.isolation == "process"
         and settings.python is None
+        and settings.pool is None
         and isinstance(spec.rootfs, SystemRoot)
         and spec.rootfs.python
         and not _touches_imports(spec.rootfs)
@@ -200,6 +201,7 @@ def _nursery(spec: BoxSpec, user: Namespace | None) -> BoxSpec:
         rootfs=attrs.evolve(spec.rootfs, mounts=(proc,)),
         namespaces=own | {NamespaceType.PID: Choice.HOST} | _joined(user),
         id_map=IDMap() if user is not None else spec.id_map,
+        time_offsets=TimeOffsets(),
         security=Security(capabilities=rights, seccomp=None, no_new_privs=False),
         sysctl={},
         cwd="/",

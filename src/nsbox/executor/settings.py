@@ -12,6 +12,7 @@ from nsbox.executor.inside import Head
 from nsbox.fields import StrPath, instance_of, text_path
 from nsbox.namespace import Choice, NamespaceType
 from nsbox.pipes import Stream
+from nsbox.pool import Pool
 from nsbox.sizes import size_in_bytes
 from nsbox.spec import BoxSpec
 
@@ -64,15 +65,27 @@ class Settings:
     stdout: Stream = None
     stderr: Stream = None
     cgroup: Any = None
+    pool: Pool | None = attrs.field(default=None, validator=instance_of(Pool, or_none=True))
 
     def __attrs_post_init__(self) -> None:
         """Refuse a spec in which a worker could not end what its calls leave."""
+        self._check_pool()
         own_pids = self.spec.namespaces.get(NamespaceType.PID) is Choice.NEW and self.spec.init
         if self.isolation == "process" and not own_pids:
             raise ValueError(
                 "isolation: 'process' takes a spec with init and a pid namespace that is "
                 "Choice.NEW, in which all that a call leaves can be ended"
             )
+
+    def _check_pool(self) -> None:
+        if self.pool is None:
+            return
+        if self.spec != self.pool.spec:
+            raise ValueError("spec: that of a pool's boxes is the pool's")
+        if self.cgroup is not None:
+            raise ValueError("cgroup: that of a pool's boxes is the pool's")
+        if self.pool.stays:
+            raise ValueError("pool: one that stays has no boxes for workers, which are commands")
 
     @property
     def interpreter(self) -> str:

@@ -15,7 +15,6 @@ from nsbox.executor.boxes import Boxes
 from nsbox.executor.carry import dump_call, load_exception, load_result
 from nsbox.executor.inside import HEADER, WITH_CLOUDPICKLE, Head
 from nsbox.executor.settings import Settings
-from nsbox.pipes import DEVNULL
 from nsbox.process import Process
 from nsbox.running import popen
 from nsbox.usage import Usage
@@ -29,13 +28,21 @@ PATIENCE = 10.0
 _SOURCE = resources.files("nsbox.executor").joinpath("inside.py")
 _BEGIN = """\
 import os, sys
-fd, text = int(sys.argv[1]), b""
+fd, text, (end, other) = os.dup(0), b"", os.pipe()
+os.dup2(end, 0)
+os.close(end)
+os.close(other)
+sys.argv.append(str(fd))
 size = int.from_bytes(os.read(fd, 4), "big")
 while len(text) < size:
     text += os.read(fd, size - len(text)) or sys.exit(1)
 exec(compile(text, "nsbox/executor/inside.py", "exec"))
 """
-"""What the interpreter is started with: it takes the rest from its socket."""
+"""What the interpreter is started with: it takes the rest from its socket.
+
+That is what it finds as its standard input, for a box of a pool is given nothing beside such. Calls
+find there a pipe that has ended.
+"""
 
 
 class Outcome(NamedTuple):
@@ -211,16 +218,16 @@ def _start(settings: Settings, boxes: Boxes, theirs: socket.socket) -> Process:
     # Nothing is imported from where the box can be written to: no folder of its own (-P), none of
     # a user's (-s), no bytecode (-B).
     command = [settings.interpreter, "-P", "-s", "-B", "-c", _BEGIN]
+    streams: dict[str, Any] = {
+        "stdin": theirs.fileno(),
+        "stdout": settings.stdout,
+        "stderr": settings.stderr,
+    }
     try:
-        return popen(
-            [*command, str(theirs.fileno())],
-            settings.spec if boxes.nursery is None else boxes.nursery.spec,
-            stdin=DEVNULL,
-            stdout=settings.stdout,
-            stderr=settings.stderr,
-            pass_fds=(theirs.fileno(),),
-            cgroup=settings.cgroup,
-        )
+        if settings.pool is not None:
+            return settings.pool.popen(command, **streams)
+        spec = settings.spec if boxes.nursery is None else boxes.nursery.spec
+        return popen(command, spec, cgroup=settings.cgroup, **streams)
     except FileNotFoundError as error:
         error.add_note(
             f"a worker needs {settings.interpreter} in its box: RootFS.system(python=True) shows it"

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from nsbox.fields import StrPath
 from nsbox.image.config import Config
 from nsbox.image.merged import Merged
 from nsbox.image.store import Unpacked, visible
@@ -16,22 +17,30 @@ def box_spec(config: Config, layers: Sequence[Unpacked], id_map: IDMap | None) -
 
     Raises `ImageError` for a user that the image does not know.
     """
-    shown = [layer.path for layer in visible(layers)]
-    tree = Merged(shown)
-    user = look_up(config.user, tree)
+    user = look_up(config.user, Merged(_shown(layers)))
     is_root = (user.uid, user.gid) == (0, 0)
     home = {} if user.home is None else {"HOME": user.home}
     mapped = {} if id_map is None else {NamespaceType.USER: Choice.NEW}
     return BoxSpec(
         namespaces=ISOLATED | mapped,
         id_map=id_map or IDMap(),
-        rootfs=RootFS.overlay(*shown).with_mounts(*_volumes(config, tree)),
+        rootfs=root(config, layers),
         env=ENVIRONMENT | home | config.env,
         args=config.args,
         cwd=config.workdir or "/",
         user=None if is_root else user.uid,
         group=None if is_root else user.gid,
     )
+
+
+def root(config: Config, layers: Sequence[Unpacked], upper: StrPath | None = None) -> RootFS:
+    """Return the root of an image, of layers that are unpacked."""
+    shown = _shown(layers)
+    return RootFS.overlay(*shown, upper=upper).with_mounts(*_volumes(config, Merged(shown)))
+
+
+def _shown(layers: Sequence[Unpacked]) -> list[str]:
+    return [layer.path for layer in visible(layers)]
 
 
 def _volumes(config: Config, tree: Merged) -> list[Mount]:

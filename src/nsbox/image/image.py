@@ -13,7 +13,7 @@ from nsbox.fields import StrPath
 from nsbox.image.assemble import compression as read_compression
 from nsbox.image.assemble import flatten, new_folder, read_archive, stacked
 from nsbox.image.blob import new_layer
-from nsbox.image.boxed import box_spec
+from nsbox.image.boxed import box_spec, root
 from nsbox.image.compression import decompress
 from nsbox.image.config import Config
 from nsbox.image.content import Content
@@ -29,6 +29,7 @@ from nsbox.image.scratch import Scratch
 from nsbox.image.span import Span
 from nsbox.image.store import Store, Unpacked
 from nsbox.progress import Progress, silent
+from nsbox.rootfs import RootFS
 from nsbox.spec import BoxSpec
 
 
@@ -163,6 +164,10 @@ class Image(Displayed):
         chosen = _store(store)
         layers = self.unpacked(store=chosen, limits=limits, progress=progress)
         return box_spec(self.config, layers, chosen.id_map)
+
+    def rootfs(self, *, store: StrPath | Store, upper: StrPath | None = None) -> RootFS:
+        """Return the root of `spec` alone: see `RootFS.image`, which is the same."""
+        return root(self.config, self.unpacked(store=store), upper)
 
     def unpacked(
         self,

@@ -3,6 +3,7 @@
 from nsbox.namespace.choices import ISOLATED, Choice
 from nsbox.namespace.handle import Namespace, namespaces
 from nsbox.namespace.idmap import IDMap
+from nsbox.namespace.offsets import TimeOffsets
 from nsbox.namespace.pinned import unpin
 from nsbox.namespace.types import NamespaceType
 
@@ -12,6 +13,7 @@ __all__ = [
     "IDMap",
     "Namespace",
     "NamespaceType",
+    "TimeOffsets",
     "namespaces",
     "unpin",
 ]

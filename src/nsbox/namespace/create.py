@@ -5,7 +5,7 @@ namespace is alive as long as its first process is, so there the box's own first
 it. See clone(2), pid_namespaces(7).
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 from nsbox._native import Launched
 from nsbox._native.operations import Operation
@@ -13,16 +13,14 @@ from nsbox.caller import Caller
 from nsbox.constants import AT_FDCWD, AtFlag, CloneFlag, Propagation
 from nsbox.namespace import ranges
 from nsbox.namespace.idmap import IDMap
+from nsbox.namespace.offsets import TimeOffsets
 from nsbox.namespace.types import NamespaceType
 from nsbox.perform import perform
 from nsbox.plan import Step
 
-MAX_OFFSET = (1 << 63) // 10**9
-"""The most seconds that a clock can be set off by: KTIME_MAX. See time_namespaces(7)."""
-
 
 def create(
-    kind: NamespaceType, id_map: IDMap | None, offsets: Mapping[str, float]
+    kind: NamespaceType, id_map: IDMap | None, offsets: TimeOffsets
 ) -> tuple[int, Launched | None]:
     """Make a namespace; return its descriptor, and the process that keeps it where one must.
 
@@ -86,16 +84,13 @@ _PRIVATE = Step(
 
 
 def _steps(
-    kind: NamespaceType, flags: CloneFlag, maps: list[Step], offsets: Mapping[str, float]
+    kind: NamespaceType, flags: CloneFlag, maps: list[Step], offsets: TimeOffsets
 ) -> Iterator[Step]:
     file = f"/proc/self/ns/{kind.proc_name}"
-    if kind is NamespaceType.TIME:  # its offsets can be set as long as nobody is in it
+    if kind is NamespaceType.TIME:
         yield Step(Operation.CLONE3, (flags,))
         yield from maps
-        yield Step(Operation.UNSHARE, (kind.clone_flag,))
-        if any(offsets.values()):
-            yield Step(Operation.WRITE, ("/proc/self/timens_offsets", _offsets_text(offsets)))
-        yield Step(Operation.HAND_OVER, (f"{file}_for_children",))
+        yield from offsets.handing_over_steps()
         return
     yield Step(Operation.CLONE3, (flags | kind.clone_flag,))
     yield from maps
@@ -109,17 +104,7 @@ def _steps(
         yield Step(Operation.NOT_DUMPABLE)
 
 
-def _check_offsets(kind: NamespaceType, offsets: Mapping[str, float]) -> None:
-    for name, seconds in offsets.items():
-        if type(seconds) not in (int, float) or not -MAX_OFFSET < seconds < MAX_OFFSET:
-            raise ValueError(f"{name}: seconds, up to {MAX_OFFSET}, not {seconds!r}")
-        if seconds and kind is not NamespaceType.TIME:
+def _check_offsets(kind: NamespaceType, offsets: TimeOffsets) -> None:
+    for name in offsets.parts:
+        if kind is not NamespaceType.TIME:
             raise ValueError(f"{name}: only a TIME namespace has clocks of its own, not {kind!r}")
-
-
-def _offsets_text(offsets: Mapping[str, float]) -> bytes:
-    lines = []
-    for clock, offset in offsets.items():
-        seconds, nanoseconds = divmod(round(offset * 10**9), 10**9)
-        lines.append(f"{clock} {seconds} {nanoseconds}\n")
-    return "".join(lines).encode()

@@ -16,6 +16,7 @@ from nsbox.constants import NamespaceRequest
 from nsbox.display import Displayed
 from nsbox.namespace import create, entering, listing, pinned
 from nsbox.namespace.idmap import IDMap
+from nsbox.namespace.offsets import TimeOffsets
 from nsbox.namespace.types import NamespaceType
 
 Parameters = ParamSpec("Parameters")
@@ -74,15 +75,15 @@ class Namespace(Displayed):
         It lives as long as the handle is open, something is in it, or it is pinned. A caller
         without CAP_SYS_ADMIN gets it together with a user namespace that owns it, in which
         `id_map` says who is who; this is also the map of a USER namespace (the caller as root if
-        None). `monotonic` and `boottime` are what the clocks of a TIME namespace are ahead of the
-        host's, in seconds. The loopback link of a NET namespace is up. A PID namespace is kept by
-        a first process that reaps orphans; it ends with the handle, and all others in it.
+        None). `monotonic` and `boottime` are the `TimeOffsets` of a TIME namespace. The loopback
+        link of a NET namespace is up. A PID namespace is kept by a first process that reaps
+        orphans; it ends with the handle, and all others in it.
 
         Raises `StepError` (an `OSError`) for the step that failed, `UnsupportedError` for a map
         that the caller has no right to, and `ValueError` for what a kind has not. See
         unshare(2), user_namespaces(7), time_namespaces(7), pid_namespaces(7).
         """
-        offsets = {"monotonic": monotonic, "boottime": boottime}
+        offsets = TimeOffsets(monotonic=monotonic, boottime=boottime)
         made = cls(type, (0, 0))
         # At once, so that nothing is lost whatever a signal handler raises.
         made._fd, made._keeper = create.create(type, id_map, offsets)

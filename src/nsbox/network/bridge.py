@@ -4,20 +4,17 @@ import contextlib
 import errno
 import os
 import socket
-import threading
-import warnings
 from collections.abc import Iterable
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 from nsbox.caller import Caller
 from nsbox.display import Displayed
 from nsbox.namespace import Namespace, NamespaceType
-from nsbox.network import names, namespaces, requests, uplink
-from nsbox.network.addresses import Interface, Pool, interfaces
+from nsbox.network import namespaces, requests, uplink
+from nsbox.network.addresses import Interface, interfaces
 from nsbox.network.faults import Faults
 from nsbox.network.names import HostsFile, Resolver
 from nsbox.network.netlink import Netlink
-from nsbox.network.port import Port
 from nsbox.network.switch import Switch
 from nsbox.network.wires import Side, forward, join
 
@@ -32,17 +29,12 @@ class Bridge(Faults, Displayed):
     def __init__(
         self, own: tuple[Interface, ...], network: namespaces.Network, resolver: Resolver
     ) -> None:
+        super().__init__(own)
         self.namespace: Namespace = network.namespace
-        self._own = own
-        self._pools = [Pool(interface) for interface in own]
-        self._ports: dict[str, Port] = {}  # by each address
         self._switch = Switch()
-        self._lock = threading.RLock()  # a box may be given up by the garbage collector, anywhere
         self._gateways: tuple[Interface, ...] = ()
         self._end = contextlib.ExitStack()
-        self._starter = os.getpid()
         self._has_uplink = False
-        self._closed = True
         with contextlib.ExitStack() as undo:
             undo.callback(self.namespace.close)
             try:
@@ -91,21 +83,6 @@ class Bridge(Faults, Displayed):
         return tuple(map(str, self._own))
 
     @property
-    def machines(self) -> tuple[Port, ...]:
-        """The machines that are on it now, in the order in which they came."""
-        with self._lock:
-            return tuple(dict.fromkeys(self._ports.values()))
-
-    @property
-    def hosts(self) -> str:
-        """The path of the file with the names of all machines, which each sees as /etc/hosts.
-
-        Raises `ValueError` after `close`.
-        """
-        self._check_open()
-        return self._hosts.path
-
-    @property
     def resolv(self) -> str | None:
         """The path of what each machine sees as /etc/resolv.conf; None: the host's, if any.
 
@@ -114,57 +91,21 @@ class Bridge(Faults, Displayed):
         self._check_open()
         return self._hosts.resolv
 
-    def connect(self, name: str | None = None) -> Port:
-        """Make a network namespace with a link to this bridge; a box that is started calls this.
-
-        `name` is what the other machines know it by, if hosts(5) can hold it; of two with one name
-        the first is found. Raises `StepError` for the step or request that failed, `NsboxError`
-        where a network has no address left, and `ValueError` after `close`.
-        """
-        self._check_open()
-        network = namespaces.create(self._owner)
-        try:
-            with self._lock:
-                self._check_open()
-                return self._add(name, network)
-        except BaseException:
-            network.namespace.close()
-            raise
-        finally:
-            os.close(network.socket)
-
-    def _add(self, name: str | None, network: namespaces.Network) -> Port:
-        taken: list[Interface] = []
+    def _plug(self, network: namespaces.Network, taken: list[Interface]) -> int:
         index, bridge, made = self._switch.join()
         try:
-            taken += [pool.take() for pool in self._pools]
             wire = requests.plug(index, bridge, network.namespace.fileno(), taken)
             inside = requests.machine(taken, self._gateways)
             quiet = requests.without_link_local(index)
             self._netlink.send([*made, wire, quiet], ignored=requests.NO_IPV6)
             self._netlink.send_by(network.socket, inside, ignored=requests.NO_IPV6)
         except BaseException:
-            self._forget(index, taken)
+            self._unplug(index)
             raise
-        port = Port(index, tuple(taken), name, network.namespace, self._release)
-        for line in names.lines(taken, name):
-            self._hosts.add(line)
-        self._ports |= dict.fromkeys(port.addresses, port)
-        return port
+        return index
 
-    def _release(self, port: Port) -> None:
-        """Have a machine be on it no longer; its link goes with its namespace."""
-        with self._lock:
-            for address in port.addresses:
-                del self._ports[address]
-            self._forget(port.index, port.interfaces)
-            for line in () if self._closed else names.lines(port.interfaces, port.name):
-                self._hosts.remove(line)
-
-    def _forget(self, index: int, taken: Iterable[Interface]) -> None:
+    def _unplug(self, index: int) -> None:
         self._switch.leave(index)
-        for pool, interface in zip(self._pools, taken, strict=False):
-            pool.give_back(interface)
 
     # What is behind it.
 
@@ -259,40 +200,14 @@ class Bridge(Faults, Displayed):
 
     @property
     def _owner(self) -> Namespace | None:
-        """The user namespace that whoever works in the bridge's namespace joins first, if any."""
         return None if Caller.current().privileged else self.namespace.user_namespace
 
-    # Its end.
-
-    def close(self) -> None:
-        """Take it down; machines that are on it go on without a link. Twice is harmless."""
-        with self._lock:
-            if self._closed:
-                return
-            self._closed = True
-            if os.getpid() != self._starter:
-                return  # a fork has descriptors of its own; the network is its starter's
-            with contextlib.ExitStack() as rest:  # each, whatever becomes of those before
-                rest.callback(self.namespace.close)
-                rest.callback(self._netlink.close)
-                rest.callback(self._hosts.close)
-                rest.callback(self._end.close)
-
-    def _check_open(self) -> None:
-        if self._closed:
-            raise ValueError(f"{self!r} is closed")
-
-    def __enter__(self) -> "Bridge":
-        return self
-
-    def __exit__(self, *_: object) -> Literal[False]:
-        self.close()
-        return False
-
-    def __del__(self) -> None:
-        if not getattr(self, "_closed", True) and os.getpid() == self._starter:
-            warnings.warn(f"{self!r} was not closed", ResourceWarning, 2, self)
-            self.close()
+    def _take_down(self) -> None:
+        with contextlib.ExitStack() as rest:  # each, whatever becomes of those before
+            rest.callback(self.namespace.close)
+            rest.callback(self._netlink.close)
+            rest.callback(self._hosts.close)
+            rest.callback(self._end.close)
 
     def __repr__(self) -> str:
         return f"<Bridge {' '.join(self.addresses)}{' closed' if self._closed else ''}>"

@@ -1,13 +1,12 @@
 """What can happen to a network: cuts, pulled plugs, packets late or lost; what has passed it."""
 
 import errno
-import threading
 from collections.abc import Callable, Container, Iterable
 from typing import Protocol
 
 from nsbox.errors import StepError, UnsupportedError
 from nsbox.network import requests
-from nsbox.network.netlink import Netlink
+from nsbox.network.places import Places
 from nsbox.network.port import Counters, Port
 from nsbox.network.switch import Switch
 
@@ -30,13 +29,10 @@ _UNIMPAIRED = frozenset({errno.ENOENT, errno.EINVAL})
 """The answers where nothing is to be undone."""
 
 
-class Faults:
+class Faults(Places):
     """The part of a `Bridge` that makes trouble."""
 
-    _lock: "threading.RLock"
-    _netlink: Netlink
     _switch: Switch
-    _ports: dict[str, Port]
 
     def partition(self, *groups: Iterable[Machine]) -> None:
         """Cut it: no machine of one group reaches one of another any longer.
@@ -126,6 +122,3 @@ class Faults:
         if port is None:
             raise ValueError(f"machine: {machine!r} is not on {self!r}")
         return port
-
-    def _check_open(self) -> None:
-        raise NotImplementedError

@@ -1,24 +1,21 @@
 """Links upon a link of the caller's: boxes that are on the same wire as the host is."""
 
 import contextlib
-import os
 import socket
-import threading
-import warnings
 from typing import Any, Literal
 
 from nsbox.caller import Caller
 from nsbox.errors import StepError, UnsupportedError
-from nsbox.network import names, namespaces, requests
-from nsbox.network.addresses import Interface, Pool, interfaces
+from nsbox.network import namespaces, requests
+from nsbox.network.addresses import Interface, interfaces
 from nsbox.network.names import HostsFile
 from nsbox.network.netlink import Netlink
-from nsbox.network.port import Port
+from nsbox.network.places import Places
 
 Kind = Literal["macvlan", "ipvlan"]
 
 
-class LowerLink:
+class LowerLink(Places):
     """Boxes on the wire of one of the caller's links; made by `create`, given as `BoxSpec.link`.
 
     Each gets a link of its own upon it, with a hardware address of its own (macvlan) or the same
@@ -27,16 +24,11 @@ class LowerLink:
     """
 
     def __init__(self, link: str, own: tuple[Interface, ...], kind: Kind, mode: str) -> None:
+        super().__init__(own)
         self.link = link
         self.kind = kind
         self._mode = mode
-        self._own = own
-        self._pools = [Pool(interface) for interface in own]
         self._index = socket.if_nametoindex(link)
-        self._lock = threading.RLock()
-        self._ports: dict[str, Port] = {}
-        self._closed = True
-        self._starter = os.getpid()
         self._netlink = Netlink(namespaces.here(), namespaces.here())
         try:
             self._hosts = HostsFile()
@@ -67,51 +59,17 @@ class LowerLink:
         return cls(link, interfaces(addresses), kind, mode or modes[0])
 
     @property
-    def hosts(self) -> str:
-        """The path of the file with the names of all boxes, which each sees as /etc/hosts."""
-        self._check_open()
-        return self._hosts.path
-
-    @property
     def resolv(self) -> str | None:
         """There is none: boxes see the host's resolv.conf(5), being on its wire."""
         return None
 
-    @property
-    def machines(self) -> tuple[Port, ...]:
-        """The boxes that are on it now."""
-        with self._lock:
-            return tuple(dict.fromkeys(self._ports.values()))
-
-    def connect(self, name: str | None = None) -> Port:
-        """Make a network namespace with a link upon this one; a box that is started calls this."""
-        self._check_open()
-        network = namespaces.create()
-        taken: list[Interface] = []
-        try:
-            with self._lock, contextlib.ExitStack() as undo:
-                self._check_open()
-                undo.callback(lambda: self._give_back(taken))
-                taken += [pool.take() for pool in self._pools]
-                self._make(network.namespace.fileno(), network.socket, taken)
-                port = Port(0, tuple(taken), name, network.namespace, self._release)
-                for line in names.lines(taken, name):
-                    self._hosts.add(line)
-                self._ports |= dict.fromkeys(port.addresses, port)
-                undo.pop_all()
-                return port
-        except BaseException:
-            network.namespace.close()
-            raise
-        finally:
-            os.close(network.socket)
-
-    def _make(self, namespace: int, sock: int, taken: list[Interface]) -> None:
+    def _plug(self, network: namespaces.Network, taken: list[Interface]) -> int:
+        namespace = network.namespace.fileno()
         link = requests.MACHINE_LINK
         asked = requests.upon(self.kind, link, self._index, namespace, self._mode)
         try:
             self._netlink.send([asked])
-            self._netlink.send_by(sock, requests.machine(taken), ignored=requests.NO_IPV6)
+            self._netlink.send_by(network.socket, requests.machine(taken), ignored=requests.NO_IPV6)
         except StepError as error:
             if requests.is_missing(error.errno) and error.index == 0:
                 raise UnsupportedError(
@@ -119,45 +77,11 @@ class LowerLink:
                     f"`modprobe {self.kind}`"
                 ) from None
             raise
+        return 0  # nobody asks for it again: it goes with its namespace
 
-    def _release(self, port: Port) -> None:
-        with self._lock:
-            for address in port.addresses:
-                del self._ports[address]
-            self._give_back(port.interfaces)
-            for line in () if self._closed else names.lines(port.interfaces, port.name):
-                self._hosts.remove(line)
-
-    def _give_back(self, taken: "tuple[Interface, ...] | list[Interface]") -> None:
-        for pool, interface in zip(self._pools, taken, strict=False):
-            pool.give_back(interface)
-
-    def close(self) -> None:
-        """Take no more boxes; those that are on it stay there. Twice is harmless."""
-        with self._lock:
-            if self._closed:
-                return
-            self._closed = True
-            if os.getpid() != self._starter:
-                return  # a fork has descriptors of its own; the rest is its starter's
-            with contextlib.closing(self._netlink):
-                self._hosts.close()
-
-    def _check_open(self) -> None:
-        if self._closed:
-            raise ValueError(f"{self!r} is closed")
-
-    def __enter__(self) -> "LowerLink":
-        return self
-
-    def __exit__(self, *_: object) -> Literal[False]:
-        self.close()
-        return False
-
-    def __del__(self) -> None:
-        if not getattr(self, "_closed", True) and os.getpid() == self._starter:
-            warnings.warn(f"{self!r} was not closed", ResourceWarning, 2, self)
-            self.close()
+    def _take_down(self) -> None:
+        with contextlib.closing(self._netlink):
+            self._hosts.close()
 
     def __repr__(self) -> str:
         return f"<LowerLink {self.kind} on {self.link}>"

@@ -26,6 +26,8 @@ _CALLS = {
 """What pyroute2 calls them."""
 
 
+_PERMANENT, _NODAD = 0x80, 0x02  # IFA_F_PERMANENT; IFA_F_NODAD: it was had already
+
 _AT_ONCE = 50
 """How many messages are sent as one."""
 
@@ -95,6 +97,22 @@ class Netlink:
         """Return what pyroute2 tells of a link."""
         return self._executor.submit(lambda: self._open.link("get", index=index)[0]).result()
 
+    def indexes(self) -> list[int]:
+        """Return the index of each link."""
+        return self._executor.submit(
+            lambda: [one["index"] for one in self._open.get_links()]
+        ).result()
+
+    def lasting_addresses(self, index: int) -> list[dict[str, Any]]:
+        """Return the addresses of a link that do not expire, of global scope, to be given again."""
+        return self._executor.submit(
+            lambda: [
+                _kept(one)
+                for one in self._open.get_addr(index=index)
+                if one["index"] == index and one["scope"] == 0 and one["flags"] & _PERMANENT
+            ]
+        ).result()
+
     def close(self) -> None:
         """Close the socket and end the thread. Twice is harmless."""
         if self._open is not None:
@@ -109,6 +127,18 @@ class Netlink:
 
     def _send(self, requests: list[Request], first: int, ignored: Container[int]) -> None:
         _send(self._open, requests, ignored, first)
+
+
+def _kept(address: Any) -> dict[str, Any]:
+    broadcast = address.get_attr("IFA_BROADCAST")
+    is_ipv6 = address["family"] == socket.AF_INET6
+    return {
+        "family": address["family"],
+        "address": address.get_attr("IFA_LOCAL") or address.get_attr("IFA_ADDRESS"),
+        "prefixlen": address["prefixlen"],
+        **({"broadcast": broadcast} if broadcast else {}),
+        **({"flags": _NODAD} if is_ipv6 else {}),
+    }
 
 
 def _speaker(sock: socket.socket) -> Any:

@@ -163,14 +163,14 @@ def upon(kind: str, name: str, lower: int, namespace: int, mode: str) -> Request
     )
 
 
-def enter(index: int, namespace: int, inside: int) -> Request:
+def enter(index: int, namespace: int, inside: int, name: str | None = None) -> Request:
     """Move a link into another namespace, where it is down, and has this index and no addresses."""
     return _request(
         "RTM_SETLINK",
         index=index,
         net_ns_fd=namespace,
         IFLA_NEW_IFINDEX=inside,
-        ifname=f"nsb{inside}",
+        ifname=name or f"nsb{inside}",
     )
 
 

@@ -13,7 +13,17 @@ import attrs
 
 from nsbox.fields import StrPath
 from nsbox.namespace import NamespaceType
-from nsbox.oci import agent, hooks, mounts, namespaces, process, resources, seccomp
+from nsbox.oci import (
+    agent,
+    hooks,
+    memory,
+    mounts,
+    namespaces,
+    net_devices,
+    process,
+    resources,
+    seccomp,
+)
 from nsbox.oci.agent import Agent
 from nsbox.oci.document import Node, invalid, named, unsupported
 from nsbox.oci.hooks import Hooks
@@ -31,8 +41,6 @@ _VERSION = re.compile(r"1\.\d+\.\d+(?:[-+].*)?", re.ASCII)
 _REFUSED = {
     "mountLabel": "files are not labelled",
     "intelRdt": "the resctrl file system is not set up",
-    "netDevices": "no devices are moved into a box",
-    "memoryPolicy": "a command chooses its own",
 }
 
 _PLACES = {
@@ -47,6 +55,7 @@ _PLACES = {
     "oom_score_adj": "process.oomScoreAdj",
     "scheduler": "process.scheduler",
     "sysctl": "linux.sysctl",
+    "time_offsets": "linux.timeOffsets",
     "umask": "process.user.umask",
     "user": "process.user.uid",
 }
@@ -79,6 +88,8 @@ def to_config(spec: BoxSpec, args: Args = (), *, root: StrPath | None = None) ->
         "mounts": mounts.write(listed),
         "linux": linux,
     }
+    if spec.memory_policy is not None:
+        linux["memoryPolicy"] = memory.write(spec.memory_policy)
     if spec.personality is not None:
         linux["personality"] = _write_personality(spec.personality)
     if spec.sysctl:
@@ -138,7 +149,7 @@ class Description:
     hooks: Hooks
     annotations: dict[str, str]
     cgroups_path: str | None
-    time_offsets: dict[str, float]
+    net_devices: dict[str, str]
     exec_affinity: frozenset[int] | None
     agent: Agent | None
 
@@ -163,7 +174,7 @@ def from_config(
     linux.refuse(
         {
             "cgroupsPath": "a Container is there; a box is below what start(cgroup=...) names",
-            "timeOffsets": "a Container has them; a box joins a namespace that was made with them",
+            "netDevices": "a Container has them; a box is on a link",
         }
     )
     if said.agent is not None:
@@ -196,6 +207,7 @@ def describe(config: Mapping[str, Any], *, bundle: StrPath = ".") -> Description
         "hostname": node.get("hostname", str, "") or None,
         "domainname": node.get("domainname", str, "") or None,
         "sysctl": linux.child("sysctl").members,
+        "memory_policy": memory.read(linux),
         "personality": _read_personality(linux),
     }
     for member in ("hostname", "domainname"):
@@ -209,7 +221,7 @@ def describe(config: Mapping[str, Any], *, bundle: StrPath = ".") -> Description
         hooks=hooks.read(node),
         annotations=_read_annotations(node),
         cgroups_path=linux.get("cgroupsPath", str, "") or None,
-        time_offsets=namespaces.read_offsets(linux),
+        net_devices=net_devices.read(linux),
         exec_affinity=process.read_exec_affinity(command),
         agent=asked,
     )

@@ -14,7 +14,7 @@ from nsbox import pipes
 from nsbox.cgroup.cgroup import Cgroup
 from nsbox.errors import NsboxError, UnsupportedError
 from nsbox.fields import StrPath
-from nsbox.oci import ending, groups, hooks, inside, launch
+from nsbox.oci import ending, groups, hooks, inside, launch, net_devices
 from nsbox.oci.bundle import read_config
 from nsbox.oci.config import VERSION, Description, describe
 from nsbox.oci.starting import Creation, start
@@ -273,6 +273,7 @@ class Container:
         )
         self._task = ending.task(self._record)
         new.arrived()
+        net_devices.move(self._said.net_devices, pid)
         self._folder.write(self._record)
         for moment in ("prestart", "createRuntime"):
             hooks.run(self._hooks(moment), moment, self._state("creating"))

@@ -1,10 +1,9 @@
 """A description lowered, and launched: a container's process, and commands in it."""
 
-import contextlib
 import os
 import signal
 import socket
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import attrs
 
@@ -19,7 +18,6 @@ from nsbox.commands import STOP_COMMAND
 from nsbox.constants import Capability
 from nsbox.errors import StepError, UnsupportedError
 from nsbox.launch import Command
-from nsbox.namespace import Namespace, NamespaceType
 from nsbox.namespace.joining import line_up, opened
 from nsbox.oci import waiting
 from nsbox.oci.config import Description
@@ -33,7 +31,6 @@ from nsbox.rootfs.overlay import work_mark
 from nsbox.rootfs.root import DirectoryRoot
 from nsbox.rootfs.site import Site
 from nsbox.security import Security
-from nsbox.spec import BoxSpec
 from nsbox.terminal import Channel, Terminal
 
 Folders = Mapping[Hierarchy, str]
@@ -43,9 +40,6 @@ Steps = tuple[Step, ...]
 def creating(said: Description, folders: Folders) -> Steps:
     """Lower the creation of a container in these groups."""
     spec, caller = attrs.evolve(said.spec, resources=Resources()), Caller.current()
-    if said.time_offsets:
-        named = {NamespaceType.TIME: "nsfs/time of timeOffsets"}
-        spec = attrs.evolve(spec, namespaces=spec.namespaces | named)
     lineup = line_up(spec.choices, spec.id_map, caller)
     kept = spec.security.capabilities
     site = Site.of(caller, changes_user=lineup.changes_user, work=work_mark(), kept=kept)
@@ -64,8 +58,8 @@ def create(
     said: Description, steps: Steps, given: Mapping[int, int], standard: Iterable[int]
 ) -> _native.Launched:
     """Launch a container's process, up to where it waits. Raises `StepError`."""
+    spec = said.spec
     with (
-        _clocks(said) as spec,
         opened(spec.choices, spec.id_map, Caller.current()) as joined,
         idmaps(spec.rootfs.mounts) as maps,
     ):
@@ -80,21 +74,6 @@ def create(
         launched.abandon()
         raise failure(steps, outcome.step, outcome.error, said)
     return launched
-
-
-@contextlib.contextmanager
-def _clocks(said: Description) -> Iterator[BoxSpec]:
-    """Make the time namespace, if its clocks are to differ: nobody is in it yet."""
-    if not said.time_offsets:
-        yield said.spec
-        return
-    offsets = said.time_offsets
-    with Namespace.create(
-        NamespaceType.TIME,
-        monotonic=offsets.get("monotonic", 0),
-        boottime=offsets.get("boottime", 0),
-    ) as made:
-        yield attrs.evolve(said.spec, namespaces=said.spec.namespaces | {NamespaceType.TIME: made})
 
 
 def joining(

@@ -78,7 +78,9 @@ def _written(mount: Mount, field: str) -> list[dict[str, Any]]:
             bound = _entry(mount, "bind", bind_options(mount), os.path.abspath(source))
             return [{**bound, **({} if idmap is None else mappings(idmap))}]
         case TmpfsMount(size=size, mode=mode, noexec=noexec) if mount.target != "/dev":
-            options = ["nosuid", *(["noexec"] if noexec else []), "nodev", f"mode={mode:o}"]
+            options = ["nosuid", *(["noexec"] if noexec else []), "nodev"]
+            options += [] if mode is None else [f"mode={mode:o}"]
+            options += ["tmpcopyup"] if mount.copy_up else []
             return [_entry(mount, "tmpfs", options + ([f"size={size}"] if size else []))]
         case ProcMount(hidepid=hidepid, subset=subset):
             options = [*_QUIET, *([f"hidepid={hidepid}"] if hidepid != "off" else [])]
@@ -201,8 +203,7 @@ def _read_new(node: Node, kind: str, target: str, options: Options) -> Mount:
             options.mode(0o755)
             return Mount.dev(target)
         case "tmpfs":
-            size, mode = values.pop("size", None), options.mode(0o1777)
-            return Mount.tmpfs(target, size=size, mode=mode, noexec="noexec" in options.on)
+            return _read_tmpfs(target, options)
         case "proc":
             given: Any = {n: values.pop(n) for n in ("hidepid", "subset") if n in values}
             if "hidepid" in given:
@@ -220,3 +221,17 @@ def _read_new(node: Node, kind: str, target: str, options: Options) -> Mount:
                     del values[name]
             return Mount.devpts(target, mode=options.mode(0o620))
     raise unsupported(node.at("type"), f"{kind or 'missing'}, which is mounted by no Mount here")
+
+
+def _read_tmpfs(target: str, options: Options) -> Mount:
+    copy_up = options.values.get("tmpcopyup") == ""
+    if copy_up:
+        del options.values["tmpcopyup"]
+    own = copy_up and "mode" not in options.values
+    return Mount.tmpfs(
+        target,
+        size=options.values.pop("size", None),
+        mode=None if own else options.mode(0o1777),
+        noexec="noexec" in options.on,
+        copy_up=copy_up,
+    )

@@ -3,8 +3,9 @@
 import os
 from typing import Any
 
-from nsbox.namespace import Choice, IDMap, Namespace, NamespaceType
+from nsbox.namespace import Choice, IDMap, Namespace, NamespaceType, TimeOffsets
 from nsbox.namespace.choices import Chosen
+from nsbox.namespace.offsets import MAX_OFFSET
 from nsbox.oci.document import Node, invalid, named, unsupported
 from nsbox.procfs import IDMapLine
 from nsbox.spec import BoxSpec
@@ -37,6 +38,11 @@ def write(spec: BoxSpec) -> dict[str, Any]:
     written: dict[str, Any] = {"namespaces": listed}
     if spec.choices.get(NamespaceType.USER) is Choice.NEW:
         written |= mappings(spec.id_map)
+    if spec.time_offsets.parts:
+        written["timeOffsets"] = {
+            clock: {"secs": seconds, "nanosecs": nanoseconds}
+            for clock, (seconds, nanoseconds) in spec.time_offsets.parts.items()
+        }
     return written
 
 
@@ -66,7 +72,7 @@ def _mappings(lines: tuple[IDMapLine, ...]) -> list[dict[str, int]]:
 
 
 def read(linux: Node) -> dict[str, Any]:
-    """Read the fields `namespaces` and `id_map` of a spec."""
+    """Read the fields `namespaces`, `id_map` and `time_offsets` of a spec."""
     chosen: dict[NamespaceType, Chosen] = {}
     for node in linux.nodes("namespaces"):
         name, path = node.need("type", str), node.get("path", str, "")
@@ -80,7 +86,9 @@ def read(linux: Node) -> dict[str, Any]:
         chosen[kind] = path or Choice.NEW
     if NamespaceType.MNT not in chosen:
         raise unsupported(linux.at("namespaces"), "without a new mount namespace there is no root")
-    fields: dict[str, Any] = {"namespaces": chosen}
+    fields: dict[str, Any] = {"namespaces": chosen, "time_offsets": _read_offsets(linux)}
+    if fields["time_offsets"].parts and chosen.get(NamespaceType.TIME) is not Choice.NEW:
+        raise invalid(linux.at("timeOffsets"), "they take a time namespace that is new")
     if chosen.get(NamespaceType.USER) is Choice.NEW:
         fields["id_map"] = _read_new_map(linux)
     elif linux.members.get("uidMappings") or linux.members.get("gidMappings"):
@@ -88,19 +96,21 @@ def read(linux: Node) -> dict[str, Any]:
     return fields
 
 
-def read_offsets(linux: Node) -> dict[str, float]:
-    """Read by how many seconds the clocks of a new time namespace are ahead."""
+def _read_offsets(linux: Node) -> TimeOffsets:
+    """Read how far the clocks of a new time namespace are off."""
     node = linux.child("timeOffsets")
-    offsets = {}
-    for clock in ("monotonic", "boottime"):
-        one = node.child(clock)
-        offset = one.get("secs", int, 0) + one.get("nanosecs", int, 0) / 10**9
-        if offset:
-            offsets[clock] = offset
-    kinds = {one.get("type", str, ""): one.has("path") for one in linux.nodes("namespaces")}
-    if offsets and kinds.get("time") is not False:
-        raise invalid(node.path, "they take a time namespace that is new")
-    return offsets
+    offsets = {clock: _read_offset(node.child(clock)) for clock in ("monotonic", "boottime")}
+    with named(node.path):
+        return TimeOffsets(**offsets)
+
+
+def _read_offset(clock: Node) -> float:
+    seconds, nanoseconds = clock.get("secs", int, 0), clock.get("nanosecs", int, 0)
+    if not 0 <= nanoseconds < 10**9:
+        raise invalid(clock.at("nanosecs"), f"less than a second, not {nanoseconds}")
+    if abs(seconds) >= MAX_OFFSET:
+        raise invalid(clock.at("secs"), f"up to {MAX_OFFSET}, not {seconds}")
+    return (seconds * 10**9 + nanoseconds) / 10**9 if nanoseconds else seconds
 
 
 def _read_new_map(linux: Node) -> IDMap:

@@ -1,38 +1,16 @@
 """Mounts, as values: what is mounted where in a box."""
 
-from pathlib import PurePosixPath
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Literal, TypeAlias
 
 import attrs
 
 from nsbox.display import Displayed
-from nsbox.fields import StrPath, instance_of, text_path
+from nsbox.fields import StrPath
 from nsbox.namespace.idmap import IDMap
-from nsbox.sizes import size_in_bytes
+from nsbox.rootfs import fields
 
 Spreading: TypeAlias = Literal["private", "slave", "shared"]
 HidePid: TypeAlias = Literal["off", "noaccess", "invisible", "ptraceable"]
-
-
-def check_mode(_: Any, attribute: "attrs.Attribute[int]", value: int) -> None:
-    """Refuse all but permission bits."""
-    if type(value) is not int or not 0 <= value <= 0o7777:
-        raise ValueError(f"{attribute.name}: permission bits from 0 to 0o7777, not {value!r}")
-
-
-def paths(value: Any, field: str) -> tuple[str, ...]:
-    """Accept folders of the host, at least one; refuse what no paths can be."""
-    if isinstance(value, str) or not isinstance(value, tuple | list) or not value:
-        raise ValueError(f"{field}: one path or more, not {value!r}")
-    return tuple(text_path(path, field) for path in value)
-
-
-def _place(value: StrPath) -> str:
-    """Normalize a place in the box: absolute, without "." and "..", not the root itself."""
-    path = PurePosixPath(text_path(value, "target"))
-    if not path.is_absolute() or ".." in path.parts or len(path.parts) == 1:
-        raise ValueError(f"target: an absolute path below /, without '..', not {str(value)!r}")
-    return "/" + "/".join(path.parts[1:])
 
 
 @attrs.frozen
@@ -43,7 +21,7 @@ class Mount(Displayed):
     no effect on a mount unless its parameters say so.
     """
 
-    target: str = attrs.field(converter=_place)
+    target: str = attrs.field(converter=fields.place)
 
     @property
     def sources(self) -> tuple[str, ...]:
@@ -90,10 +68,20 @@ class Mount(Displayed):
 
     @staticmethod
     def tmpfs(
-        target: StrPath, *, size: int | str | None = None, mode: int = 0o1777, noexec: bool = False
+        target: StrPath,
+        *,
+        size: int | str | None = None,
+        mode: int | None = None,
+        noexec: bool = False,
+        copy_up: bool = False,
     ) -> "TmpfsMount":
-        """Mount an empty file system in memory; `size` is its limit. See tmpfs(5)."""
-        return TmpfsMount(target, size=size, mode=mode, noexec=noexec)
+        """Mount a file system in memory; `size` is its limit. See tmpfs(5).
+
+        It is empty, or begins with a copy of all that the folder has there (`copy_up`). `mode` is
+        0o1777 if None, or with `copy_up` as the folder's, with its owner.
+        """
+        mode = 0o1777 if mode is None and not copy_up else mode
+        return TmpfsMount(target, size=size, mode=mode, noexec=noexec, copy_up=copy_up)
 
     @staticmethod
     def overlay(target: StrPath, *lowers: StrPath, upper: StrPath | None = None) -> "OverlayMount":
@@ -175,81 +163,19 @@ class Mount(Displayed):
         return ReadonlyMount(target)
 
 
-def _source(value: StrPath) -> str:
-    return text_path(value, "source")
-
-
-def _to(value: StrPath) -> str:
-    return text_path(value, "to")
-
-
-def _lowers(value: Any) -> tuple[str, ...]:
-    return paths(value, "lowers")
-
-
-def upper_path(value: StrPath | None) -> str | None:
-    """Accept the folder of a kept layer, or None for one that is thrown away."""
-    return None if value is None else text_path(value, "upper")
-
-
-def _optional_size(value: int | str | None) -> int | None:
-    return None if value is None else size_in_bytes(value, "size")
-
-
-def _content(value: str | bytes) -> bytes:
-    if isinstance(value, bytes):
-        return value
-    try:
-        return value.encode()
-    except (AttributeError, UnicodeEncodeError):
-        raise ValueError(f"content: bytes, or str that UTF-8 can write, not {value!r}") from None
-
-
-def _one_of(kind: Any) -> Any:
-    choices = get_args(kind)
-
-    def check(_: Any, attribute: "attrs.Attribute[Any]", value: Any) -> None:
-        if not isinstance(value, str) or value not in choices:
-            raise ValueError(f"{attribute.name}: one of {', '.join(choices)}, not {value!r}")
-
-    return check
-
-
-def _idmap(_: Any, attribute: "attrs.Attribute[Any]", value: Any) -> None:
-    if value is not None and not (isinstance(value, IDMap) and value.uids):
-        raise ValueError(f"{attribute.name}: made by IDMap.ranges, not {value!r}")
-
-
-def _subset(_: Any, attribute: "attrs.Attribute[Any]", value: Any) -> None:
-    if value not in (None, "pid"):
-        raise ValueError(f"{attribute.name}: 'pid' or None, not {value!r}")
-
-
-def _flag(default: bool) -> Any:
-    return attrs.field(default=default, validator=instance_of(bool), kw_only=True)
-
-
-def _mode(default: int) -> Any:
-    return attrs.field(default=default, validator=check_mode, kw_only=True)
-
-
-def _hidden(content: bytes) -> str:
-    return f"<{len(content)} bytes>"
-
-
 @attrs.frozen
 class BindMount(Mount):
     """See `Mount.bind`."""
 
-    source: str = attrs.field(converter=_source, kw_only=True)
-    readonly: bool = _flag(False)
-    recursive: bool = _flag(True)
-    nosuid: bool = _flag(True)
-    nodev: bool = _flag(True)
-    noexec: bool = _flag(False)
-    idmap: IDMap | None = attrs.field(default=None, validator=_idmap, kw_only=True)
+    source: str = attrs.field(converter=fields.source_path, kw_only=True)
+    readonly: bool = fields.flag(False)
+    recursive: bool = fields.flag(True)
+    nosuid: bool = fields.flag(True)
+    nodev: bool = fields.flag(True)
+    noexec: bool = fields.flag(False)
+    idmap: IDMap | None = attrs.field(default=None, validator=fields.check_idmap, kw_only=True)
     propagation: Spreading = attrs.field(
-        default="private", validator=_one_of(Spreading), kw_only=True
+        default="private", validator=fields.one_of(Spreading), kw_only=True
     )
 
     @property
@@ -262,17 +188,18 @@ class BindMount(Mount):
 class TmpfsMount(Mount):
     """See `Mount.tmpfs`."""
 
-    size: int | None = attrs.field(default=None, converter=_optional_size, kw_only=True)
-    mode: int = _mode(0o1777)
-    noexec: bool = _flag(False)
+    size: int | None = attrs.field(default=None, converter=fields.optional_size, kw_only=True)
+    mode: int | None = fields.optional_mode_bits(0o1777)
+    noexec: bool = fields.flag(False)
+    copy_up: bool = fields.flag(False)
 
 
 @attrs.frozen
 class OverlayMount(Mount):
     """See `Mount.overlay`."""
 
-    lowers: tuple[str, ...] = attrs.field(converter=_lowers, kw_only=True)
-    upper: str | None = attrs.field(default=None, converter=upper_path, kw_only=True)
+    lowers: tuple[str, ...] = attrs.field(converter=fields.lower_paths, kw_only=True)
+    upper: str | None = attrs.field(default=None, converter=fields.upper_path, kw_only=True)
 
     @property
     def sources(self) -> tuple[str, ...]:
@@ -284,15 +211,17 @@ class OverlayMount(Mount):
 class ProcMount(Mount):
     """See `Mount.proc`."""
 
-    hidepid: HidePid = attrs.field(default="off", validator=_one_of(HidePid), kw_only=True)
-    subset: Literal["pid"] | None = attrs.field(default=None, validator=_subset, kw_only=True)
+    hidepid: HidePid = attrs.field(default="off", validator=fields.one_of(HidePid), kw_only=True)
+    subset: Literal["pid"] | None = attrs.field(
+        default=None, validator=fields.check_subset, kw_only=True
+    )
 
 
 @attrs.frozen
 class SysfsMount(Mount):
     """See `Mount.sysfs`."""
 
-    readonly: bool = _flag(True)
+    readonly: bool = fields.flag(True)
 
 
 @attrs.frozen
@@ -304,7 +233,7 @@ class CgroupMount(Mount):
 class DevptsMount(Mount):
     """See `Mount.devpts`."""
 
-    mode: int = _mode(0o620)
+    mode: int = fields.mode_bits(0o620)
 
 
 @attrs.frozen
@@ -321,23 +250,23 @@ class DevMount(Mount):
 class FileMount(Mount):
     """See `Mount.file`."""
 
-    content: bytes = attrs.field(converter=_content, kw_only=True, repr=_hidden)
-    mode: int = _mode(0o644)
+    content: bytes = attrs.field(converter=fields.content_bytes, kw_only=True, repr=fields.hidden)
+    mode: int = fields.mode_bits(0o644)
 
 
 @attrs.frozen
 class SecretMount(Mount):
     """See `Mount.secret`."""
 
-    content: bytes = attrs.field(converter=_content, kw_only=True, repr=_hidden)
-    mode: int = _mode(0o400)
+    content: bytes = attrs.field(converter=fields.content_bytes, kw_only=True, repr=fields.hidden)
+    mode: int = fields.mode_bits(0o400)
 
 
 @attrs.frozen
 class SymlinkMount(Mount):
     """See `Mount.symlink`."""
 
-    to: str = attrs.field(converter=_to, kw_only=True)
+    to: str = attrs.field(converter=fields.link_target, kw_only=True)
 
 
 @attrs.frozen

@@ -4,6 +4,7 @@ import enum
 import functools
 from collections.abc import Iterator
 
+from nsbox._native.operations import Operation
 from nsbox.plan import Slot, Step
 from nsbox.rootfs import bind, cgroup_trees, dev, files, overlay, proc
 from nsbox.rootfs.filesystem import (
@@ -85,7 +86,12 @@ steps.register(SecretMount, files.secret)
 @steps.register
 def _tmpfs(mount: TmpfsMount, number: int, layout: Layout) -> Iterator[Step]:
     attributes = NOSUID | NODEV | (NOEXEC if mount.noexec else NOTHING)
-    yield from new_tmpfs(Slot.TREE, mode=mount.mode, size=mount.size, attributes=attributes)
+    mode = 0o755 if mount.mode is None else mount.mode
+    yield from new_tmpfs(Slot.TREE, mode=mode, size=mount.size, attributes=attributes)
+    if mount.copy_up:
+        own = mount.mode is None
+        folder = mount.target.lstrip("/")
+        yield Step(Operation.COPY_UP, (Slot.ROOT, folder, Slot.TREE, int(own)))
     yield attach(Slot.TREE, mount.target)
 
 

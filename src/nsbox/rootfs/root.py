@@ -1,15 +1,20 @@
 """A root file system, as a value."""
 
+import os
 from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
 from nsbox.display import Displayed
 from nsbox.fields import StrPath, instance_of, text_path
-from nsbox.rootfs.mount import Mount, paths, upper_path
+from nsbox.rootfs.fields import paths, upper_path
+from nsbox.rootfs.mount import Mount
+
+if TYPE_CHECKING:
+    from nsbox.image import Image, Store
 
 
 def _mounts(value: Any) -> tuple[Mount, ...]:
@@ -22,7 +27,7 @@ def _mounts(value: Any) -> tuple[Mount, ...]:
 
 @attrs.frozen(cache_hash=True)
 class RootFS(Displayed):
-    """What a box takes for ``/``; made by `system`, `directory`, `overlay` or `empty`.
+    """What a box takes for ``/``; made by `system`, `directory`, `overlay`, `image` or `empty`.
 
     `with_mounts` adds to it. Every root has /proc, /dev and a private /tmp in a box, unless one of
     `mounts` takes their place.
@@ -75,6 +80,24 @@ class RootFS(Displayed):
         up to 1 GiB: its plan says so, and why. See the kernel's document, filesystems/overlayfs.
         """
         return OverlayRoot(lowers, upper=upper)
+
+    @staticmethod
+    def image(
+        image: "Image",
+        *,
+        store: "str | os.PathLike[str] | Store",
+        upper: str | os.PathLike[str] | None = None,
+    ) -> "RootFS":
+        """An image's layers laid over each other, as `Image.spec` has them, for a spec of your own.
+
+        Unlike other roots it is made by work: layers that `store` has not yet are unpacked, within
+        the default limits (call `Image.unpacked` before, for others), and all are locked until the
+        image is closed. `upper` is as for `overlay`. Volumes that are empty in the image are file
+        systems in memory. Of the image's configuration nothing else counts; a store with an
+        ``id_map`` takes a spec with the same one, in a user namespace that is new. Raises what
+        `Image.unpacked` does.
+        """
+        return image.rootfs(store=store, upper=upper)
 
     @staticmethod
     def empty() -> "EmptyRoot":

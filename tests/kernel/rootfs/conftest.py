@@ -13,10 +13,7 @@ from nsbox import BoxSpec, RootFS
 
 
 @pytest.fixture
-def tree(tmp_path: Path) -> Path:
-    busybox = shutil.which("busybox")
-    if busybox is None:
-        pytest.skip("needs busybox (Debian: busybox-static)")
+def tree(tmp_path: Path, busybox: str) -> Path:
     root = tmp_path / "tree"
     (root / "bin").mkdir(parents=True)
     (root / "srv").mkdir()
@@ -61,14 +58,6 @@ def canary(tmp_path: Path) -> Iterator[Path]:
     before = look(folder)
     yield folder
     assert look(folder) == before
-
-
-@pytest.fixture
-def busybox() -> str:
-    found = shutil.which("busybox")
-    if found is None:
-        pytest.skip("needs busybox (Debian: busybox-static)")
-    return found
 
 
 @pytest.fixture

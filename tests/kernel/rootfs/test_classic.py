@@ -98,7 +98,7 @@ programs = Mount.bind(tree + "/bin", "/bin")
 kinds = (
     Mount.proc(subset="pid"), Mount.sysfs("/sys"), Mount.cgroup("/cg"), Mount.mqueue("/mq"),
     Mount.devpts("/pts"), Mount.symlink("/to", "/srv"), Mount.overlay("/laid", data),
-    Mount.masked("/srv"), Mount.readonly_path("/bin"),
+    Mount.masked("/srv"), Mount.readonly_path("/bin"), Mount.tmpfs("/etc", copy_up=True),
 )
 roots = {
     "system": RootFS.system(),

@@ -54,6 +54,60 @@ def test_a_readonly_bind_cannot_be_written_to(tree: Path, canary: Path, sh: Shel
         assert sh(script, rootfs).returncode != 0
 
 
+LOOK = "cd /data; /bin/busybox stat -c '%n %a %h' . sub one two link; /bin/busybox cat one sub/deep"
+
+
+@pytest.mark.parametrize("kind", ["writable", "readonly", "overlay"])
+def test_a_file_system_in_memory_can_begin_with_what_the_folder_has(
+    kind: str, tree: Path, sh: Shell
+) -> None:
+    data = tree / "data"
+    (data / "sub").mkdir(parents=True)
+    (data / "one").write_text("one\n")
+    (data / "two").hardlink_to(data / "one")
+    (data / "sub/deep").write_text("deep\n")
+    (data / "link").symlink_to("/etc/shadow")
+    (data / "one").chmod(0o640)
+    data.chmod(0o750)
+    root = {
+        "writable": RootFS.directory(tree),
+        "readonly": RootFS.directory(tree, readonly=True),
+        "overlay": RootFS.overlay(tree),
+    }[kind]
+    copied = root.with_mounts(Mount.tmpfs("/data", copy_up=True))
+    done = sh(f"{LOOK}; echo new > /data/one; /bin/busybox cat /data/two; ls -a /data", copied)
+    assert done.stdout.splitlines() == [
+        *(". 750 3", "sub 755 2", "one 640 2", "two 640 2", "link 777 1", "one", "deep", "new"),
+        *(".", "..", "link", "one", "sub", "two"),
+    ]
+    assert (data / "one").read_text() == "one\n"
+    chosen = root.with_mounts(Mount.tmpfs("/data", copy_up=True, mode=0o711))
+    assert sh(LOOK, chosen).stdout.startswith(". 711 3")
+
+
+def test_a_copy_takes_along_what_is_mounted_there_and_follows_no_link_out(
+    tree: Path, canary: Path, sh: Shell
+) -> None:
+    (tree / "data").symlink_to(canary)
+    rootfs = RootFS.directory(tree).with_mounts(
+        Mount.file("/srv/sub/file", "mounted\n"), Mount.tmpfs("/srv", copy_up=True)
+    )
+    assert sh("/bin/busybox cat /srv/sub/file", rootfs).stdout == "mounted\n"
+    outside = RootFS.directory(tree).with_mounts(Mount.tmpfs("/data", copy_up=True))
+    with pytest.raises(FileNotFoundError, match="leads nowhere"):
+        sh("/bin/busybox cat /data/file", outside)
+    empty = RootFS.directory(tree).with_mounts(Mount.tmpfs("/none/such", copy_up=True))
+    assert sh("ls -a /none/such", empty).stdout == ".\n..\n"
+
+
+def test_a_copy_that_is_too_large_is_told_with_a_hint(tree: Path) -> None:
+    (tree / "data").mkdir()
+    (tree / "data/large").write_bytes(b"x" * (1 << 17))
+    rootfs = RootFS.directory(tree).with_mounts(Mount.tmpfs("/data", size="64K", copy_up=True))
+    with pytest.raises(nsbox.StepError, match="size of the new file system"):
+        nsbox.run(["/bin/true"], nsbox.BoxSpec(rootfs=rootfs))
+
+
 def test_noexec_is_kept(tree: Path, tmp_path: Path, sh: Shell) -> None:
     rootfs = RootFS.directory(tree, readonly=True).with_mounts(
         Mount.bind(tree / "bin", "/programs", noexec=True)

@@ -11,7 +11,7 @@ import nsbox
 from nsbox import BoxSpec, Choice, IDMap, NamespaceType
 from nsbox.caller import Caller
 from nsbox.constants import Capability, CloneFlag
-from nsbox.lower import _without_handles
+from nsbox.lower import without_handles
 from nsbox.namespace import Namespace
 
 USER, PID, UTS = NamespaceType.USER, NamespaceType.PID, NamespaceType.UTS
@@ -102,11 +102,11 @@ def test_ranges_are_a_user_namespace_that_is_made_first_and_joined():
 
 def test_what_is_kept_of_a_spec_keeps_no_handle():
     with Namespace.current(UTS) as here:
-        spec = _without_handles(BoxSpec(namespaces=nsbox.ISOLATED | {UTS: here}))
+        spec = without_handles(BoxSpec(namespaces=nsbox.ISOLATED | {UTS: here}))
         assert not any(isinstance(chosen, Namespace) for chosen in spec.namespaces.values())
         assert str(here) in str(steps(spec.namespaces, ROOT))
     plain = BoxSpec(hostname="plain")
-    assert _without_handles(plain) is plain
+    assert without_handles(plain) is plain
     assert attrs.evolve(plain) == plain
 
 

@@ -17,6 +17,7 @@ from nsbox import (
     Choice,
     IDMap,
     Landlock,
+    MemoryPolicy,
     Mount,
     NamespaceType,
     Resources,
@@ -24,6 +25,7 @@ from nsbox import (
     Rule,
     Seccomp,
     Security,
+    TimeOffsets,
     UnsupportedError,
 )
 from nsbox.cgroup import IOMax, RDMAMax
@@ -66,8 +68,9 @@ mounts = st.lists(
             Mount.tmpfs,
             st.sampled_from(["/run", "/var/tmp"]),
             size=st.none() | st.integers(1, 1 << 40),
-            mode=st.integers(0, 0o7777),
+            mode=st.none() | st.integers(0, 0o7777),
             noexec=st.booleans(),
+            copy_up=st.booleans(),
         ),
         st.builds(
             Mount.proc,
@@ -155,7 +158,25 @@ specs = st.builds(
     scheduler=st.sampled_from(["other", "batch", "idle", ("fifo", 1), ("rr", 99)]),
     nice=st.none() | st.integers(-20, 19),
     personality=st.sampled_from([None, 0, 8]),
+    memory_policy=st.none()
+    | st.sampled_from([MemoryPolicy("local"), MemoryPolicy("preferred")])
+    | st.builds(
+        MemoryPolicy,
+        st.sampled_from(["bind", "interleave", "preferred_many"]),
+        nodes=st.frozensets(st.integers(0, 99), min_size=1),
+        flags=st.sampled_from([(), ["static_nodes"], ["relative_nodes", "numa_balancing"]]),
+    ),
 )
+clocks = st.integers(-(1 << 33), 1 << 33) | st.floats(-1e9, 1e9)
+
+
+@given(st.builds(TimeOffsets, monotonic=clocks, boottime=clocks))
+def test_clocks_are_read_back(offsets):
+    chosen = ISOLATED | {NamespaceType.TIME: Choice.NEW}
+    spec = attrs.evolve(SPEC, namespaces=chosen, time_offsets=offsets)
+    written = json.loads(json.dumps(to_config(spec, ARGS)))
+    assert ("timeOffsets" in written["linux"]) == bool(offsets.parts)
+    assert from_config(written)[0] == spec
 
 
 @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -270,7 +291,7 @@ UNSUPPORTED = {
     "linux.resources.cpu.realtimeRuntime": 100,
     "linux.seccomp.defaultAction": "SCMP_ACT_TRACE",
     "mounts[0].type": "devtmpfs",
-    "mounts[0].options": ["tmpcopyup"],
+    "mounts[0].options": ["tmpcopyup=1"],
     "mounts[1].options": ["bind", "unbindable"],
     "mounts[0].uidMappings": [{"containerID": 0, "hostID": 5, "size": 1}],
 }
@@ -297,6 +318,13 @@ INVALID = {
     "process.consoleSize.height": None,
     "linux.sysctl": {"kernel.panic": "1"},
     "linux.timeOffsets": {"boottime": {"secs": 1}},
+    "linux.memoryPolicy.mode": "MPOL_ALL",
+    "linux.memoryPolicy": {"mode": "MPOL_BIND"},
+    "linux.netDevices.a/b": {},
+    "linux.netDevices.eth0.name": "a name",
+    "linux.timeOffsets.boottime.nanosecs": 10**9,
+    "linux.timeOffsets.boottime.secs": 10**400,
+    "linux.timeOffsets.monotonic.secs": "1",
     "linux.personality.domain": "BSD",
     "process.execCPUAffinity.final": "x",
     "linux.devices[0].path": [{"path": "dev", "type": "c", "major": 1, "minor": 3}],
@@ -357,6 +385,15 @@ def test_what_is_invalid_is_named_by_its_path(path):
     assert str(refusal.value).startswith(f"{path}: ")
 
 
+@pytest.mark.parametrize(
+    ("member", "value"), [("nodes", "5-"), ("nodes", [0]), ("flags", ["ONE"]), ("flags", [1])]
+)
+def test_a_memory_policy_that_is_invalid_is_named_by_its_path(member, value):
+    policy = {"mode": "MPOL_BIND", "nodes": "0", member: value}
+    with pytest.raises(ValueError, match=rf"^linux\.memoryPolicy\.{member}"):
+        from_config(_changed("linux.memoryPolicy", policy))
+
+
 def _places(value, place=()):
     """The place of each value in a document."""
     yield place
@@ -384,6 +421,7 @@ FULL = to_config(
         io_priority="idle",
         scheduler=("fifo", 5),
         nice=5,
+        memory_policy=MemoryPolicy("bind", nodes=[0], flags=["static_nodes"]),
     ),
     ARGS,
 )

@@ -17,11 +17,13 @@ from nsbox import (
     BoxSpec,
     Choice,
     IDMap,
+    MemoryPolicy,
     Mount,
     NamespaceType,
     Resources,
     RootFS,
     Security,
+    TimeOffsets,
     UnsupportedError,
 )
 from nsbox.oci import from_config, to_config
@@ -329,6 +331,8 @@ WRITTEN = [
         domainname="two",
         sysctl={"net.ipv4.ip_forward": "1"},
         personality=8,
+        memory_policy=MemoryPolicy("bind", nodes="0-3,7", flags=["static_nodes"]),
+        time_offsets=TimeOffsets(monotonic=-1.5, boottime=1),
         user=5,
         resources=Resources(memory_max="1G", memory_high="1G", cpu_max=0.5, pids_max="max"),
     ),

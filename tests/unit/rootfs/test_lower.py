@@ -5,13 +5,13 @@ from pathlib import Path
 
 import attrs
 import pytest
+from roots import SITE
 
 import nsbox
 from nsbox import Mount, RootFS
 from nsbox.rootfs.dev import DEVICES
 from nsbox.rootfs.lower import steps
 from nsbox.rootfs.proc import MASKED, READONLY
-from nsbox.rootfs.site import Site
 
 
 @pytest.fixture
@@ -21,16 +21,6 @@ def host(tmp_path):
     (tmp_path / "tree/etc/passwd").write_text("root:x:0:0\n")
     (tmp_path / "file").write_text("a file\n")
     return tmp_path
-
-
-SITE = Site(
-    kernel=(6, 12),
-    changes_user=False,
-    own_users=False,
-    devices=False,
-    pivots=True,
-    work="nsbox-1-2-3",
-)
 
 
 def lowered(rootfs, **site):

@@ -2,20 +2,11 @@
 
 import attrs
 import pytest
+from roots import SITE
 
 from nsbox import Mount, RootFS, UnsupportedError
 from nsbox.rootfs import overlay
 from nsbox.rootfs.lower import steps, work_folders
-from nsbox.rootfs.site import Site
-
-SITE = Site(
-    kernel=(6, 12),
-    changes_user=False,
-    own_users=False,
-    devices=False,
-    pivots=True,
-    work="nsbox-1-2-3",
-)
 
 
 @pytest.fixture(autouse=True)

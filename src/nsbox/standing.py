@@ -1,0 +1,54 @@
+"""One box that waits to be started, and stays then: made, handed over, thrown away."""
+
+from typing import TYPE_CHECKING
+
+from nsbox import commands
+from nsbox.ahead import Later
+from nsbox.box import Box
+from nsbox.errors import StepError
+from nsbox.launch import OutdatedError
+from nsbox.perform import perform
+from nsbox.spec import BoxSpec
+
+if TYPE_CHECKING:
+    from nsbox.cgroup.cgroup import Cgroup
+
+
+class Standing:
+    """Such a box; `later` has something done when nobody waits for it."""
+
+    def __init__(self, spec: BoxSpec, cgroup: "Cgroup | None", later: Later) -> None:
+        self._later = later
+        self._parking = commands.parking(spec, commands.next_number(), cgroup, stays=True)
+        self.box = Box(spec, command=self._parking.command)
+
+    def hand_over(self) -> Box:
+        """Give it to its user, whose it is from now on.
+
+        Raises `OutdatedError`, also where it has ended, by whatever hand.
+        """
+        try:
+            if not self._is_current():
+                raise OutdatedError
+        except BaseException:
+            self._later(self.discard)
+            raise
+        return self.box
+
+    def discard(self) -> None:
+        """End it unused."""
+        self.box.close()
+
+    def _is_current(self) -> bool:
+        if self._parking.is_outdated or self.box.poll() is not None:
+            return False
+        return self._checks_hold() or (self._parking.first.outdated() and self._checks_hold())
+
+    def _checks_hold(self) -> bool:
+        checks = self._parking.lowered.checks
+        try:
+            if checks:
+                perform(checks).abandon()
+        except StepError:
+            return False
+        return True
