@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NoReturn
 
 from nsbox import _native, pipes
+from nsbox.cgroup.account import BoxGroups
 from nsbox.display import Displayed
 from nsbox.errors import OutputExceeded, StepError
 from nsbox.launch import Command, OutdatedError

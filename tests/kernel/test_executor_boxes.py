@@ -290,6 +290,15 @@ def test_a_network_that_is_joined_is_every_calls() -> None:
         assert found == [f"net:[{os.stat(net.fileno()).st_ino}]"] * 2
 
 
+def test_clocks_of_the_spec_are_every_calls() -> None:
+    spec = attrs.evolve(SPEC, time_offsets=nsbox.TimeOffsets(boottime=100_000))
+    with BoxExecutor(spec, max_workers=1) as executor:
+        assert executor.box_per_call
+        for _ in range(2):
+            ahead = executor.submit(time.clock_gettime, time.CLOCK_BOOTTIME).result(timeout=60)
+            assert 90_000 < ahead - time.clock_gettime(time.CLOCK_BOOTTIME) < 110_000
+
+
 def grow() -> int:
     kept = [b"x" * (8 << 20) for _ in range(40)]
     return len(kept)
