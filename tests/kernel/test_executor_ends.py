@@ -71,6 +71,24 @@ def test_without_isolation_the_next_call_finds_it() -> None:
         assert executor.submit(look).result(timeout=60)[3] is True
 
 
+def write_to_input() -> None:
+    with open("/proc/self/fd/0", "wb", buffering=0) as file:
+        file.write(b"left")
+
+
+def read_input() -> bytes:
+    os.set_blocking(0, False)
+    return os.read(0, 100)
+
+
+@pytest.mark.parametrize("how", [{}, IN_ONE_BOX], ids=str)
+def test_standard_input_is_every_calls_own(how: dict[str, Any]) -> None:
+    with BoxExecutor(SPEC, max_workers=1, **how) as executor:
+        for _ in range(2):
+            executor.submit(write_to_input).result(timeout=60)
+            assert executor.submit(read_input).result(timeout=60) == b""
+
+
 def reach_for_memory() -> str:
     try:
         with open(f"/proc/{ZYGOTE}/mem", "r+b"):

@@ -202,6 +202,7 @@ def serve_by_forks(control: socket.socket, settings: Head) -> None:
         pid = os.fork()
         if pid == 0:
             control.close()
+            end_input()
             be_call(descriptors[0], settings)
         os.close(descriptors[0])
         status = wait(pid, control)
@@ -252,6 +253,7 @@ def be_boxed_call(control: socket.socket, settings: Head, become: Callable[[], N
     code = 1
     try:
         control.detach()  # all descriptors but one are closed
+        end_input()
         try:
             become()
         except Exception as error:
@@ -261,6 +263,14 @@ def be_boxed_call(control: socket.socket, settings: Head, become: Callable[[], N
         be_call(ANSWERS, settings)
     finally:
         os._exit(code)
+
+
+def end_input() -> None:
+    """Have a pipe as standard input that has ended, and that no other call can write to."""
+    end, other = os.pipe()
+    os.dup2(end, 0)
+    os.close(end)
+    os.close(other)
 
 
 def be_call(fd: int, settings: Head) -> None:
