@@ -290,6 +290,24 @@ def test_a_network_that_is_joined_is_every_calls() -> None:
         assert found == [f"net:[{os.stat(net.fileno()).st_ino}]"] * 2
 
 
+@pytest.mark.parametrize("by", ["kill_workers", "timeout"])
+def test_a_call_of_another_user_ends_though_nobody_beside_it_may_kill_it(by: str) -> None:
+    spec = attrs.evolve(SPEC, user=1234, security=Security(capabilities=Capability(0)))
+    executor = BoxExecutor(spec, max_workers=1, timeout=1 if by == "timeout" else None)
+    with executor:
+        assert executor.submit(os.getuid).result(timeout=60) == 1234
+        future = executor.submit(time.sleep, 1000)
+        began = time.monotonic()
+        if by == "kill_workers":
+            while not future.running():
+                time.sleep(0.01)
+            time.sleep(0.2)
+            executor.kill_workers()
+        expected = nsbox.WorkerDied if by == "kill_workers" else TimeoutError
+        assert isinstance(future.exception(timeout=60), expected)
+    assert time.monotonic() - began < 2.5
+
+
 def test_clocks_of_the_spec_are_every_calls() -> None:
     spec = attrs.evolve(SPEC, time_offsets=nsbox.TimeOffsets(boottime=100_000))
     with BoxExecutor(spec, max_workers=1) as executor:

@@ -83,9 +83,10 @@ class Boxes:
 
     def kill(self) -> bool:
         """End the box of the call that runs, with all in it; False where there is none."""
-        if self._first is None:
+        first = self._first  # another thread may ask for this
+        if first is None:
             return False
-        self._first.kill()
+        first.kill()
         return True
 
     def end(self) -> None:

@@ -138,10 +138,12 @@ class Worker:
     def kill(self) -> None:
         """End the box at once, from another thread too; a call that waits then raises."""
         self._process.kill()
+        self._boxes.kill()  # the worker's first process may lack the right to end another user's
 
     def close(self) -> None:
         """End the boxes, and let go of everything. Twice is harmless."""
         self._control.close()
+        self._boxes.kill()
         self._process.close()
         self._boxes.close()
 
