@@ -56,6 +56,7 @@ def contestants(stack: contextlib.ExitStack) -> dict[str, Call]:
     executors = {
         ZYGOTE: one(),
         f"zygote, {len(PRELOADED)} modules preloaded": one(preload=PRELOADED),
+        "a fork in its worker's box": one(python=sys.executable),
         "warm worker in a box": one(isolation="none"),
         "a box per call": one(isolation="box"),
         "ProcessPoolExecutor": pool(1),

@@ -68,6 +68,11 @@ def staying(spec: "BoxSpec", number: int, cgroup: "Cgroup | None") -> Command:
     return _boxed(spec, None, number, _within(cgroup))
 
 
+def staying_beside(spec: "BoxSpec", number: int, groups: BoxGroups | None) -> Command:
+    """Make the same for a box that is in the groups of another, and has none of its own."""
+    return _boxed(spec, None, number, () if groups is None else tuple(groups.directories.items()))
+
+
 def _boxed(spec: "BoxSpec", invocation: Invocation | None, number: int, within: Within) -> Command:
     options = None if invocation is None else invocation.options
     kept = KEPT.recall(spec, options, within)

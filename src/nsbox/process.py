@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NoReturn
 
 from nsbox import _native, pipes
+from nsbox.cgroup.account import BoxGroups
 from nsbox.display import Displayed
 from nsbox.errors import OutputExceeded, StepError
 from nsbox.launch import Command, OutdatedError
@@ -157,6 +158,13 @@ class Process(Displayed):
             raise
         if launched.outcome.error:
             self._end(None)
+
+    def give_groups(self) -> BoxGroups | None:
+        """Return its groups for the caller to remove, who puts more into them than this box."""
+        given = self._groups
+        if given is not None:
+            self._groups = given.shared()
+        return given
 
     def fileno(self) -> int:
         """Return the pidfd of the box's first process: readable once the box has ended."""

@@ -13,16 +13,16 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from nsbox import kernel_parameters, scheduling
+from nsbox import kernel_parameters, scheduling, zygote
 from nsbox._native.operations import Operation
 from nsbox.caller import Caller
 from nsbox.cgroup import lower as cgroups
-from nsbox.constants import CloneFlag
+from nsbox.constants import CloneFlag, CloseRangeFlag
 from nsbox.namespace import NamespaceType
 from nsbox.namespace.create import map_steps
 from nsbox.namespace.joining import Lineup, line_up
 from nsbox.namespace.types import clone_flags
-from nsbox.options import Options
+from nsbox.options import NO_OPTIONS, Options
 from nsbox.pipes import StrOrBytesPath
 from nsbox.plan import Slot, Step
 from nsbox.rootfs import lower as rootfs
@@ -35,6 +35,10 @@ if TYPE_CHECKING:
 
 _NO_GROUPS = Step(Operation.SETGROUPS, (b"",))
 """What the starter may do by its supplementary groups, the box may not."""
+
+
+BEGETTING = Step(Operation.SETNS, (Slot.NS_PID, "the call's box", NamespaceType.PID.clone_flag))
+"""What is done before such a fork as in `forked`: its children begin in that pid namespace."""
 
 
 def execve(args: Sequence[StrOrBytesPath]) -> Step:
@@ -105,6 +109,30 @@ def joining(
     changes_ids = spec.options(command).changes_ids
     yield from spec.security.first_process_steps(changes_ids=changes_ids)
     yield from _command(spec, caller, command)
+
+
+def forked(spec: "BoxSpec", caller: Caller) -> Iterator[Step]:
+    """Have a fork of a program that keeps its rights become a process of a box of this spec.
+
+    Its namespaces are given one by one, but for two: in the user namespace it is already, and in
+    the pid namespace, since its parent was about to be. See `nsbox.executor.nursery`.
+    """
+    lineup = line_up(spec.choices, spec.id_map, caller)
+    for kind in entered(lineup):
+        yield Step(Operation.SETNS, (kind.slot, "the call's box", kind.clone_flag))
+    yield Step(Operation.SETSID)
+    options = spec.options(NO_OPTIONS)
+    yield from spec.security.first_process_steps(changes_ids=options.changes_ids)
+    yield from _confined(spec, caller, options)
+    # All but the standard ones and the one by which it answers; the filter may forbid even that.
+    yield Step(Operation.CLOSE_RANGE, (zygote.ANSWERS + 1, CloseRangeFlag(0)))
+    yield from spec.security.filter_steps()
+
+
+def entered(lineup: Lineup) -> list[NamespaceType]:
+    """List the kinds of namespace that such a fork enters by itself."""
+    own = (lineup.new | set(lineup.joined)) - {NamespaceType.USER, NamespaceType.PID}
+    return [kind for kind in NamespaceType if kind in own]
 
 
 def _join_all(lineup: Lineup, caller: Caller) -> Iterator[Step]:
@@ -233,6 +261,19 @@ def _command(spec: "BoxSpec", caller: Caller, options: Options) -> Iterator[Step
         yield Step(Operation.SETPGID)
     else:
         yield Step(Operation.SETSID)
+    yield from _confined(spec, caller, options)
+    yield Step(Operation.SIGNALS)
+    yield from options.descriptor_steps()
+    last = list(spec.security.filter_steps())
+    if options.parked:
+        park = Step(Operation.PARK, (Slot.PARKED,))
+        last.insert(len(last) if spec.security.lets_wait else 0, park)
+    yield from last
+    yield execve(())
+
+
+def _confined(spec: "BoxSpec", caller: Caller, options: Options) -> Iterator[Step]:
+    """Make a process what the command is, but for the filter: that comes last."""
     yield Step(Operation.UMASK, (options.umask or 0,))
     yield Step(Operation.CHDIR, (options.cwd or "/",))
     yield from spec.security.command_steps(by_root=caller.uid == 0)
@@ -242,11 +283,3 @@ def _command(spec: "BoxSpec", caller: Caller, options: Options) -> Iterator[Step
     yield from options.identity_steps()
     if options.changes_ids:
         yield from spec.security.identity_steps(other_user=other_user)
-    yield Step(Operation.SIGNALS)
-    yield from options.descriptor_steps()
-    last = list(spec.security.filter_steps())
-    if options.parked:
-        park = Step(Operation.PARK, (Slot.PARKED,))
-        last.insert(len(last) if spec.security.lets_wait else 0, park)
-    yield from last
-    yield execve(())

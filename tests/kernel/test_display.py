@@ -183,6 +183,8 @@ def test_a_folder_of_a_box_shows_what_is_in_it_and_no_more(box: nsbox.Box) -> No
 
 def test_an_executor_and_an_image_show_themselves(tmp_path: Path) -> None:
     with nsbox.BoxExecutor(BoxSpec(hostname=NAME, rootfs=RootFS.system(python=True))) as executor:
+        assert "a fork in a box of its own" in shown(executor)
+    with nsbox.BoxExecutor(python=sys.executable) as executor:
         assert "a fork in a worker" in shown(executor)
     assert "shut down" in shown(executor)
     (tmp_path / "file").write_text("x")

@@ -25,9 +25,13 @@ KINDS = ["process", "box", "none"]
 SPEC = BoxSpec(rootfs=RootFS.system(python=True), hostname="worker")
 
 
-@pytest.fixture(params=KINDS)
+IN_ONE_BOX: dict[str, Any] = {"python": sys.executable}
+"""What has the calls of isolation "process" share the box of their worker."""
+
+
+@pytest.fixture(params=[*({"isolation": kind} for kind in KINDS), IN_ONE_BOX], ids=str)
 def executor(request: pytest.FixtureRequest) -> Iterator[BoxExecutor]:
-    with BoxExecutor(SPEC, max_workers=1, isolation=request.param) as made:
+    with BoxExecutor(SPEC, max_workers=1, **request.param) as made:
         yield made
 
 

@@ -21,6 +21,8 @@ cloudpickle = pytest.importorskip("cloudpickle")
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
 
 SPEC = BoxSpec(rootfs=RootFS.system(python=True))
+IN_ONE_BOX: dict[str, Any] = {"python": sys.executable}
+"""What has calls share the box of their worker, and so its zygote within reach."""
 ZYGOTE = 2
 
 
@@ -51,9 +53,10 @@ def look() -> tuple[Any, ...]:
     )
 
 
-@pytest.mark.parametrize("kind", ["process", "box"])
-def test_what_a_call_leaves_is_gone_before_the_next(kind: Any) -> None:
-    with BoxExecutor(SPEC, max_workers=1, isolation=kind) as executor:
+@pytest.mark.parametrize("how", [{}, IN_ONE_BOX, {"isolation": "box"}], ids=str)
+def test_what_a_call_leaves_is_gone_before_the_next(how: dict[str, Any]) -> None:
+    with BoxExecutor(SPEC, max_workers=1, **how) as executor:
+        assert executor.box_per_call == (how != IN_ONE_BOX)
         files, *rest = executor.submit(look).result(timeout=60)
         assert rest == [set(), None, False, 1]
         for _ in range(3):
@@ -66,6 +69,24 @@ def test_without_isolation_the_next_call_finds_it() -> None:
         executor.submit(setattr, sys, "left", True).result(timeout=60)
         executor.submit(exec, "import sys; sys.left = True").result(timeout=60)
         assert executor.submit(look).result(timeout=60)[3] is True
+
+
+def write_to_input() -> None:
+    with open("/proc/self/fd/0", "wb", buffering=0) as file:
+        file.write(b"left")
+
+
+def read_input() -> bytes:
+    os.set_blocking(0, False)
+    return os.read(0, 100)
+
+
+@pytest.mark.parametrize("how", [{}, IN_ONE_BOX], ids=str)
+def test_standard_input_is_every_calls_own(how: dict[str, Any]) -> None:
+    with BoxExecutor(SPEC, max_workers=1, **how) as executor:
+        for _ in range(2):
+            executor.submit(write_to_input).result(timeout=60)
+            assert executor.submit(read_input).result(timeout=60) == b""
 
 
 def reach_for_memory() -> str:
@@ -84,7 +105,7 @@ def attach() -> int:
 
 
 def test_a_call_cannot_reach_into_what_later_calls_come_from() -> None:
-    with BoxExecutor(SPEC, max_workers=1) as executor:
+    with BoxExecutor(SPEC, max_workers=1, **IN_ONE_BOX) as executor:
         assert executor.submit(reach_for_memory).result(timeout=60) == "refused"
         assert executor.submit(attach).result(timeout=60) == -1
 
@@ -115,7 +136,7 @@ def test_a_worker_that_a_call_has_harmed_is_replaced(
     harm: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(worker_module, "PATIENCE", 1.0)
-    with BoxExecutor(SPEC, max_workers=1) as executor:
+    with BoxExecutor(SPEC, max_workers=1, **IN_ONE_BOX) as executor:
         before = executor.submit(limit).result(timeout=60)
         concurrent.futures.wait([executor.submit(harm)], timeout=60)
         assert executor.submit(limit).result(timeout=60) == before

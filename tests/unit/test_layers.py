@@ -18,7 +18,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("pipes", "procfs", "display"),
     ("beneath boxpath copying", "system_calls"),
     ("host", "caller", "usage", "progress"),
-    ("plan hints perform",),
+    ("plan hints perform zygote",),
     ("namespace", "cgroup"),
     ("rootfs", "security", "leftovers"),
     ("terminal options", "link", "publish", "reaping", "kernel_parameters", "memory_policy"),

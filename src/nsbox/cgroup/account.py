@@ -29,6 +29,10 @@ class BoxGroups:
         self.of_box = made if of_box is None else of_box
         self._made = made
 
+    def shared(self) -> "BoxGroups":
+        """Return the same for whoever is in them without having made them, from its beginning."""
+        return BoxGroups(self.directories, made=False, of_box=self.of_box)
+
     @property
     def to_end(self) -> Groups:
         """What is done with them at the end of the box, in the one call that waits for it."""

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from nsbox.executor import BoxExecutor
 
 _ISOLATION = {
-    "process": "a call is a fork in a worker's box",
+    "process": "a call is a fork in {}",
     "box": "a call has a box of its own",
     "none": "a call runs in a worker's interpreter",
 }
@@ -19,9 +19,10 @@ _ISOLATION = {
 def draw(executor: "BoxExecutor") -> Markup:
     """Draw an executor."""
     settings = executor.settings
+    where = "a box of its own" if executor.box_per_call else "a worker's box"
     rows: dict[str, object] = {
         "max_workers": str(executor.max_workers),
-        "isolation": f"{settings.isolation}: {_ISOLATION[settings.isolation]}",
+        "isolation": f"{settings.isolation}: {_ISOLATION[settings.isolation].format(where)}",
         "results": settings.results,
     }
     if settings.preload:

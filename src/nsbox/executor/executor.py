@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar
 from nsbox.display import Displayed
 from nsbox.executor.carry import Results
 from nsbox.executor.crew import BoxFuture, Crew, Item
+from nsbox.executor.nursery import can_be
 from nsbox.executor.settings import Isolation, Settings
 from nsbox.fields import StrPath
 from nsbox.pipes import Stream
@@ -31,12 +32,13 @@ class BoxExecutor(Displayed, Executor):
     started as they are needed. The other parameters:
 
     - `isolation`: what a call does not share with other calls. ``"process"``: each gets a fork of
-      an interpreter in the worker's box, with the modules `preload` imported; all that it leaves is
-      ended, /tmp and /dev/shm of the box emptied, before the next call there. ``"box"``: each gets
-      a box of its own. ``"none"``: the calls of a worker share one interpreter.
+      an interpreter that has the modules `preload` imported, in a box of its own where
+      `box_per_call` says so. Else that is the worker's box: all that a call leaves is ended, /tmp
+      and /dev/shm of the box emptied, before the next call there. ``"box"``: each gets a box and an
+      interpreter of its own. ``"none"``: the calls of a worker share one interpreter.
     - `timeout`: seconds, after which a call is ended, with a `TimeoutError`.
     - `memory_max`: bytes or ``"512M"``, the RLIMIT_DATA of each process, see getrlimit(2): mostly a
-      `MemoryError`. `Resources` of the spec limit a box as a whole.
+      `MemoryError`. `Resources` of the spec limit a worker as a whole, with the box of its call.
     - `output_max`: bytes or ``"1M"``, the longest result or exception; else an `OSError`, EMSGSIZE.
     - `results`: ``"pickle"``, or ``"plain"`` for code that is not trusted: unpickling runs what the
       box says. Plain are None, bool, int, float, complex, str, bytes, tuple, list, dict, set,
@@ -105,6 +107,19 @@ class BoxExecutor(Displayed, Executor):
     def settings(self) -> Settings:
         """What its workers go by."""
         return self._crew.settings
+
+    @property
+    def box_per_call(self) -> bool:
+        """Whether a call shares its box with no other, as far as can be told beforehand.
+
+        With isolation "process" that takes the caller's own interpreter and a root that is
+        ``RootFS.system(python=True)``, with nothing mounted where modules are imported from, and no
+        mount by which a box could write there: what forks for the calls has the caller's rights.
+        A spec with a link, ports, a label or a handler of system calls has one box for all calls
+        of a worker, and so has one that joins a user namespace, or is not root in its own.
+        """
+        isolation = self.settings.isolation
+        return isolation == "box" or (isolation == "process" and can_be(self.settings))
 
     @property
     def max_workers(self) -> int:

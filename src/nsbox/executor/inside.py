@@ -4,13 +4,16 @@
 nsbox. Everything goes through sockets, as messages: a head, which is JSON, and a body of bytes.
 What arrives here is the caller's and trusted; what leaves here is not, and the caller knows.
 
-With isolation "process" this is a zygote: it forks for each call, and afterwards it is alone again,
-because it ends every other process of its pid namespace. It is not dumpable, so that no call can
-change it by ptrace(2) or ``/proc``; where a call could (its limits, its priority) it looks, and
-takes leave if one did.
+With isolation "process" this is a zygote: it forks for each call. In a nursery, where there is
+nsbox too, each fork becomes a process of a box made for the call, see `nsbox.executor.nursery`.
+
+Else the box is the zygote's own. Then it is alone again after a call, because it ends every other
+process of its pid namespace. It is not dumpable, so that no call can change it by ptrace(2) or
+``/proc``; where a call could (its limits, its priority) it looks, and takes leave if one did.
 """
 
 import contextlib
+import functools
 import gc
 import importlib
 import importlib.util
@@ -28,6 +31,7 @@ import sys
 import time
 import traceback
 import types
+from collections.abc import Callable
 from typing import Any
 
 Head = dict[str, Any]
@@ -38,6 +42,10 @@ HEADER = struct.Struct("!IQ")
 """The lengths of a message's head and body."""
 WORDS_MAX = 1 << 16
 PR_SET_DUMPABLE = 4
+WITH_CLOUDPICKLE = b"P"
+"""The word for a call that will import cloudpickle by itself, if it does not find it imported."""
+ANSWERS = 3
+"""The descriptor of a call in a box of its own; the same in `nsbox.zygote`."""
 
 
 def main(fd: int) -> None:
@@ -53,7 +61,9 @@ def main(fd: int) -> None:
         send(control, *failed(error))
         return
     send(control, {"magic": importlib.util.MAGIC_NUMBER.hex(), **can(settings)})
-    if forks:
+    if settings["nursery"]:
+        serve_by_boxes(control, settings, pickle.loads(message[1]))
+    elif forks:
         serve_by_forks(control, settings)
     else:
         limit_memory(settings)
@@ -67,7 +77,9 @@ def prepare(settings: Head) -> bool:
     sys.modules["__main__"] = types.ModuleType("__main__")
     if settings["path"] is not None:
         sys.path[:] = settings["path"]
-    if settings["forks"] and (os.getpid(), os.getppid()) != (2, 1):
+    if settings["nursery"]:
+        importlib.import_module("nsbox.zygote")
+    elif settings["forks"] and (os.getpid(), os.getppid()) != (2, 1):
         raise RuntimeError("not alone in a pid namespace: it could not end what calls leave")
     for name in settings["preload"]:
         importlib.import_module(name)
@@ -75,11 +87,14 @@ def prepare(settings: Head) -> bool:
 
 
 def can(settings: Head) -> Head:
-    """Tell whether functions can travel by cloudpickle; a zygote has it at hand for its calls."""
+    """Tell whether functions can travel by cloudpickle; a zygote has it at hand for its calls.
+
+    In a nursery not before it is told to: each fork is dearer from then on.
+    """
     if not settings["cloudpickle"]:
         return {"cloudpickle": False}
     try:
-        if settings["forks"]:
+        if settings["forks"] and not settings["nursery"]:
             importlib.import_module("cloudpickle")
         return {"cloudpickle": importlib.util.find_spec("cloudpickle") is not None}
     except ImportError:
@@ -104,6 +119,7 @@ def answer(sock: socket.socket) -> bool:
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(Exception):  # closed by the call, or by whoever reads it
             stream.flush()
+    reply["cloudpickle"] = "cloudpickle" in sys.modules
     reply["usage"] = used(resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
     send(sock, reply, body)
     return True
@@ -185,7 +201,9 @@ def serve_by_forks(control: socket.socket, settings: Head) -> None:
         sys.stdout.flush()
         pid = os.fork()
         if pid == 0:
-            be_call(control, descriptors[0], settings)
+            control.close()
+            end_input()
+            be_call(descriptors[0], settings)
         os.close(descriptors[0])
         status = wait(pid, control)
         end_all_others()
@@ -197,11 +215,68 @@ def serve_by_forks(control: socket.socket, settings: Head) -> None:
             return
 
 
-def be_call(control: socket.socket, fd: int, settings: Head) -> None:
+def serve_by_boxes(control: socket.socket, settings: Head, plans: Any) -> None:
+    """Answer each call in a fork that becomes a process of a box, and say how it ended.
+
+    The box is the caller's to end, with all that is left in it. Nothing in it can reach this
+    process, which is in none of its namespaces.
+    """
+    zygote = importlib.import_module("nsbox.zygote").Zygote(*plans)
+    set_dumpable(0)
+    gc.collect()
+    gc.freeze()
+    while True:
+        word, descriptors, _, _ = socket.recv_fds(
+            control, 1, settings["nursery"] + 1, socket.MSG_CMSG_CLOEXEC
+        )
+        if not word:
+            return
+        if not descriptors:  # the end of a call that had ended by itself
+            continue
+        if word == WITH_CLOUDPICKLE and "cloudpickle" not in sys.modules:
+            importlib.import_module("cloudpickle")
+            gc.freeze()
+        fd, pid_namespace, *others = descriptors
+        zygote.beget_in(pid_namespace)
+        sys.stdout.flush()
+        pid = os.fork()
+        if pid == 0:
+            be_boxed_call(control, settings, functools.partial(zygote.become, fd, others))
+        for descriptor in descriptors:
+            os.close(descriptor)
+        status = wait(pid, control)
+        send(control, {"status": os.waitstatus_to_exitcode(status), "again": True})
+
+
+def be_boxed_call(control: socket.socket, settings: Head, become: Callable[[], None]) -> None:
+    """Be the process of one call, in a box, to its end."""
+    code = 1
+    try:
+        control.detach()  # all descriptors but one are closed
+        end_input()
+        try:
+            become()
+        except Exception as error:
+            step = {"kind": "step", "index": error.index, "errno": error.errno}  # type: ignore[attr-defined]
+            send(socket.socket(fileno=ANSWERS), step)
+            return
+        be_call(ANSWERS, settings)
+    finally:
+        os._exit(code)
+
+
+def end_input() -> None:
+    """Have a pipe as standard input that has ended, and that no other call can write to."""
+    end, other = os.pipe()
+    os.dup2(end, 0)
+    os.close(end)
+    os.close(other)
+
+
+def be_call(fd: int, settings: Head) -> None:
     """Be the process of one call, to its end."""
     code = 1
     try:
-        control.close()
         set_dumpable(1)
         limit_memory(settings)
         answer(socket.socket(fileno=fd))
@@ -291,10 +366,16 @@ def standing() -> tuple[Any, ...]:
 
 def set_dumpable(value: int) -> None:
     """See PR_SET_DUMPABLE(2const)."""
+    if libc().prctl(PR_SET_DUMPABLE, value, 0, 0, 0) != 0:
+        raise OSError("prctl(PR_SET_DUMPABLE)")
+
+
+@functools.cache
+def libc() -> Any:
+    """Return what has the calls that Python has not; a zygote's forks find it made."""
     import ctypes  # noqa: PLC0415 - a worker that does not fork does without
 
-    if ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, value, 0, 0, 0) != 0:
-        raise OSError("prctl(PR_SET_DUMPABLE)")
+    return ctypes.CDLL(None)
 
 
 def send(sock: socket.socket, head: Head, body: bytes | bytearray = b"") -> None:

@@ -97,16 +97,17 @@ class Settings:
         """Whether a worker forks for each call."""
         return self.isolation == "process"
 
-    def first_message(self) -> Head:
-        """Return what a worker is told at its start."""
+    def first_message(self, nursery: int = 0) -> Head:
+        """Return what a worker is told at its start; how many namespaces its calls are given."""
         here = [os.path.abspath(entry) for entry in sys.path if isinstance(entry, str)]
         return {
             "forks": self.forks,
+            "nursery": nursery,
             "path": here if self.python is None else None,  # another one has other packages
             "preload": self.preload,
             "memory": self.memory_max,
             "cloudpickle": self.results == "pickle" and has_cloudpickle(),
-            "clean": self._own_folders() if self.forks else [],
+            "clean": self._own_folders() if self.forks and not nursery else [],
         }
 
     def _own_folders(self) -> list[str]:

@@ -6,12 +6,14 @@ import json
 import socket
 import subprocess
 import time
+from collections.abc import Sequence
 from importlib import resources
 from typing import Any, NamedTuple
 
 from nsbox.errors import WorkerDied
+from nsbox.executor.boxes import Boxes
 from nsbox.executor.carry import dump_call, load_exception, load_result
-from nsbox.executor.inside import HEADER, Head
+from nsbox.executor.inside import HEADER, WITH_CLOUDPICKLE, Head
 from nsbox.executor.settings import Settings
 from nsbox.process import Process
 from nsbox.running import popen
@@ -64,19 +66,24 @@ class Worker:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._able: Head | None = None
+        self._imports = False  # calls need cloudpickle
         self._busy = False  # something of the last call may be left in the box
+        self._boxes = Boxes.of(settings)
         self._control, theirs = socket.socketpair()
         try:
-            self._process = _start(settings, theirs)
+            self._process = _start(settings, self._boxes, theirs)
         except BaseException:
             self._control.close()
+            self._boxes.close()
             raise
         finally:
             theirs.close()
+        self._boxes.adopt(self._process)
         with contextlib.suppress(_Lost, OSError):  # it has ended already: `_ready` finds out
             source = _SOURCE.read_bytes()
             self._control.sendall(len(source).to_bytes(4, "big") + source)
-            _send(self._control, settings.first_message(), b"", None)
+            first = settings.first_message(self._boxes.entered)
+            _send(self._control, first, self._boxes.message, None)
 
     @property
     def alive(self) -> bool:
@@ -91,12 +98,14 @@ class Worker:
         able = self._able = self._able or self._ready()
         how = bool(able.get("cloudpickle"))
         body = dump_call(call, cloudpickle=how, magic=str(able.get("magic")))
+        self._imports = self._imports or b"cloudpickle" in body
         channel = self._channel()
         started = time.monotonic()
         deadline = None if self._settings.timeout is None else started + self._settings.timeout
         try:
             _send(channel, {"cloudpickle": how}, body, deadline)
             del body
+            self._boxes.prepare()
             head, answer = _receive(channel, self._settings.output_max, deadline)
         except _Lost as error:
             raise self._died(str(error)) from None
@@ -109,6 +118,9 @@ class Worker:
         finally:
             if channel is not self._control:
                 channel.close()
+        self._imports = self._imports or head.get("cloudpickle") is True
+        if (failure := self._boxes.failure(head)) is not None:
+            raise failure
         usage = _usage(head, time.monotonic() - started)
         if head.get("kind") == "result":
             return Outcome(load_result(answer, self._settings.results), None, usage)
@@ -121,15 +133,19 @@ class Worker:
                 self.close()
         elif self._busy and self._status().get("again") is not True:
             self.close()
+        self._boxes.end()
 
     def kill(self) -> None:
         """End the box at once, from another thread too; a call that waits then raises."""
         self._process.kill()
+        self._boxes.kill()  # the worker's first process may lack the right to end another user's
 
     def close(self) -> None:
-        """End the box, and let go of everything. Twice is harmless."""
+        """End the boxes, and let go of everything. Twice is harmless."""
         self._control.close()
+        self._boxes.kill()
         self._process.close()
+        self._boxes.close()
 
     def _ready(self) -> Head:
         """Wait until the interpreter has started. Raises what kept it from that."""
@@ -146,9 +162,14 @@ class Worker:
         """Return what the call goes through: a socket of its own, where it gets its own process."""
         if not self._settings.forks:
             return self._control
+        with self._boxes.begin() as namespaces:
+            return self._open_channel(namespaces)
+
+    def _open_channel(self, namespaces: Sequence[int]) -> socket.socket:
         ours, theirs = socket.socketpair()
         try:
-            socket.send_fds(self._control, [b"C"], [theirs.fileno()])
+            word = WITH_CLOUDPICKLE if self._imports else b"C"
+            socket.send_fds(self._control, [word], [theirs.fileno(), *namespaces])
         except OSError as error:
             ours.close()
             raise self._died(str(error)) from None
@@ -161,6 +182,8 @@ class Worker:
         """End a call that is not wanted any longer."""
         if not self._settings.forks:
             self.close()
+            return
+        if self._boxes.kill():
             return
         try:
             self._control.sendall(b"K")
@@ -193,7 +216,7 @@ class Worker:
         return WorkerDied(why, code)
 
 
-def _start(settings: Settings, theirs: socket.socket) -> Process:
+def _start(settings: Settings, boxes: Boxes, theirs: socket.socket) -> Process:
     # Nothing is imported from where the box can be written to: no folder of its own (-P), none of
     # a user's (-s), no bytecode (-B).
     command = [settings.interpreter, "-P", "-s", "-B", "-c", _BEGIN]
@@ -205,7 +228,8 @@ def _start(settings: Settings, theirs: socket.socket) -> Process:
     try:
         if settings.pool is not None:
             return settings.pool.popen(command, **streams)
-        return popen(command, settings.spec, cgroup=settings.cgroup, **streams)
+        spec = settings.spec if boxes.nursery is None else boxes.nursery.spec
+        return popen(command, spec, cgroup=settings.cgroup, **streams)
     except FileNotFoundError as error:
         error.add_note(
             f"a worker needs {settings.interpreter} in its box: RootFS.system(python=True) shows it"
