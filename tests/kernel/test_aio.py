@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from living import LOOK, living
 
 import nsbox
 from nsbox import BoxSpec, aio
@@ -142,8 +143,8 @@ def test_a_cancelled_run_in_a_box_leaves_the_box() -> None:
         async with await aio.start() as box:
             with pytest.raises(TimeoutError):
                 await asyncio.wait_for(box.run(["sh", "-c", "sleep 1000 & sleep 1000"]), 0.3)
-            done = await box.run(["sh", "-c", "cat /proc/[0-9]*/comm; :"], stdout=nsbox.PIPE)
-            assert b"sleep" not in done.stdout
+            done = await box.run(LOOK, stdout=nsbox.PIPE, text=True)
+            assert "sleep" not in living(done.stdout)
             assert box.sync.poll() is None
 
     go(main())

@@ -7,6 +7,7 @@ import subprocess
 from typing import Any
 
 import pytest
+from living import LOOK, living
 
 import nsbox
 from nsbox import BoxSpec, OutputExceeded
@@ -45,8 +46,8 @@ def test_a_command_in_a_box_ends_and_the_box_does_not() -> None:
     with BoxSpec().start() as box:
         with pytest.raises(OutputExceeded):
             box.run(["yes"], capture_output=True, output_max=1000)
-        listed = box.run(["sh", "-c", "cat /proc/*/comm"], capture_output=True, text=True)
-        assert "yes" not in listed.stdout
+        listed = box.run(LOOK, capture_output=True, text=True)
+        assert "yes" not in living(listed.stdout)
 
 
 def test_who_communicates_may_go_on() -> None:

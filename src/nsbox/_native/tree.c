@@ -5,6 +5,7 @@
  * only then killed. What has detached itself before belongs to the box. See proc_tid_children(5).
  */
 #include <linux/signal.h>
+#include <linux/time.h>
 
 #include "supervise.h"
 #include "sys.h"
@@ -59,6 +60,45 @@ int open_own_proc(void)
     return -1;
 }
 
+/* What a thread does, see proc_pid_stat(5); the name before it may have any character. 0: gone. */
+static char state_of(int folder, const char *file)
+{
+    char stat[128], state = 0;
+    long fd = SYS(__NR_openat, folder, file, O_RDONLY | O_CLOEXEC, 0);
+    long size = fd < 0 ? 0 : SYS(__NR_read, fd, stat, sizeof stat);
+    if (fd >= 0)
+        SYS(__NR_close, fd);
+    for (long i = 0; i + 2 < size; i++)
+        if (stat[i] == ')')
+            state = stat[i + 2];
+    return state == 'X' || state == 'Z' ? 0 : state;
+}
+
+/* Wait a moment; 0 where that has been done often enough, for all there is to wait for together. */
+static int wait_on(void)
+{
+    static int patience = 20 * 1000; /* two seconds */
+    struct timespec moment = {.tv_nsec = 100 * 1000};
+    if (patience <= 0)
+        return 0;
+    patience--;
+    SYS(__NR_nanosleep, &moment, 0);
+    return 1;
+}
+
+/* A thread that is to stop may be about to start another process, until it has stopped. One that
+ * sleeps uninterruptibly may have started one and wait for that, which has to be killed first. */
+static void wait_for_stop(int proc, const char *stat)
+{
+    char state;
+    int uninterruptible = 0;
+    while ((state = state_of(proc, stat)) == 'R' || state == 'S' || state == 'D') {
+        uninterruptible += state == 'D';
+        if (uninterruptible > 20 || !wait_on())
+            return;
+    }
+}
+
 static int kill_child(int proc, long pid, int depth);
 
 /* Each child that the kernel lists for a thread, "pid pid pid "; gives how many were killed. */
@@ -101,7 +141,12 @@ static int kill_children(int proc, long pid, int depth)
             i += entry->length;
             if (entry->name[0] == '.')
                 continue;
-            append(append(task, entry->name), "/children");
+            char *file = append(task, entry->name);
+            if (depth > 0) { /* else it is ourselves */
+                append(file, "/stat");
+                wait_for_stop(proc, path);
+            }
+            append(file, "/children");
             killed += kill_children_of_thread(proc, path, depth);
         }
     }
@@ -122,6 +167,9 @@ static int kill_child(int proc, long pid, int depth)
         if (depth < MAX_DEPTH)
             kill_children(proc, pid, depth + 1);
         SYS(__NR_pidfd_send_signal, child, SIGKILL, 0, 0);
+        /* To be gone it has to run once more, and only its parent could be told of that. */
+        while (state_of((int)child, "stat") && wait_on())
+            ;
     }
     SYS(__NR_close, child);
     return killed;
