@@ -55,6 +55,8 @@ def main() -> None:
     options = parser.parse_args()
     if options.svg and "spawn" not in options.only:
         parser.error("--svg is drawn from spawn")
+    if bool(options.user) != bool(options.user_python):
+        parser.error("--user and --user-python go together")
     settings = QUICK if options.quick else FULL
     reports: dict[str, dict[str, Any]] = {}
     failed = []

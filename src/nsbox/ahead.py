@@ -30,6 +30,8 @@ class Ahead:
 
     def __init__(self, spec: BoxSpec, cgroup: "Cgroup | None", later: Later) -> None:
         self._later = later
+        self._maker = os.getpid()
+        self._leaves = False
         self.parking = commands.parking(spec, commands.next_number(), cgroup)
         self.groups = self.parking.command.groups
         self.works = self.parking.command.works
@@ -42,11 +44,15 @@ class Ahead:
         with theirs, open(os.devnull, "r+b", buffering=0) as null:
             standard = [null.fileno()] * 3
             try:
-                launched = self._launch({Slot.PARKED: theirs.fileno()}, standard)
+                self.launched = self._launch({Slot.PARKED: theirs.fileno()}, standard)
             except BaseException:
                 self._remove()
                 raise
-        self.launched = _Lent(launched, self)
+
+    def __del__(self) -> None:
+        # Whoever has taken it could not use it: there was something wrong with its command.
+        if hasattr(self, "launched") and not self._leaves and os.getpid() == self._maker:
+            self._leave(self.discard)
 
     def _launch(self, given: dict[int, int], standard: Sequence[int]) -> _native.Launched:
         command = self.parking.command
@@ -76,26 +82,29 @@ class Ahead:
                     raise
                 self.launched.release(argv, environment, standard, self.socket.fileno())
         except OSError as error:
-            self._later(self.discard)
+            self._leave(self.discard)
             raise OutdatedError from error
-        except BaseException:
-            self._later(self.discard)
-            raise
-        return self.launched
+        return _Lent(self.launched, self)
 
     def discard(self) -> None:
         """End it unused."""
+        self._leaves = True
         self.launched.send_signal(signal.SIGKILL)
         self.bury()
 
     def bury_later(self) -> None:
         """`bury` it when nobody waits for that."""
-        self._later(self.bury)
+        self._leave(self.bury)
 
     def bury(self) -> None:
         """Take down what is left of it, once it has ended."""
-        self.launched.wait_for_all()
+        while self.launched.wait_end(None) is None:
+            pass
         self._remove()
+
+    def _leave(self, chore: Callable[[], None]) -> None:
+        self._leaves = True
+        self._later(chore)
 
     def _remove(self) -> None:
         self.socket.close()
@@ -130,10 +139,6 @@ class _Lent(_native.Launched):
             self._ahead.bury_later()
             self._told = told
         return 0, self._told.user_seconds, self._told.system_seconds
-
-    def wait_for_all(self) -> None:
-        while super().wait_end(None) is None:
-            pass
 
 
 class _LentGroups(BoxGroups):

@@ -53,13 +53,19 @@ class Ends:
     """
 
     def __init__(self, stdin: Stream, stdout: Stream, stderr: Stream) -> None:
+        # First, as what is opened here could get the number of one that is closed.
+        asked = [stream if stream in _MADE else _descriptor(stream) for stream in (stdin, stdout)]
+        if stderr == STDOUT:
+            asked.append(_descriptor(1) if stdout is None else STDOUT)
+        else:
+            asked.append(stderr if stderr in _MADE else _descriptor(stderr))
         self.child = [INHERITED, INHERITED - 1, INHERITED - 2]
         self.ours = [-1, -1, -1]
         self._closed_after: list[int] = []
         try:
-            for number, stream in enumerate((stdin, stdout, stderr)):
-                if stream is not None:
-                    self._open(stream, number)
+            for number, descriptor in enumerate(asked):
+                if descriptor is not None:
+                    self._place(number, descriptor)
         except BaseException:
             self._close()
             raise
@@ -79,28 +85,36 @@ class Ends:
                 files[number] = _file(fd, "wb" if number == 0 else "rb", text)
         return files[0], files[1], files[2]
 
-    def _open(self, stream: int | HasFileno, number: int) -> None:
-        if not isinstance(stream, int):
-            self.child[number] = stream.fileno()
-        elif stream == PIPE:
+    def _place(self, number: int, descriptor: int) -> None:
+        if descriptor == PIPE:
             reading, writing = os.pipe2(os.O_CLOEXEC)
-            theirs, self.ours[number] = (reading, writing) if number == 0 else (writing, reading)
-            self._closed_after.append(theirs)
-            self.child[number] = theirs
-        elif stream == DEVNULL:
-            null = self.child[number] = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
-            self._closed_after.append(null)
-        elif stream == STDOUT and number == 2:
-            self.child[number] = self.child[1]
-        elif stream >= 0:
-            self.child[number] = stream
-        else:
-            raise ValueError(f"a descriptor, PIPE, DEVNULL or STDOUT (stderr only), not {stream!r}")
+            descriptor, self.ours[number] = (
+                (reading, writing) if number == 0 else (writing, reading)
+            )
+            self._closed_after.append(descriptor)
+        elif descriptor == DEVNULL:
+            descriptor = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+            self._closed_after.append(descriptor)
+        elif descriptor == STDOUT:
+            descriptor = self.child[1]
+        self.child[number] = descriptor
 
     def _close(self) -> None:
         for fd in (*self._closed_after, *self.ours):
             if fd >= 0:
                 os.close(fd)
+
+
+_MADE = (None, PIPE, DEVNULL)
+
+
+def _descriptor(stream: Any) -> int:
+    """Return the number of one that is open. Raises `ValueError`, `OSError`."""
+    number = int(stream if isinstance(stream, int) else stream.fileno())
+    if number < 0:
+        raise ValueError(f"a descriptor, PIPE, DEVNULL or STDOUT (stderr only), not {stream!r}")
+    os.get_inheritable(number)  # the one look at a descriptor that does not give up the GIL
+    return number
 
 
 def _file(fd: int, mode: str, text: Text | None) -> IO[Any]:

@@ -45,6 +45,7 @@ class Process(Displayed):
         tell_of_exec: bool = True,
     ) -> None:
         self.args = command.args
+        self.pid = -1
         self.returncode: int | None = None
         self.usage: Usage | None = None
         # The thread that holds it may take it again: an exception that a signal handler raises just
@@ -127,8 +128,7 @@ class Process(Displayed):
         except OutdatedError:
             return False
         except BaseException:
-            if self._groups:
-                self._groups.remove()
+            self._remove_what_was_made()
             raise
         if launched.pidfd < 0:
             self._launched = None
@@ -144,9 +144,7 @@ class Process(Displayed):
 
     def _fail(self, outcome: _native.Outcome) -> NoReturn:
         """Tell of a start that came to nothing, and leave nothing of it."""
-        if self._groups:
-            self._groups.remove()
-        self._remove_works()
+        self._remove_what_was_made()
         raise self._failure(outcome.step, outcome.error)
 
     def _wait_exec(self, launched: _native.Launched) -> None:
@@ -157,7 +155,8 @@ class Process(Displayed):
             self._abandon()
             raise
         if launched.outcome.error:
-            self._end(None)
+            while not self._end(None):
+                pass
 
     def give_groups(self) -> BoxGroups | None:
         """Return its groups for the caller to remove, who puts more into them than this box."""
@@ -276,6 +275,10 @@ class Process(Displayed):
             self._launched = None
             launched.abandon()
             return
+        if launched.pid < 0:  # it has failed, which was not told of yet
+            self._launched = None
+            self._remove_what_was_made()
+            return
         launched.send_signal(self._end_signal)
         if self._groups:
             self._groups.thaw()
@@ -298,7 +301,6 @@ class Process(Displayed):
             return True
         if ended is None:
             return False
-        self._launched = None
         self._take_down(launched, *ended)
         return True
 
@@ -306,20 +308,22 @@ class Process(Displayed):
         """Take down how it ended and what that cost, and remove what is left of it."""
         outcome, peak, killed = launched.outcome, None, False
         wall = time.monotonic() - self._started
-        self._remove_works()
-        self._disconnect()
-        self.returncode = code
         if outcome.finished:
-            self.returncode = os.waitstatus_to_exitcode(outcome.status)
+            code = os.waitstatus_to_exitcode(outcome.status)
             user, system = outcome.user_seconds, outcome.system_seconds
             peak = outcome.memory_peak
-        if self._groups:
-            figures = launched.figures
+        figures = launched.figures if self._groups else None
+        if self._groups and figures:
             killed, peak_of_all = self._groups.understand(figures)
             peak = peak if peak_of_all is None else peak_of_all
-            if figures.groups_left:
+        self.returncode, self.usage = code, Usage(wall, user, system, peak, killed)
+        self._launched = None  # from here on it has ended, whatever interrupts the rest
+        try:
+            if self._groups and figures and figures.groups_left:
                 self._groups.remove()
-        self.usage = Usage(wall, user, system, peak, killed)
+            self._remove_works()
+        finally:
+            self._disconnect()
         if outcome.error:
             raise self._failure(outcome.step, outcome.error)
 
@@ -349,6 +353,12 @@ class Process(Displayed):
             self.published.close()
         if self.port is not None:
             self.port.close()
+
+    def _remove_what_was_made(self) -> None:
+        """Remove what a start that came to nothing may have made, before it had a process."""
+        if self._groups:
+            self._groups.remove()
+        self._remove_works()
 
     def _remove_works(self) -> None:
         for folder in self._works:

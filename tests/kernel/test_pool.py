@@ -127,6 +127,19 @@ def test_a_filter_may_forbid_what_waiting_takes(denied: str) -> None:
                 assert process.stdout.read().split() == [b"Seccomp:", b"2"]
 
 
+@pytest.mark.parametrize(
+    "wrong",
+    [{"args": []}, {"args": ["a\0b"]}, {"env": {"a=b": ""}}, {"stdout": "x"}, {"encoding": "x"}],
+)
+def test_a_call_that_is_refused_costs_the_pool_a_box_and_leaves_none(wrong: dict[str, Any]) -> None:
+    resources = Resources(pids_max=20) if nsbox.probe().cgroups.writable else Resources()
+    with Pool(BoxSpec(resources=resources), size=1) as pool:
+        assert pool.fill(10)
+        with pytest.raises((ValueError, LookupError, AttributeError)):
+            pool.run(**{"args": ["true"], **wrong})
+        assert pool.run(["true"]).returncode == 0
+
+
 def test_limits_hold_and_groups_go(root: None) -> None:
     spec = BoxSpec(resources=Resources(memory_max="64 MiB", pids_max=20))
     with Pool(spec, size=2) as pool:

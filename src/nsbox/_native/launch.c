@@ -245,6 +245,7 @@ int nsbox_launch(struct nsbox_launch *launch, int tell_of_exec)
     if (error < 0)
         return (int)error;
     launch->memory = page;
+    launch->memory_size = page->size;
     int owner = (int)SYS(__NR_pidfd_open, getpid(), 0);
     if (tell_of_exec)
         launch->started = eventfd(0, EFD_CLOEXEC);
@@ -340,7 +341,7 @@ static void forget(struct nsbox_launch *launch)
     if (page) {
         launch->outcome = page->outcome;
         launch->memory = 0;
-        munmap(page, page->size);
+        munmap(page, launch->memory_size); /* not what is shared says: a box could have got at it */
     }
 }
 

@@ -51,6 +51,7 @@ struct nsbox_launch {
     int32_t waited, status;      /* 1 once the first process's end is known; its exit code */
     int64_t user_us, system_us;  /* its CPU time then */
     void *memory; /* what is shared, and begins with a struct nsbox_outcome; or NULL */
+    uint32_t memory_size;
     struct nsbox_outcome outcome; /* once it has ended: what was told there */
 };
 

@@ -40,8 +40,8 @@ class TimeOffsets:
     - `monotonic`: of CLOCK_MONOTONIC and its like, see clock_gettime(2).
     - `boottime`: of CLOCK_BOOTTIME, and so of ``/proc/uptime``.
 
-    Fractions count down to the nanosecond; what is negative is behind. No clock can be set to a
-    time before 0, which is the host's own start. The time of day is the same everywhere.
+    Fractions count, as exactly as a float tells them; what is negative is behind. No clock can be
+    set to a time before 0, which is the host's own start. The time of day is the same everywhere.
 
     Raises `ValueError`, naming the field, for what is no number or more than 292 years.
     """

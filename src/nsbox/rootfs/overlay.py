@@ -227,7 +227,11 @@ def remove_work(folder: str) -> None:
     What others own in it, by ids of a user namespace, stays.
     """
     parent, name = os.path.split(folder)
-    for found in os.listdir(parent):
+    try:
+        beside = os.listdir(parent)
+    except FileNotFoundError:
+        return
+    for found in beside:
         if found == name or (_stem(found) == _stem(name) and _is_left(found)):
             _remove(os.path.join(parent, found))
 
