@@ -215,8 +215,8 @@ def test_a_call_has_what_a_command_of_the_same_spec_has(spec: BoxSpec) -> None:
 
 def test_a_step_that_fails_is_what_the_call_raises() -> None:
     with BoxExecutor(attrs.evolve(SPEC, cwd="/nowhere"), max_workers=1) as executor:
-        for _ in range(2):
-            error = executor.submit(pow, 2, 3).exception(timeout=60)
+        for size in (1, 10_000_000):
+            error = executor.submit(len, b"x" * size).exception(timeout=60)
             assert isinstance(error, nsbox.StepError)
             assert (error.step.name, error.errno) == ("chdir", errno.ENOENT)
 

@@ -288,16 +288,21 @@ class Children:
     def reap(self) -> dict[int, int]:
         """Return the statuses of those that have ended since, by their ids."""
         os.read(self._ended, 1 << 12)
-        found: dict[int, int] = {}
-        with contextlib.suppress(ChildProcessError):  # there are no others
-            while (one := os.waitpid(-1, os.WNOHANG))[0]:
-                found[one[0]] = one[1]
-        return found
+        return reap()
 
     def forget(self) -> None:
         """In a fork: have signals as they were before."""
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL if self._handler is None else self._handler)
+
+
+def reap() -> dict[int, int]:
+    """Wait for the children that have ended, whoever began them; return their statuses by id."""
+    found: dict[int, int] = {}
+    with contextlib.suppress(ChildProcessError):  # there are no others
+        while (one := os.waitpid(-1, os.WNOHANG))[0]:
+            found[one[0]] = one[1]
+    return found
 
 
 def be_boxed_call(
@@ -372,7 +377,8 @@ def end_all_others() -> None:
             os.kill(-1, signal.SIGKILL)
         except ProcessLookupError:
             return
-        time.sleep(0.0005)  # until the first process has waited for them
+        time.sleep(0.0005)  # until the first process has waited for them, or this one has
+        reap()
 
 
 def own_folders(folders: list[str]) -> list[str]:

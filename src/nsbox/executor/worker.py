@@ -148,7 +148,11 @@ class Worker:
         started = time.monotonic()
         deadline = None if self._settings.timeout is None else started + self._settings.timeout
         try:
-            _send(channel, {"cloudpickle": how}, body, deadline)
+            try:
+                _send(channel, {"cloudpickle": how}, body, deadline)
+            except _Lost:
+                if self._boxes.nursery is None:
+                    raise  # else it may have said why
             del body
             self._boxes.prepare()
             became = True
