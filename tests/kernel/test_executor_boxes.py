@@ -54,7 +54,11 @@ def test_no_namespace_is_that_of_another_call_or_of_the_zygote(tmp_path: Path) -
         zygotes = []
         try:  # as long as they are open, their numbers are nobody else's
             for pid in processes_below(os.getpid()):
-                held += [os.open(f"/proc/{pid}/ns/{kind}", os.O_RDONLY) for kind in KINDS]
+                try:
+                    for kind in KINDS:
+                        held.append(os.open(f"/proc/{pid}/ns/{kind}", os.O_RDONLY))
+                except (FileNotFoundError, ProcessLookupError, PermissionError):
+                    continue  # it has ended meanwhile, or was about to become another
                 if os.stat(f"/proc/{pid}/ns/pid") == os.stat("/proc/self/ns/pid"):
                     zygotes += [os.readlink(f"/proc/self/fd/{fd}") for fd in held[-len(KINDS) :]]
             (tmp_path / "go").touch()

@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -114,10 +115,18 @@ def test_a_call_that_can_answer_no_more_is_not_waited_for() -> None:
     elsewhere(staying)
 
 
+def tell_and_stay() -> None:
+    os.write(1, b"x")
+    time.sleep(1000)
+
+
 def zygote_ended() -> None:
-    with BoxExecutor(SPEC, max_workers=1) as executor:
-        assert executor.submit(pow, 2, 3).result() == 8
-        future = executor.submit(leave_child, lambda: time.sleep(1000))
+    with (
+        tempfile.NamedTemporaryFile() as told,
+        BoxExecutor(SPEC, max_workers=1, stdout=told) as executor,
+    ):
+        future = executor.submit(leave_child, tell_and_stay)
+        until(Path(told.name).read_bytes)
         (zygote,) = zygotes()
         os.kill(zygote, signal.SIGKILL)
         assert isinstance(future.exception(), nsbox.WorkerDied)

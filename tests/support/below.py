@@ -7,21 +7,18 @@ from pathlib import Path
 
 
 def processes_below(pid: int) -> Iterator[int]:
-    """List all of them, at any depth."""
-    for children in Path(f"/proc/{pid}/task").glob("*/children"):
-        try:
-            found = children.read_text().split()
-        except (FileNotFoundError, ProcessLookupError):
-            continue  # it has ended meanwhile
-        for child in map(int, found):
-            yield child
-            yield from processes_below(child)
+    """List all of them, at any depth: by /proc as a whole, for what it tells of children may lack.
+
+    See proc_pid_task_tid_children(5): what ends meanwhile makes it leave out others.
+    """
+    yield from _below(pid, _parents())
 
 
 def zygotes() -> list[int]:
     """List the interpreters that are in this process's pid namespace, in boxes of theirs."""
-    firsts = {pid for pid in processes_below(os.getpid()) if _parent(pid) == os.getpid()}
-    return [pid for pid in processes_below(os.getpid()) if pid not in firsts and _is_beside(pid)]
+    parents, own = _parents(), os.getpid()
+    firsts = {pid for pid, parent in parents.items() if parent == own}
+    return [pid for pid, parent in parents.items() if parent in firsts and _is_beside(pid)]
 
 
 def until(condition: Callable[[], object]) -> None:
@@ -32,11 +29,21 @@ def until(condition: Callable[[], object]) -> None:
         time.sleep(0.01)
 
 
-def _parent(pid: int) -> int:
-    try:
-        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
-    except (FileNotFoundError, ProcessLookupError):
-        return 0
+def _below(pid: int, parents: dict[int, int]) -> Iterator[int]:
+    for child in [one for one, parent in parents.items() if parent == pid]:
+        yield child
+        yield from _below(child, parents)
+
+
+def _parents() -> dict[int, int]:
+    found = {}
+    for name in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            stat = Path(f"/proc/{name}/stat").read_text()
+        except (FileNotFoundError, ProcessLookupError):
+            continue  # it has ended meanwhile
+        found[int(name)] = int(stat.rpartition(")")[2].split()[1])
+    return found
 
 
 def _is_beside(pid: int) -> bool:
