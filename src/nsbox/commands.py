@@ -12,6 +12,8 @@ import attrs
 
 from nsbox.caller import Caller
 from nsbox.cgroup.account import BoxGroups
+from nsbox.cgroup.hierarchy import Hierarchy
+from nsbox.errors import StepError
 from nsbox.fields import frozen_map, is_kernel_text
 from nsbox.kept import KEPT
 from nsbox.launch import Command, Parked
@@ -21,6 +23,7 @@ from nsbox.lowered import Lowered
 from nsbox.namespace.joining import opened
 from nsbox.options import NO_OPTIONS, PARKED, Options
 from nsbox.origin import Origin
+from nsbox.perform import perform
 from nsbox.pipes import StrOrBytesPath
 from nsbox.plan import Slot
 from nsbox.rootfs.bind import idmaps
@@ -70,7 +73,7 @@ def staying(spec: "BoxSpec", number: int, cgroup: "Cgroup | None") -> Command:
 
 def staying_beside(spec: "BoxSpec", number: int, groups: BoxGroups | None) -> Command:
     """Make the same for a box that is in the groups of another, and has none of its own."""
-    return _boxed(spec, None, number, () if groups is None else tuple(groups.directories.items()))
+    return _boxed(spec, None, number, _beside(groups))
 
 
 def _boxed(spec: "BoxSpec", invocation: Invocation | None, number: int, within: Within) -> Command:
@@ -122,6 +125,22 @@ class Parking:
         held = self.lowered.held
         return (held is not None and held.outdated) or self.origin.has_changed
 
+    @property
+    def is_current(self) -> bool:
+        """Whether a box that stays, and has waited until now, is as one that would be made now."""
+        if self.is_outdated:
+            return False
+        return self._checks_hold() or (self.first.outdated() and self._checks_hold())
+
+    def _checks_hold(self) -> bool:
+        checks = self.lowered.checks
+        try:
+            if checks:
+                perform(checks).abandon()
+        except StepError:
+            return False
+        return True
+
     def given(
         self, spec: "BoxSpec", invocation: Invocation, parked: Parked, anew: Callable[[], Command]
     ) -> Command:
@@ -151,7 +170,16 @@ def parking(
     spec: "BoxSpec", number: int, cgroup: "Cgroup | None", *, stays: bool = False
 ) -> Parking:
     """Make the start of a box that waits for its command, or `stays`. See `nsbox.pool`."""
-    origin = Origin(spec, None if stays else PARKED, _within(cgroup))
+    return _parking(spec, number, _within(cgroup), stays=stays)
+
+
+def parking_beside(spec: "BoxSpec", number: int, groups: BoxGroups | None) -> Parking:
+    """Make the start of a box that `stays`, and waits until it is wanted, as `staying_beside`."""
+    return _parking(spec, number, _beside(groups), stays=True)
+
+
+def _parking(spec: "BoxSpec", number: int, within: Within, *, stays: bool) -> Parking:
+    origin = Origin(spec, None if stays else PARKED, within)
     origin.lowered.check_sources(spec.hostname)
     origin.lowered.check_rights()
     lowered = origin.lowered.quickest
@@ -165,7 +193,7 @@ def joining(
     spec: "BoxSpec", invocation: Invocation, first_process: int, groups: BoxGroups | None
 ) -> Command:
     """Make a command in a box that is there, in its groups; `first_process` is a pidfd."""
-    within = () if groups is None else tuple(groups.directories.items())
+    within = _beside(groups)
     given: dict[int, int] = {Slot.BOX: first_process}
     kept = KEPT.recall(spec, invocation.options, within, joining=True)
 
@@ -185,6 +213,10 @@ def _within(cgroup: "Cgroup | None") -> Within:
     if cgroup is None:
         return None
     return tuple((hierarchy, str(path)) for hierarchy, path in cgroup.directories.items())
+
+
+def _beside(groups: BoxGroups | None) -> tuple[tuple[Hierarchy, str], ...]:
+    return () if groups is None else tuple(groups.directories.items())
 
 
 def arguments(args: Args) -> tuple[StrOrBytesPath, ...]:

@@ -19,28 +19,30 @@ if TYPE_CHECKING:
 class Origin:
     """A spec's surroundings when a box of it was made, to be compared with what they are by now.
 
-    A plan checks most of them itself, by its first steps. What is left is looked at here: which
-    namespaces the paths to be joined lead to, and all of it where a plan has no checks.
+    A plan checks most of them itself, by its first steps. What is left is looked at here: where the
+    paths of namespaces to be joined and of what is mounted lead to, and all of it where a plan has
+    no checks.
     """
 
     def __init__(self, spec: "BoxSpec", options: Options | None, within: Within) -> None:
         self._spec, self._options, self._within = spec, options, within
         self._paths = [path for path in spec.namespaces.values() if isinstance(path, str)]
-        joined, made_by = self._joined(), self._made_by()  # before, so that no change is missed
+        self._paths += spec.rootfs.sources
+        led_to, made_by = self._led_to(), self._made_by()  # before, so that no change is missed
         self.lowered: Lowered = KEPT.look_up(spec, options, within)
-        self._joined_then = joined
+        self._led_to_then = led_to
         self._made_by_then = None if self.lowered.checks else made_by
 
     @property
     def has_changed(self) -> bool:
         """Whether a box that is made now would be made from something else."""
-        if self._paths and self._joined() != self._joined_then:
+        if self._paths and self._led_to() != self._led_to_then:
             return True
         return self._made_by_then is not None and (
             self._made_by() != self._made_by_then or self._lowered_anew() != self.lowered.encoded
         )
 
-    def _joined(self) -> Hashable:
+    def _led_to(self) -> Hashable:
         try:
             return tuple((file.st_dev, file.st_ino) for file in map(os.stat, self._paths))
         except OSError:

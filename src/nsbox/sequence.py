@@ -124,6 +124,8 @@ def forked(spec: "BoxSpec", caller: Caller) -> Iterator[Step]:
     options = spec.options(NO_OPTIONS)
     yield from spec.security.first_process_steps(changes_ids=options.changes_ids)
     yield from _confined(spec, caller, options)
+    if _keeps(spec, options):  # no exec ends that
+        yield Step(Operation.KEEPCAPS, (0,))
     # All but the standard ones and the one by which it answers; the filter may forbid even that.
     yield Step(Operation.CLOSE_RANGE, (zygote.ANSWERS + 1, CloseRangeFlag(0)))
     yield from spec.security.filter_steps()
@@ -217,7 +219,7 @@ def _move(lineup: Lineup) -> Iterator[Step]:
 def _become_privileged(spec: "BoxSpec") -> Iterator[Step]:
     """Take these ids, and keep the rights that it takes to build the machine."""
     if spec.id_map.uid != 0:
-        yield Step(Operation.KEEPCAPS)
+        yield Step(Operation.KEEPCAPS, (1,))
     yield from _become(spec)
     if spec.id_map.uid != 0:
         yield Step(Operation.AMBIENT, (capabilities.ALL_CAPABILITIES,))
@@ -278,8 +280,13 @@ def _confined(spec: "BoxSpec", caller: Caller, options: Options) -> Iterator[Ste
     yield Step(Operation.CHDIR, (options.cwd or "/",))
     yield from spec.security.command_steps(by_root=caller.uid == 0)
     other_user = bool(options.user)
-    if other_user and spec.security.ambient:
-        yield Step(Operation.KEEPCAPS)
+    if _keeps(spec, options):
+        yield Step(Operation.KEEPCAPS, (1,))
     yield from options.identity_steps()
     if options.changes_ids:
         yield from spec.security.identity_steps(other_user=other_user)
+
+
+def _keeps(spec: "BoxSpec", options: Options) -> bool:
+    """Whether a command keeps rights while it becomes another user."""
+    return bool(options.user) and bool(spec.security.ambient)

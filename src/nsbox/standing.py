@@ -5,9 +5,7 @@ from typing import TYPE_CHECKING
 from nsbox import commands
 from nsbox.ahead import Later
 from nsbox.box import Box
-from nsbox.errors import StepError
 from nsbox.launch import OutdatedError
-from nsbox.perform import perform
 from nsbox.spec import BoxSpec
 
 if TYPE_CHECKING:
@@ -28,7 +26,7 @@ class Standing:
         Raises `OutdatedError`, also where it has ended, by whatever hand.
         """
         try:
-            if not self._is_current():
+            if self.box.poll() is not None or not self._parking.is_current:
                 raise OutdatedError
         except BaseException:
             self._later(self.discard)
@@ -38,17 +36,3 @@ class Standing:
     def discard(self) -> None:
         """End it unused."""
         self.box.close()
-
-    def _is_current(self) -> bool:
-        if self._parking.is_outdated or self.box.poll() is not None:
-            return False
-        return self._checks_hold() or (self._parking.first.outdated() and self._checks_hold())
-
-    def _checks_hold(self) -> bool:
-        checks = self._parking.lowered.checks
-        try:
-            if checks:
-                perform(checks).abandon()
-        except StepError:
-            return False
-        return True

@@ -15,9 +15,6 @@ from nsbox._native.operations import Operation
 ANSWERS = 3
 """The descriptor that a fork has beside the standard ones."""
 
-_APART = 64
-"""Above all descriptors that must be out of the way."""
-
 
 class NotDone(Exception):  # noqa: N818 - it says what happened
     """A step failed: its `index` among the steps, and its `errno`."""
@@ -62,13 +59,18 @@ class Zygote:
         """In a fork: enter the other namespaces of the box, in the order of the steps, and do them.
 
         No descriptor is left but the standard ones and `answers`, as `ANSWERS`. Raises `NotDone`;
-        the fork is neither here nor there then, and must end.
+        the fork is neither here nor there then, and must end. Raises `OSError`, with `answers` as
+        it was, where it may not have that many.
         """
-        apart = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, _APART) for fd in namespaces]
+        # Out of the way of those that stay, and no further: their number has a limit.
+        least = ANSWERS + 1
+        apart = [
+            fd if fd >= least else fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, least)
+            for fd in namespaces
+        ]
         os.dup2(answers, ANSWERS, inheritable=False)
         close_from(ANSWERS + 1, apart)
         _do(self._becoming, dict(zip(self._slots, apart, strict=True)))
-        close_from(ANSWERS + 1)  # they did it, but for kernels that have no close_range(2)
         _native.first_process.cache_clear()
 
 

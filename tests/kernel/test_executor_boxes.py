@@ -9,12 +9,12 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import attrs
 import pytest
+from below import processes_below, until
 
 import nsbox
 from nsbox import BoxExecutor, BoxSpec, Choice, Mount, NamespaceType, Resources, RootFS, Security
@@ -37,16 +37,11 @@ def tell() -> dict[str, str]:
 
 def tell_and_wait() -> dict[str, str]:
     Path("/shared/here").touch()
-    while not os.path.exists("/shared/go"):
+    for _ in range(6000):
+        if os.path.exists("/shared/go"):
+            break
         time.sleep(0.01)
     return tell()
-
-
-def processes_below(pid: int) -> Iterator[int]:
-    for children in Path(f"/proc/{pid}/task").glob("*/children"):
-        for child in map(int, children.read_text().split()):
-            yield child
-            yield from processes_below(child)
 
 
 def test_no_namespace_is_that_of_another_call_or_of_the_zygote(tmp_path: Path) -> None:
@@ -55,12 +50,15 @@ def test_no_namespace_is_that_of_another_call_or_of_the_zygote(tmp_path: Path) -
     with BoxExecutor(spec, max_workers=1) as executor:
         assert executor.box_per_call
         first = executor.submit(tell_and_wait)
-        while not (tmp_path / "here").exists():
-            time.sleep(0.01)
+        until((tmp_path / "here").exists)
         zygotes = []
         try:  # as long as they are open, their numbers are nobody else's
             for pid in processes_below(os.getpid()):
-                held += [os.open(f"/proc/{pid}/ns/{kind}", os.O_RDONLY) for kind in KINDS]
+                try:
+                    for kind in KINDS:
+                        held.append(os.open(f"/proc/{pid}/ns/{kind}", os.O_RDONLY))
+                except (FileNotFoundError, ProcessLookupError, PermissionError):
+                    continue  # it has ended meanwhile, or was about to become another
                 if os.stat(f"/proc/{pid}/ns/pid") == os.stat("/proc/self/ns/pid"):
                     zygotes += [os.readlink(f"/proc/self/fd/{fd}") for fd in held[-len(KINDS) :]]
             (tmp_path / "go").touch()
@@ -92,7 +90,9 @@ def leave_all() -> None:
         other = socket.create_server(("127.0.0.1", KEY))
         while True:
             time.sleep(10 + 0 * other.fileno())
-    while not can_connect():
+    for _ in range(6000):
+        if can_connect():
+            break
         time.sleep(0.01)
 
 
@@ -149,6 +149,7 @@ def standing() -> dict[str, Any]:
         **{field: status[field] for field in FIELDS},
         "limits": {name: list(resource.getrlimit(number)) for name, number in limits.items()},
         "cwd": os.getcwd(),
+        "securebits": ctypes.CDLL(None).prctl(27, 0, 0, 0, 0),  # PR_GET_SECUREBITS
         "nice": os.getpriority(os.PRIO_PROCESS, 0),
         "mounts": mounts(),
         "groups": Path("/proc/self/cgroup").read_text(),
@@ -164,7 +165,7 @@ def mounts() -> list[str]:
 
 
 ALONE = f"""
-import json, os, resource
+import ctypes, json, os, resource
 from pathlib import Path
 FIELDS = {FIELDS!r}
 """
@@ -218,25 +219,10 @@ def test_a_call_has_what_a_command_of_the_same_spec_has(spec: BoxSpec) -> None:
 
 def test_a_step_that_fails_is_what_the_call_raises() -> None:
     with BoxExecutor(attrs.evolve(SPEC, cwd="/nowhere"), max_workers=1) as executor:
-        for _ in range(2):
-            error = executor.submit(pow, 2, 3).exception(timeout=60)
+        for size in (1, 10_000_000):
+            error = executor.submit(len, b"x" * size).exception(timeout=60)
             assert isinstance(error, nsbox.StepError)
             assert (error.step.name, error.errno) == ("chdir", errno.ENOENT)
-
-
-def forge(head: dict[str, Any]) -> None:
-    encoded = json.dumps(head).encode()
-    os.write(3, len(encoded).to_bytes(4, "big") + bytes(8) + encoded)
-    os._exit(0)
-
-
-@pytest.mark.parametrize("index", [-1, 10**6, 10**30, 0])
-def test_a_call_can_forge_a_failure_and_no_more(index: int) -> None:
-    told = {"kind": "step", "index": index, "errno": 2 if index else 10**20}
-    with BoxExecutor(SPEC, max_workers=1) as executor:
-        error = executor.submit(forge, told).exception(timeout=60)
-        assert isinstance(error, nsbox.RemoteError)
-        assert executor.submit(pow, 2, 3).result(timeout=60) == 8
 
 
 def descriptors() -> dict[int, str]:
@@ -290,22 +276,30 @@ def test_a_network_that_is_joined_is_every_calls() -> None:
         assert found == [f"net:[{os.stat(net.fileno()).st_ino}]"] * 2
 
 
+def sleep_and_tell() -> None:
+    print("here", flush=True)
+    time.sleep(1000)
+
+
 @pytest.mark.parametrize("by", ["kill_workers", "timeout"])
-def test_a_call_of_another_user_ends_though_nobody_beside_it_may_kill_it(by: str) -> None:
+def test_a_call_of_another_user_ends_though_nobody_beside_it_may_kill_it(
+    by: str, tmp_path: Path
+) -> None:
     spec = attrs.evolve(SPEC, user=1234, security=Security(capabilities=Capability(0)))
-    executor = BoxExecutor(spec, max_workers=1, timeout=1 if by == "timeout" else None)
-    with executor:
+    timeout = 1 if by == "timeout" else None
+    with (
+        open(tmp_path / "told", "w+b") as told,
+        BoxExecutor(spec, max_workers=1, timeout=timeout, stdout=told) as executor,
+    ):
         assert executor.submit(os.getuid).result(timeout=60) == 1234
-        future = executor.submit(time.sleep, 1000)
+        future = executor.submit(sleep_and_tell)
         began = time.monotonic()
         if by == "kill_workers":
-            while not future.running():
-                time.sleep(0.01)
-            time.sleep(0.2)
+            until((tmp_path / "told").read_bytes)
             executor.kill_workers()
         expected = nsbox.WorkerDied if by == "kill_workers" else TimeoutError
         assert isinstance(future.exception(timeout=60), expected)
-    assert time.monotonic() - began < 2.5
+    assert time.monotonic() - began < 8
 
 
 def test_clocks_of_the_spec_are_every_calls() -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from below import processes_below, until
 
 import nsbox
 from nsbox import BoxExecutor, BoxSpec, RootFS
@@ -156,20 +157,24 @@ def test_after_shutdown_nothing_is_taken_and_all_that_was_is_done() -> None:
 def test_shutdown_can_cancel_what_waits() -> None:
     executor = BoxExecutor(SPEC, max_workers=1)
     futures = [executor.submit(time.sleep, 0.3) for _ in range(5)]
-    while not futures[0].running():
-        time.sleep(0.01)
+    until(futures[0].running)
     executor.shutdown(cancel_futures=True)
     assert futures[0].result(timeout=0) is None
     assert all(future.cancelled() for future in futures[1:])
 
 
-def test_kill_workers_ends_what_runs() -> None:
-    executor = BoxExecutor(SPEC, max_workers=2)
-    futures = [executor.submit(time.sleep, 1000) for _ in range(4)]
-    while not all(future.running() for future in futures[:2]):
-        time.sleep(0.01)
-    executor.kill_workers()
-    executor.shutdown()
+def sleep_and_tell() -> None:
+    os.write(1, b"x")
+    time.sleep(1000)
+
+
+def test_kill_workers_ends_what_runs(tmp_path: Path) -> None:
+    with open(tmp_path / "told", "ab") as told:
+        executor = BoxExecutor(SPEC, max_workers=2, stdout=told)
+        futures = [executor.submit(sleep_and_tell) for _ in range(4)]
+        until(lambda: (tmp_path / "told").read_bytes() == b"xx")
+        executor.kill_workers()
+        executor.shutdown()
     assert [type(future.exception(timeout=0)) for future in futures[:2]] == [nsbox.WorkerDied] * 2
     assert all(future.cancelled() for future in futures[2:])
 
@@ -180,8 +185,7 @@ def test_an_interrupt_ends_the_block_at_once() -> None:
     def interrupted() -> None:
         with BoxExecutor(SPEC, max_workers=1) as executor:
             futures.append(executor.submit(time.sleep, 1000))
-            while not futures[0].running():
-                time.sleep(0.01)
+            until(futures[0].running)
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -214,29 +218,20 @@ def test_an_interpreter_that_exits_does_first_what_was_submitted() -> None:
     assert sorted(out.split()) == ["0", "1", "4", "9", "end"]
 
 
-def boxes_of(pid: int) -> list[int]:
-    tasks = Path(f"/proc/{pid}/task").glob("*/children")
-    return [int(child) for task in tasks for child in task.read_text().split()]
-
-
 @pytest.mark.parametrize("sig", [signal.SIGINT, signal.SIGKILL])
 def test_an_owner_that_is_ended_leaves_no_box(sig: signal.Signals) -> None:
     with script(
-        "f = executor.submit(time.sleep, 1000)\n"
-        "while not f.running(): time.sleep(0.01)\n"
-        "time.sleep(0.3); print('running', flush=True); f.result()\n",
+        "def work(): print('running', flush=True); time.sleep(1000)\n"
+        "executor.submit(work).result()\n",
         stderr=subprocess.DEVNULL,
     ) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "running\n"
-        boxes = boxes_of(process.pid)
-        assert boxes
+        until(lambda: len(list(processes_below(process.pid))) >= 5)  # a zygote, a call, their
+        boxes = list(processes_below(process.pid))  # first processes, and that of the next
         process.send_signal(sig)
         process.wait(timeout=60)
-    deadline = time.monotonic() + 10
-    while any(os.path.exists(f"/proc/{pid}") for pid in boxes) and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert not any(os.path.exists(f"/proc/{pid}") for pid in boxes)
+    until(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in boxes))
 
 
 def test_a_fork_of_the_owner_can_neither_use_nor_harm_it() -> None:

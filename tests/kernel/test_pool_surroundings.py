@@ -59,6 +59,19 @@ def test_a_box_is_not_used_once_its_sources_have_changed(stays: bool, tmp_path: 
 
 
 @both_kinds
+def test_a_folder_that_was_replaced_is_shown_anew(stays: bool, tmp_path: Path) -> None:
+    shown = tmp_path / "shown"
+    shown.mkdir()
+    spec = BoxSpec(rootfs=RootFS.system().with_mounts(Mount.bind(shown, "/tmp/shown")))
+    with Pool(spec, size=1, stays=stays) as pool:
+        pool.fill(10)
+        shown.rmdir()
+        shown.mkdir()
+        (shown / "new").touch()
+        assert used(pool, ["ls", "/tmp/shown"])[1] == "new\n"
+
+
+@both_kinds
 def test_none_of_those_that_wait_is_used_once_a_mount_has_changed(stays: bool, root: None) -> None:
     def change() -> list[str]:
         with Pool(size=4, stays=stays) as pool:

@@ -44,7 +44,7 @@ class Operation(enum.Enum):
     UNSHARE_FILES = "close_range(highest + 1, ~0, CLOSE_RANGE_UNSHARE)", "close_range(2)"
     DUP2 = "dup2(descriptors -> 0, 1, 2 ...)", "dup(2)"
     WRITE = "write({path:text}, {bytes:data})", "write(2)"
-    KEEPCAPS = "prctl(PR_SET_KEEPCAPS, 1)", "PR_SET_KEEPCAPS(2const)"
+    KEEPCAPS = "prctl(PR_SET_KEEPCAPS, {keep:number})", "PR_SET_KEEPCAPS(2const)"
     AMBIENT = (
         "prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, {capabilities:number})",
         "capabilities(7)",

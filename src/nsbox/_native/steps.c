@@ -90,7 +90,7 @@ static long do_step(struct run *run, const struct nsbox_step *step)
     case OP_WRITE:
         return write_file(page, TEXT(0), TEXT(1), NUMBER(2));
     case OP_KEEPCAPS:
-        return SYS(__NR_prctl, PR_SET_KEEPCAPS, 1, 0, 0, 0);
+        return SYS(__NR_prctl, PR_SET_KEEPCAPS, NUMBER(0), 0, 0, 0);
     case OP_AMBIENT:
         return raise_ambient((uint64_t)NUMBER(0));
     case OP_HAND_OVER:

@@ -1,16 +1,22 @@
 """The boxes of a worker's calls, one after the other, where each call has one of its own."""
 
 import contextlib
+import errno
 import os
+import threading
 from collections.abc import Iterator, Sequence
 
 from nsbox import commands
 from nsbox.cgroup.account import BoxGroups
-from nsbox.errors import NsboxError, StepError
+from nsbox.commands import Parking
+from nsbox.errors import NsboxError, StepError, WorkerDied
 from nsbox.executor.inside import Head
 from nsbox.executor.nursery import Nursery
 from nsbox.executor.settings import Settings
 from nsbox.process import Process
+
+_GONE = (errno.ENOENT, errno.ESRCH, errno.EACCES)
+"""What /proc says of the namespaces of a process that has none any longer."""
 
 
 class Boxes:
@@ -21,7 +27,10 @@ class Boxes:
         self._groups: BoxGroups | None = None
         # Their first processes: that of the call which runs, and that of the call which comes next.
         self._first: Process | None = None
-        self._next: Process | None = None
+        self._next: tuple[Process, Parking] | None = None
+        # Held by whoever could wait for the end of the former: as long, its number is its own.
+        self._lock = threading.Lock()
+        self._stopped = False
 
     @classmethod
     def of(cls, settings: Settings) -> "Boxes":
@@ -45,21 +54,52 @@ class Boxes:
 
     @contextlib.contextmanager
     def begin(self) -> Iterator[Sequence[int]]:
-        """Start the next call's box, and open its namespaces. Raises `StepError`."""
+        """Start the next call's box, and open its namespaces. Raises `StepError`, `WorkerDied`."""
         if self.nursery is None:
             yield ()
             return
-        ready, self._next = self._next, None
-        if ready is not None and ready.poll() is not None:
-            ready = None  # ended meanwhile: as one of their group, for want of memory
-        self._first = ready or self._start(self.nursery)
-        with contextlib.ExitStack() as stack:
-            opened = []
-            for kind in self.nursery.entered:
-                path = f"/proc/{self._first.pid}/ns/{kind.proc_name}"
-                opened.append(os.open(path, os.O_RDONLY | os.O_CLOEXEC))
-                stack.callback(os.close, opened[-1])
+        opened = self._open(self._ready(), self.nursery)
+        if opened is None:  # it was one of the group that had to end, for want of memory, maybe
+            opened = self._open(self._start(self.nursery), self.nursery)
+        if opened is None:
+            raise WorkerDied("the call's box has ended before the call began")
+        try:
             yield opened
+        finally:
+            _close(opened)
+
+    def _ready(self) -> Process | None:
+        """Return the box that was started ahead, if it is what would be started now."""
+        if self._next is None:
+            return None
+        (ready, parking), self._next = self._next, None
+        if not parking.is_current:
+            ready.close()
+            return None
+        return ready
+
+    def _open(self, first: Process | None, nursery: Nursery) -> list[int] | None:
+        """Have the call in this box, and open its namespaces; None where it has ended."""
+        if first is None:
+            return None
+        self._first = first
+        opened: list[int] = []
+        with self._lock:
+            if self._stopped:
+                raise WorkerDied("the executor was ended before the call began")
+            try:
+                for kind in nursery.entered:
+                    path = f"/proc/{first.pid}/ns/{kind.proc_name}"
+                    opened.append(os.open(path, os.O_RDONLY | os.O_CLOEXEC))
+                if first.poll() is None:  # not waited for, so it was nobody else's number
+                    return opened
+            except OSError as error:
+                if error.errno not in _GONE:
+                    _close(opened)
+                    raise
+        _close(opened)
+        self.end()
+        return None
 
     def prepare(self) -> None:
         """Start the box of the call after this one, which runs and needs no attention yet.
@@ -68,7 +108,9 @@ class Boxes:
         """
         if self.nursery is not None and self._next is None:
             with contextlib.suppress(OSError, NsboxError):
-                self._next = self._start(self.nursery)
+                number = commands.next_number()
+                parking = commands.parking_beside(self.nursery.box, number, self._groups)
+                self._next = Process(parking.command), parking
 
     def _start(self, nursery: Nursery) -> Process:
         number = commands.next_number()
@@ -83,11 +125,17 @@ class Boxes:
 
     def kill(self) -> bool:
         """End the box of the call that runs, with all in it; False where there is none."""
-        first = self._first  # another thread may ask for this
-        if first is None:
-            return False
-        first.kill()
-        return True
+        with self._lock:
+            first = self._first
+            if first is None:
+                return False
+            first.kill()
+            return True
+
+    def stop(self) -> None:
+        """Do so from another thread, and begin no other: not the one that is being made either."""
+        self._stopped = True
+        self.kill()
 
     def end(self) -> None:
         """End that box and wait until it has; the zygote must be there, or be gone."""
@@ -99,9 +147,14 @@ class Boxes:
         """Let go of everything. The zygote is gone."""
         self.end()
         if self._next is not None:
-            self._next.close()
+            self._next[0].close()
             self._next = None
         if self._groups is not None:
             self._groups.remove()
         if self.nursery is not None:
             self.nursery.close()
+
+
+def _close(descriptors: Sequence[int]) -> None:
+    for fd in descriptors:
+        os.close(fd)

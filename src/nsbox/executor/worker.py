@@ -3,17 +3,19 @@
 import contextlib
 import errno
 import json
+import os
+import select
 import socket
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import resources
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from nsbox.errors import WorkerDied
 from nsbox.executor.boxes import Boxes
 from nsbox.executor.carry import dump_call, load_exception, load_result
-from nsbox.executor.inside import HEADER, WITH_CLOUDPICKLE, Head
+from nsbox.executor.inside import BECAME, HEADER, WITH_CLOUDPICKLE, Head
 from nsbox.executor.settings import Settings
 from nsbox.process import Process
 from nsbox.running import popen
@@ -24,6 +26,9 @@ HEAD_MAX = 1 << 20
 
 PATIENCE = 10.0
 """How long (seconds) a worker may take to end a call's process, and what that has left."""
+
+_MOST = 1 << 63
+"""More than a call can have used, of anything."""
 
 _SOURCE = resources.files("nsbox.executor").joinpath("inside.py")
 _BEGIN = """\
@@ -55,6 +60,46 @@ class Outcome(NamedTuple):
 
 class _Lost(Exception):  # noqa: N818 - it says what happened
     """The connection ended, or what came over it was no message."""
+
+
+class _Source(Protocol):
+    """Where messages come from."""
+
+    def recv(self, size: int, /) -> bytes: ...
+
+    def settimeout(self, value: float | None, /) -> None: ...
+
+
+class _Watched:
+    """What a call's process sends; the call's box is ended once that process has ended.
+
+    What it began may live on and keep the connection open. The zygote tells of its end, or has
+    ended itself, by a word of `control`, which is not read here.
+    """
+
+    def __init__(
+        self, channel: socket.socket, control: socket.socket, end: Callable[[], object]
+    ) -> None:
+        self._channel, self._end = channel, end
+        self._ended = False
+        self._control = control.fileno()
+        self._poll = select.poll()
+        for one in (channel, control):
+            self._poll.register(one, select.POLLIN)
+
+    def settimeout(self, value: float | None, /) -> None:
+        self._channel.settimeout(value)
+
+    def recv(self, size: int, /) -> bytes:
+        if not self._ended:
+            timeout = self._channel.gettimeout()
+            ready = self._poll.poll(None if timeout is None else timeout * 1000)
+            if not ready:
+                raise TimeoutError
+            if any(fd == self._control for fd, _ in ready):
+                self._ended = True
+                self._end()
+        return self._channel.recv(size)
 
 
 class Worker:
@@ -103,10 +148,19 @@ class Worker:
         started = time.monotonic()
         deadline = None if self._settings.timeout is None else started + self._settings.timeout
         try:
-            _send(channel, {"cloudpickle": how}, body, deadline)
+            try:
+                _send(channel, {"cloudpickle": how}, body, deadline)
+            except _Lost:
+                if self._boxes.nursery is None:
+                    raise  # else it may have said why
             del body
             self._boxes.prepare()
-            head, answer = _receive(channel, self._settings.output_max, deadline)
+            became = True
+            source: _Source = channel
+            if self._boxes.nursery is not None:
+                source = _Watched(channel, self._control, self._boxes.kill)
+                became = _exactly(source, 1, deadline) == BECAME
+            head, answer = _receive(source, self._settings.output_max, deadline)
         except _Lost as error:
             raise self._died(str(error)) from None
         except TimeoutError:
@@ -119,8 +173,9 @@ class Worker:
             if channel is not self._control:
                 channel.close()
         self._imports = self._imports or head.get("cloudpickle") is True
-        if (failure := self._boxes.failure(head)) is not None:
-            raise failure
+        if not became:
+            failure = self._boxes.failure(head)
+            raise failure or load_exception(head, answer, self._settings.results)
         usage = _usage(head, time.monotonic() - started)
         if head.get("kind") == "result":
             return Outcome(load_result(answer, self._settings.results), None, usage)
@@ -138,7 +193,7 @@ class Worker:
     def kill(self) -> None:
         """End the box at once, from another thread too; a call that waits then raises."""
         self._process.kill()
-        self._boxes.kill()  # the worker's first process may lack the right to end another user's
+        self._boxes.stop()  # the worker's first process may lack the right to end another user's
 
     def close(self) -> None:
         """End the boxes, and let go of everything. Twice is harmless."""
@@ -193,6 +248,7 @@ class Worker:
     def _status(self) -> Head:
         """Return how the call's process ended, once nothing of it is left; {} if unknown."""
         self._busy = False
+        self._boxes.kill()  # or its process might stay, though it has answered or cannot any longer
         try:
             return _receive(self._control, 0, time.monotonic() + PATIENCE)[0]
         except (_Lost, OSError):
@@ -202,6 +258,8 @@ class Worker:
         """Say how the process of a call has ended; if it was not the call's alone, be closed."""
         status = self._status() if self._busy else {}
         code = status.get("status")
+        if self._boxes.nursery is not None and "errno" in status:
+            return WorkerDied(f"the call's process was not started: {os.strerror(status['errno'])}")
         if status.get("again") is True and isinstance(code, int):
             return WorkerDied(f"the call's process {_ended(code)}", code)
         try:
@@ -252,9 +310,7 @@ def _send(sock: socket.socket, head: Head, body: bytes, deadline: float | None) 
         raise _Lost("does not listen") from None
 
 
-def _receive(
-    sock: socket.socket, body_max: int | None, deadline: float | None
-) -> tuple[Head, bytearray]:
+def _receive(sock: _Source, body_max: int | None, deadline: float | None) -> tuple[Head, bytearray]:
     head_size, body_size = HEADER.unpack(_exactly(sock, HEADER.size, deadline))
     if head_size > HEAD_MAX:
         raise _Lost("does not speak as a worker does")
@@ -272,7 +328,7 @@ def _receive(
     return head, body
 
 
-def _exactly(sock: socket.socket, size: int, deadline: float | None) -> bytearray:
+def _exactly(sock: _Source, size: int, deadline: float | None) -> bytearray:
     """Receive this many bytes; memory grows with what arrives, not with what was announced."""
     received = bytearray()
     while len(received) < size:
@@ -287,7 +343,7 @@ def _exactly(sock: socket.socket, size: int, deadline: float | None) -> bytearra
     return received
 
 
-def _within(sock: socket.socket, deadline: float | None) -> None:
+def _within(sock: _Source, deadline: float | None) -> None:
     if deadline is None:
         sock.settimeout(None)
         return
@@ -301,5 +357,6 @@ def _usage(head: Head, wall: float) -> Usage | None:
     """Return what the call's process told of itself."""
     match head.get("usage"):
         case [float() | int() as user, float() | int() as system, int() as peak]:
-            return Usage(wall, float(user), float(system), peak)
+            if all(0 <= number < _MOST for number in (user, system, peak)):
+                return Usage(wall, float(user), float(system), peak)
     return None

@@ -74,7 +74,7 @@ def filtered(steps: Iterable[Step], seccomp: Seccomp | None, security: Security)
                     yield Step(Operation.CAPSET, (held | Capability.CAP_SYS_ADMIN,))
             case Operation.SETRESUID if begun and step.arguments[0] != 0:
                 ids = True
-                yield from (Step(Operation.KEEPCAPS), step)
+                yield from (Step(Operation.KEEPCAPS, (1,)), step)
             case Operation.KEEPCAPS | Operation.AMBIENT if begun:
                 pass  # as the last word has it
             case Operation.EXECVE:
