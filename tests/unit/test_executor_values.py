@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 import nsbox
 from nsbox import BoxSpec, Mount, RootFS
-from nsbox.executor import carry, inside, worker
+from nsbox.executor import carry, inside, messages
 from nsbox.executor.settings import Settings
 
 
@@ -133,8 +133,8 @@ def test_no_bytes_of_a_worker_are_more_than_an_error(data):
         theirs.sendall(data)
         theirs.close()
         try:
-            head, _ = worker._receive(ours, 1000, None)
-        except (worker._Lost, OSError):
+            head, _ = messages.receive(ours, 1000, None)
+        except (messages.Lost, OSError):
             return
         assert isinstance(head, dict)
 
@@ -143,8 +143,8 @@ def test_a_message_is_received_as_it_was_sent():
     ours, theirs = socket.socketpair()
     with ours, theirs:
         inside.send(theirs, {"kind": "result"}, b"body")
-        assert worker._receive(ours, None, None) == ({"kind": "result"}, b"body")
-        worker._send(ours, {"a": 1}, b"", None)
+        assert messages.receive(ours, None, None) == ({"kind": "result"}, b"body")
+        messages.send(ours, {"a": 1}, b"", None)
         assert inside.receive(theirs) == ({"a": 1}, b"")
 
 

@@ -1,28 +1,23 @@
 """One worker of an executor, from outside: its box, its socket, a call at a time."""
 
 import contextlib
-import errno
-import json
 import os
-import select
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from importlib import resources
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 from nsbox.errors import WorkerDied
 from nsbox.executor.boxes import Boxes
 from nsbox.executor.carry import dump_call, load_exception, load_result
-from nsbox.executor.inside import BECAME, HEADER, WITH_CLOUDPICKLE, Head
+from nsbox.executor.inside import BECAME, WITH_CLOUDPICKLE, Head
+from nsbox.executor.messages import Lost, Source, Watched, exactly, receive, send
 from nsbox.executor.settings import Settings
 from nsbox.process import Process
 from nsbox.running import popen
 from nsbox.usage import Usage
-
-HEAD_MAX = 1 << 20
-"""How long a message's head may be: its words and its traceback are limited where they are made."""
 
 PATIENCE = 10.0
 """How long (seconds) a worker may take to end a call's process, and what that has left."""
@@ -58,50 +53,6 @@ class Outcome(NamedTuple):
     usage: Usage | None
 
 
-class _Lost(Exception):  # noqa: N818 - it says what happened
-    """The connection ended, or what came over it was no message."""
-
-
-class _Source(Protocol):
-    """Where messages come from."""
-
-    def recv(self, size: int, /) -> bytes: ...
-
-    def settimeout(self, value: float | None, /) -> None: ...
-
-
-class _Watched:
-    """What a call's process sends; the call's box is ended once that process has ended.
-
-    What it began may live on and keep the connection open. The zygote tells of its end, or has
-    ended itself, by a word of `control`, which is not read here.
-    """
-
-    def __init__(
-        self, channel: socket.socket, control: socket.socket, end: Callable[[], object]
-    ) -> None:
-        self._channel, self._end = channel, end
-        self._ended = False
-        self._control = control.fileno()
-        self._poll = select.poll()
-        for one in (channel, control):
-            self._poll.register(one, select.POLLIN)
-
-    def settimeout(self, value: float | None, /) -> None:
-        self._channel.settimeout(value)
-
-    def recv(self, size: int, /) -> bytes:
-        if not self._ended:
-            timeout = self._channel.gettimeout()
-            ready = self._poll.poll(None if timeout is None else timeout * 1000)
-            if not ready:
-                raise TimeoutError
-            if any(fd == self._control for fd, _ in ready):
-                self._ended = True
-                self._end()
-        return self._channel.recv(size)
-
-
 class Worker:
     """An interpreter in a box. Starting it does not wait for it; its first call does.
 
@@ -124,11 +75,11 @@ class Worker:
         finally:
             theirs.close()
         self._boxes.adopt(self._process)
-        with contextlib.suppress(_Lost, OSError):  # it has ended already: `_ready` finds out
+        with contextlib.suppress(Lost, OSError):  # it has ended already: `_ready` finds out
             source = _SOURCE.read_bytes()
             self._control.sendall(len(source).to_bytes(4, "big") + source)
             first = settings.first_message(self._boxes.entered)
-            _send(self._control, first, self._boxes.message, None)
+            send(self._control, first, self._boxes.message, None)
 
     @property
     def alive(self) -> bool:
@@ -149,19 +100,19 @@ class Worker:
         deadline = None if self._settings.timeout is None else started + self._settings.timeout
         try:
             try:
-                _send(channel, {"cloudpickle": how}, body, deadline)
-            except _Lost:
+                send(channel, {"cloudpickle": how}, body, deadline)
+            except Lost:
                 if self._boxes.nursery is None:
                     raise  # else it may have said why
             del body
             self._boxes.prepare()
             became = True
-            source: _Source = channel
+            source: Source = channel
             if self._boxes.nursery is not None:
-                source = _Watched(channel, self._control, self._boxes.kill)
-                became = _exactly(source, 1, deadline) == BECAME
-            head, answer = _receive(source, self._settings.output_max, deadline)
-        except _Lost as error:
+                source = Watched(channel, self._control, self._boxes.kill)
+                became = exactly(source, 1, deadline) == BECAME
+            head, answer = receive(source, self._settings.output_max, deadline)
+        except Lost as error:
             raise self._died(str(error)) from None
         except TimeoutError:
             self._give_up()
@@ -205,8 +156,8 @@ class Worker:
     def _ready(self) -> Head:
         """Wait until the interpreter has started. Raises what kept it from that."""
         try:
-            head, body = _receive(self._control, None, None)
-        except _Lost as error:
+            head, body = receive(self._control, None, None)
+        except Lost as error:
             raise self._died(str(error)) from None
         if head.get("kind") == "exception":
             self.close()
@@ -250,8 +201,8 @@ class Worker:
         self._busy = False
         self._boxes.kill()  # or its process might stay, though it has answered or cannot any longer
         try:
-            return _receive(self._control, 0, time.monotonic() + PATIENCE)[0]
-        except (_Lost, OSError):
+            return receive(self._control, 0, time.monotonic() + PATIENCE)[0]
+        except (Lost, OSError):
             return {}  # it has ended as well, or was stopped
 
     def _died(self, reason: str) -> WorkerDied:
@@ -297,60 +248,6 @@ def _start(settings: Settings, boxes: Boxes, theirs: socket.socket) -> Process:
 
 def _ended(code: int) -> str:
     return f"was ended by signal {-code}" if code < 0 else f"ended with exit status {code}"
-
-
-def _send(sock: socket.socket, head: Head, body: bytes, deadline: float | None) -> None:
-    encoded = json.dumps(head).encode()
-    try:
-        _within(sock, deadline)
-        sock.sendall(HEADER.pack(len(encoded), len(body)) + encoded)
-        _within(sock, deadline)
-        sock.sendall(body)
-    except (BrokenPipeError, ConnectionResetError):
-        raise _Lost("does not listen") from None
-
-
-def _receive(sock: _Source, body_max: int | None, deadline: float | None) -> tuple[Head, bytearray]:
-    head_size, body_size = HEADER.unpack(_exactly(sock, HEADER.size, deadline))
-    if head_size > HEAD_MAX:
-        raise _Lost("does not speak as a worker does")
-    encoded = _exactly(sock, head_size, deadline)
-    if body_max is not None and body_size > body_max:
-        words = f"the call gives back {body_size} bytes, more than output_max: {body_max}"
-        raise OSError(errno.EMSGSIZE, words)
-    body = _exactly(sock, body_size, deadline)
-    try:
-        head = json.loads(encoded)
-    except (ValueError, RecursionError):
-        head = None
-    if not isinstance(head, dict):
-        raise _Lost("does not speak as a worker does")
-    return head, body
-
-
-def _exactly(sock: _Source, size: int, deadline: float | None) -> bytearray:
-    """Receive this many bytes; memory grows with what arrives, not with what was announced."""
-    received = bytearray()
-    while len(received) < size:
-        _within(sock, deadline)
-        try:
-            chunk = sock.recv(min(size - len(received), 1 << 20))
-        except ConnectionResetError:
-            chunk = b""
-        if not chunk:
-            raise _Lost("has gone away")
-        received += chunk
-    return received
-
-
-def _within(sock: _Source, deadline: float | None) -> None:
-    if deadline is None:
-        sock.settimeout(None)
-        return
-    left = deadline - time.monotonic()
-    if left <= 0:
-        raise TimeoutError
-    sock.settimeout(left)
 
 
 def _usage(head: Head, wall: float) -> Usage | None:
