@@ -158,13 +158,6 @@ class Process(Displayed):
             while not self._end(None):
                 pass
 
-    def give_groups(self) -> BoxGroups | None:
-        """Return its groups for the caller to remove, who puts more into them than this box."""
-        given = self._groups
-        if given is not None:
-            self._groups = given.shared()
-        return given
-
     def fileno(self) -> int:
         """Return the pidfd of the box's first process: readable once the box has ended."""
         pidfd = -1 if self._launched is None else self._launched.pidfd
@@ -363,6 +356,14 @@ class Process(Displayed):
     def _remove_works(self) -> None:
         for folder in self._works:
             remove_work(folder)
+
+
+def give_groups(process: Process) -> BoxGroups | None:
+    """Return its groups for the caller to remove, who puts more into them than this box."""
+    given = process._groups
+    if given is not None:
+        process._groups = given.shared()
+    return given
 
 
 def _deadline(timeout: float | None) -> float | None:

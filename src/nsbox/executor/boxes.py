@@ -13,7 +13,7 @@ from nsbox.errors import NsboxError, StepError, WorkerDied
 from nsbox.executor.inside import Head
 from nsbox.executor.nursery import Nursery
 from nsbox.executor.settings import Settings
-from nsbox.process import Process
+from nsbox.process import Process, give_groups
 
 _GONE = (errno.ENOENT, errno.ESRCH, errno.EACCES)
 """What /proc says of the namespaces of a process that has none any longer."""
@@ -50,7 +50,7 @@ class Boxes:
     def adopt(self, zygote: Process) -> None:
         """Have all boxes in the groups of the zygote's, which last as long as any of them."""
         if self.nursery is not None:
-            self._groups = zygote.give_groups()
+            self._groups = give_groups(zygote)
 
     @contextlib.contextmanager
     def begin(self) -> Iterator[Sequence[int]]:
