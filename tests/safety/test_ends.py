@@ -214,8 +214,9 @@ start()[2].close(); gc.collect()
 def interrupt(*_):
     raise KeyboardInterrupt
 signal.signal(signal.SIGALRM, interrupt)
-stopped = 0
-for number in range(60):
+stopped = number = 0
+while stopped < 30:
+    number += 1
     try:
         signal.setitimer(signal.ITIMER_REAL, random.uniform(1e-5, 0.015))
         kept = start()
@@ -224,15 +225,13 @@ for number in range(60):
         stopped += 1
     kept = None  # here, where nothing interrupts: as the start returned, the timer may have rung
     assert children() == "", number
-print(stopped)
 """
 
 
 def test_an_interrupt_in_the_middle_of_a_start_leaves_no_box(word: str) -> None:
     with owner(INTERRUPTED, word) as process:
-        shown, errors = process.communicate(timeout=120)
+        _, errors = process.communicate(timeout=120)
         assert process.returncode == 0, errors
-        assert int(shown) > 20
         assert settled(word)
         nsbox.reap()
         assert groups_of(process.pid) == []
