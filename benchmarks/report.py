@@ -86,7 +86,7 @@ class Report:
         self.kept: dict[str, Any] = {
             "benchmark": benchmark,
             "cpus": os.cpu_count(),
-            "kernel": platform.release(),
+            "kernel": ".".join(platform.release().split(".")[:2]),
             "load": round(os.getloadavg()[0], 1),
             "tables": [],
             "goals": [],
