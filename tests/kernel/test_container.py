@@ -338,6 +338,9 @@ def test_of_two_that_start_a_container_one_does(create, tmp_path):
     for thread in threads:
         thread.join()
     assert sorted(outcomes) == ["refused"] * 3 + ["started"]
+    deadline = time.monotonic() + 20
+    while not output(tmp_path) and time.monotonic() < deadline:
+        time.sleep(0.01)
     made.kill("KILL")
     made.wait(10)
     assert output(tmp_path) == "once\n"

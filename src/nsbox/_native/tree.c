@@ -10,7 +10,7 @@
 #include "supervise.h"
 #include "sys.h"
 
-enum { MAX_DEPTH = 256, PATH_SIZE = 64, LIST_SIZE = 4096 };
+enum { MAX_DEPTH = 256, MAX_ROUNDS = 64, PATH_SIZE = 64, LIST_SIZE = 4096 };
 
 struct entry { /* see getdents(2) */
     uint64_t inode;
@@ -102,25 +102,36 @@ static void wait_for_stop(int proc, const char *stat)
 static int kill_child(int proc, long pid, int depth);
 
 /* Each child that the kernel lists for a thread, "pid pid pid "; gives how many were killed. */
-static int kill_children_of_thread(int proc, const char *file, int depth)
+static int kill_listed(int proc, const char *file, int depth)
 {
     char list[LIST_SIZE];
     long fd = SYS(__NR_openat, proc, file, O_RDONLY | O_CLOEXEC, 0);
-    long size = fd < 0 ? 0 : SYS(__NR_read, fd, list, sizeof list);
-    long pid = 0;
+    long size, pid = 0;
     int killed = 0;
 
-    if (fd >= 0)
-        SYS(__NR_close, fd);
-    for (long i = 0; i < size; i++) {
-        if (list[i] >= '0' && list[i] <= '9') {
-            pid = pid * 10 + list[i] - '0';
-            continue;
+    if (fd < 0)
+        return 0;
+    while ((size = SYS(__NR_read, fd, list, sizeof list)) > 0)
+        for (long i = 0; i < size; i++) {
+            if (list[i] >= '0' && list[i] <= '9') {
+                pid = pid * 10 + list[i] - '0';
+                continue;
+            }
+            if (pid > 0)
+                killed += kill_child(proc, pid, depth);
+            pid = 0;
         }
-        if (pid > 0) /* a number cut off by the end of the buffer is for the next round */
-            killed += kill_child(proc, pid, depth);
-        pid = 0;
-    }
+    SYS(__NR_close, fd);
+    return killed;
+}
+
+/* The list leaves some out where others, that nobody has to wait for, go while it is read. */
+static int kill_children_of_thread(int proc, const char *file, int depth)
+{
+    int killed = 0, more, round = 0;
+    do
+        killed += more = kill_listed(proc, file, depth);
+    while (more > 0 && ++round < MAX_ROUNDS);
     return killed;
 }
 
@@ -162,7 +173,8 @@ static int kill_child(int proc, long pid, int depth)
     long child = SYS(__NR_openat, proc, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
     if (child < 0)
         return 0;
-    int killed = SYS(__NR_pidfd_send_signal, child, SIGSTOP, 0, 0) == 0;
+    int killed = state_of((int)child, "stat") &&
+                 SYS(__NR_pidfd_send_signal, child, SIGSTOP, 0, 0) == 0;
     if (killed) {
         if (depth < MAX_DEPTH)
             kill_children(proc, pid, depth + 1);
