@@ -73,7 +73,7 @@ class Ahead:
         told of.
         """
         try:
-            if self.parking.is_outdated:
+            if self.parking.origin.has_changed:
                 raise OSError(errno.ESTALE, "what it was made from has changed")
             try:
                 self.launched.release(argv, environment, standard, self.socket.fileno())

@@ -117,18 +117,9 @@ class Parking:
         return self.origin.lowered
 
     @property
-    def is_outdated(self) -> bool:
-        """Whether it is known by now, but not by its plan's checks, that it is not used any more.
-
-        The kernel tells of a change of mounts but once, and so maybe to another box.
-        """
-        held = self.lowered.held
-        return (held is not None and held.outdated) or self.origin.has_changed
-
-    @property
     def is_current(self) -> bool:
         """Whether a box that stays, and has waited until now, is as one that would be made now."""
-        if self.is_outdated:
+        if self.origin.has_changed:
             return False
         return self._checks_hold() or (self.first.outdated() and self._checks_hold())
 

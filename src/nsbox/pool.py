@@ -41,7 +41,7 @@ _PAUSE = 1.0
 class Pool:
     """Boxes of one spec, `size` of them made ahead, in the background, and made anew as they go.
 
-    `run` and `popen` start a command in one of them, in about the time of a process; with `stays`
+    `run` and `popen` start a command in one of them, sooner than `nsbox.run` does; with `stays`
     they wait for `start` instead. Each is used once, and ended as any box is; what a command's box
     leaves, such as its groups, is removed after the answer. Where none is ready, or none of that
     kind is kept, or the parameters ask for more than a command, an environment and streams, the

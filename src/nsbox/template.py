@@ -29,7 +29,6 @@ class Held:
 
     def __init__(self, steps: Sequence[Step]) -> None:
         self.namespace = self.mountinfo = -1
-        self.outdated = False
         self.mountinfo = os.open("/proc/thread-self/mountinfo", os.O_RDONLY | os.O_CLOEXEC)
         made_from = os.stat("/proc/thread-self/ns/mnt").st_ino
         self._watch = array("q", (0, 0, 0))
@@ -133,7 +132,5 @@ class Template:
         """Make it anew, some time later: what it was made from has changed."""
         if self._copy is None and not self._making:
             return  # another thread has found out before
-        if self._copy is not None and self._copy.held is not None:
-            self._copy.held.outdated = True  # for boxes that were made by it and still wait
         self._copy = None
         self._patience = self._left = min(2 * self._patience + 1, _MOST_PATIENCE)

@@ -15,6 +15,7 @@ from typing import Any
 import attrs
 import pytest
 from below import processes_below, until
+from rights import FIELDS
 
 import nsbox
 from nsbox import BoxExecutor, BoxSpec, Choice, Mount, NamespaceType, Resources, RootFS, Security
@@ -123,22 +124,6 @@ def test_nothing_that_a_call_leaves_is_there_for_the_next() -> None:
         for _ in range(2):
             executor.submit(leave_all).result(timeout=60)
             assert executor.submit(look).result(timeout=60) == before
-
-
-FIELDS = [
-    "CapInh",
-    "CapPrm",
-    "CapEff",
-    "CapBnd",
-    "CapAmb",
-    "NoNewPrivs",
-    "Seccomp",
-    "Seccomp_filters",
-    "Uid",
-    "Gid",
-    "Groups",
-    "Umask",
-]
 
 
 def standing() -> dict[str, Any]:

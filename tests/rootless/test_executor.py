@@ -6,6 +6,7 @@ from pathlib import Path
 
 import attrs
 import pytest
+from rights import FIELDS
 
 import nsbox
 from nsbox import BoxExecutor, BoxSpec, IDMap, RootFS
@@ -16,18 +17,6 @@ cloudpickle.register_pickle_by_value(sys.modules[__name__])
 pytestmark = pytest.mark.usefixtures("ordinary_user")
 
 SPEC = BoxSpec(rootfs=RootFS.system(python=True), hostname="worker")
-FIELDS = [
-    "CapInh",
-    "CapPrm",
-    "CapEff",
-    "CapBnd",
-    "CapAmb",
-    "NoNewPrivs",
-    "Seccomp",
-    "Seccomp_filters",
-    "Uid",
-    "Groups",
-]
 
 
 def standing() -> list[str]:

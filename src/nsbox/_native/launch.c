@@ -1,4 +1,4 @@
-/* The caller's half of a launch: share memory, clone, and wait without holding up other threads.
+/* The caller's half of a launch: share memory, and clone without holding up other threads.
  *
  * The child begins as a clone with CLONE_VM|CLONE_VFORK on a stack of its own: nothing of the
  * caller is copied, its memory and its descriptor table are only shared, and of its threads just
@@ -6,17 +6,13 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <signal.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
-#include <sys/resource.h>
-#include <sys/socket.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
+#include "launch.h"
 #include "operations.h"
 #include "steps.h"
 #include "sys.h"
@@ -35,8 +31,7 @@ static uint32_t aligned(uint32_t size)
     return (size + 7U) & ~7U;
 }
 
-/* Where the pointers to the strings go; gives the size of both. */
-static uint32_t point(struct page *page, const struct nsbox_launch *launch)
+uint32_t point(struct page *page, const struct nsbox_launch *launch)
 {
     uint32_t size = aligned(launch->strings_size);
     page->argc = launch->argc;
@@ -86,7 +81,7 @@ static long make_page(const struct nsbox_launch *launch, struct page **result, i
 }
 
 /* The caller's own standard descriptor is inherited if it is open, and would be after an exec. */
-static int32_t standard(int32_t given)
+int32_t standard(int32_t given)
 {
     if (given > NSBOX_INHERITED)
         return given;
@@ -147,17 +142,6 @@ static long clone_child(struct run *run, const struct nsbox_step *step, int *pid
     return pid;
 }
 
-/* A child that does not become the box's first process ends, and nobody but us knows of it. */
-static void bury(struct nsbox_launch *launch)
-{
-    if (launch->pidfd < 0)
-        return;
-    while (SYS(__NR_waitid, 3 /* P_PIDFD */, launch->pidfd, 0, WEXITED | __WALL, 0) == -EINTR)
-        ;
-    close(launch->pidfd);
-    launch->pidfd = launch->pid = -1;
-}
-
 /* Whether the child is to clone a sibling in its stead, once it has joined other namespaces. */
 static int has_second_clone(struct page *page, uint32_t first)
 {
@@ -206,38 +190,11 @@ static void begin(struct nsbox_launch *launch, struct page *page)
         bury(launch);
 }
 
-static void read_text(const char *path, char *text, size_t room)
-{
-    int fd = path ? open(path, O_RDONLY | O_CLOEXEC) : -1;
-    if (fd < 0)
-        return;
-    ssize_t length = read(fd, text, room - 1);
-    text[length > 0 ? length : 0] = 0;
-    close(fd);
-}
-
-/* What the groups tell of the box, while they are there. */
-static void take_figures(struct nsbox_launch *launch)
-{
-    read_text(launch->peak, launch->peak_told, sizeof launch->peak_told);
-    read_text(launch->kills, launch->kills_told, sizeof launch->kills_told);
-}
-
-static void remove_groups(struct nsbox_launch *launch)
-{
-    const char *folder = launch->groups;
-    launch->groups_left = 0;
-    for (uint32_t i = 0; i < launch->group_count; i++, folder += strlen(folder) + 1)
-        if (rmdir(folder) < 0 && errno != ENOENT)
-            launch->groups_left++;
-}
-
 int nsbox_launch(struct nsbox_launch *launch, int tell_of_exec)
 {
     struct page *page;
     int shared;
-    if (!launch->group_count)
-        read_text(launch->kills, launch->kills_before, sizeof launch->kills_before);
+    take_figures_before(launch);
     launch->pid = launch->pidfd = launch->started = launch->descriptor = -1;
     launch->caller = getpid();
 
@@ -261,149 +218,4 @@ int nsbox_launch(struct nsbox_launch *launch, int tell_of_exec)
         nsbox_close_started(launch);
     launch->descriptor = page->outcome.descriptor;
     return (int)error;
-}
-
-static long send_descriptors(int socket, const int32_t *descriptors)
-{
-    unsigned char given = 0;
-    int sent[3], count = 0;
-    for (int number = 0; number < 3; number++) {
-        int32_t fd = standard(descriptors[number]);
-        if (fd >= 0) {
-            given |= (unsigned char)(1 << number);
-            sent[count++] = fd;
-        }
-    }
-    union {
-        struct cmsghdr header;
-        char space[CMSG_SPACE(sizeof sent)];
-    } control = {.header = {.cmsg_len = CMSG_LEN(sizeof(int) * (size_t)count),
-                            .cmsg_level = SOL_SOCKET,
-                            .cmsg_type = SCM_RIGHTS}};
-    memcpy(CMSG_DATA(&control.header), sent, sizeof(int) * (size_t)count);
-    struct iovec part = {&given, 1};
-    struct msghdr message = {.msg_iov = &part,
-                             .msg_iovlen = 1,
-                             .msg_control = count ? &control : 0,
-                             .msg_controllen = count ? CMSG_SPACE(sizeof(int) * (size_t)count) : 0};
-    return sendmsg(socket, &message, MSG_NOSIGNAL) == 1 ? 0 : -errno;
-}
-
-/* Give a parked box its command, if it came so far and what it was made from is still so. */
-int nsbox_release_parked(struct nsbox_launch *launch, int socket)
-{
-    struct page *page = launch->memory, layout = *page;
-    struct run run;
-    if (point(&layout, launch) > page->room)
-        return -E2BIG;
-    run_begin(&run, page, at(page, page->descriptors));
-    if (page->outcome.error || check_steps(&run, launch->checks) < 0)
-        return -ESTALE;
-    memcpy(at(page, page->strings), launch->strings, launch->strings_size);
-    point(page, launch);
-    return (int)send_descriptors(socket, launch->descriptors);
-}
-
-/* Until a parked box's command has ended and all is told, which is before the end of its first
- * process; 1 where that comes without a word. -ETIMEDOUT, -EINTR: not yet. */
-int nsbox_wait_answer(struct nsbox_launch *launch, int socket, int64_t timeout_ms)
-{
-    struct page *page = launch->memory;
-    if (!page) /* waited for, and lost on a caller whose signal handler raised */
-        return launch->outcome.finished ? 0 : 1;
-    /* By its own end too: a fork of the caller's may hold the other side of the socket open. */
-    struct pollfd ended[] = {{.fd = socket, .events = POLLIN},
-                             {.fd = launch->pidfd, .events = POLLIN}};
-    int ready = poll(ended, 2, timeout_ms < 0 ? -1 : (int)timeout_ms);
-    if (ready <= 0)
-        return ready < 0 ? -errno : -ETIMEDOUT;
-    launch->outcome = page->outcome;
-    if (!launch->outcome.finished)
-        return 1;
-    take_figures(launch);
-    return 0;
-}
-
-/* Until the command's exec succeeded or the first process ended without one; -EINTR: ask again. */
-int nsbox_wait_exec(int pidfd, int started)
-{
-    struct pollfd either[] = {{.fd = started, .events = POLLIN}, {.fd = pidfd, .events = POLLIN}};
-    return poll(either, 2, -1) < 0 ? -errno : 0;
-}
-
-/* Let go of what was shared; what it told is kept. */
-static void forget(struct nsbox_launch *launch)
-{
-    struct page *page = launch->memory;
-    if (launch->descriptor >= 0)
-        close(launch->descriptor);
-    launch->descriptor = -1;
-    if (page) {
-        launch->outcome = page->outcome;
-        launch->memory = 0;
-        munmap(page, launch->memory_size); /* not what is shared says: a box could have got at it */
-    }
-}
-
-/* Until the end, which is also the end of all in the box; -ETIMEDOUT, -EINTR: not yet. */
-int nsbox_wait_end(struct nsbox_launch *launch, int64_t timeout_ms)
-{
-    siginfo_t info = {.si_pid = 0};
-    struct rusage usage;
-
-    if (launch->waited) /* it is told once, and was lost on a caller whose signal handler raised */
-        return 0;
-    if (timeout_ms >= 0) {
-        struct pollfd ended = {.fd = launch->pidfd, .events = POLLIN};
-        int ready = poll(&ended, 1, (int)timeout_ms);
-        if (ready <= 0)
-            return ready < 0 ? -errno : -ETIMEDOUT;
-    }
-    long result =
-        SYS(__NR_waitid, 3 /* P_PIDFD */, launch->pidfd, &info, WEXITED | __WALL, &usage);
-    if (result < 0)
-        return (int)result;
-    launch->status = info.si_code == CLD_EXITED ? info.si_status : -info.si_status;
-    launch->user_us = usage.ru_utime.tv_sec * 1000000L + usage.ru_utime.tv_usec;
-    launch->system_us = usage.ru_stime.tv_sec * 1000000L + usage.ru_stime.tv_usec;
-    launch->waited = 1;
-    take_figures(launch);
-    remove_groups(launch);
-    nsbox_close(launch);
-    forget(launch);
-    return 0;
-}
-
-void nsbox_close_started(struct nsbox_launch *launch)
-{
-    if (launch->started >= 0)
-        close(launch->started);
-    launch->started = -1;
-}
-
-void nsbox_close(struct nsbox_launch *launch)
-{
-    nsbox_close_started(launch);
-    if (launch->pidfd >= 0)
-        close(launch->pidfd);
-    launch->pidfd = -1;
-}
-
-void nsbox_end(struct nsbox_launch *launch)
-{
-    nsbox_close_started(launch);
-    if (launch->pidfd >= 0)
-        SYS(__NR_pidfd_send_signal, launch->pidfd, launch->end_signal, 0, 0);
-    bury(launch);
-}
-
-void nsbox_release(struct nsbox_launch *launch)
-{
-    if (!launch->caller) /* it was never launched */
-        return;
-    if (launch->caller == getpid())
-        nsbox_end(launch);
-    else
-        nsbox_close(launch);
-    forget(launch);
 }

@@ -5,7 +5,7 @@ nsbox. Everything goes through sockets, as messages: a head, which is JSON, and 
 What arrives here is the caller's and trusted; what leaves here is not, and the caller knows.
 
 With isolation "process" this is a zygote: it forks for each call. In a nursery, where there is
-nsbox too, each fork becomes a process of a box made for the call, see `nsbox.executor.nursery`.
+nsbox too, each fork becomes a process of a box made for the call: see `nsbox.zygote`.
 
 Else the box is the zygote's own. Then it is alone again after a call, because it ends every other
 process of its pid namespace. It is not dumpable, so that no call can change it by ptrace(2) or
@@ -13,7 +13,6 @@ process of its pid namespace. It is not dumpable, so that no call can change it 
 """
 
 import contextlib
-import errno
 import functools
 import gc
 import importlib
@@ -32,7 +31,6 @@ import sys
 import time
 import traceback
 import types
-from collections.abc import Callable
 from typing import Any
 
 Head = dict[str, Any]
@@ -45,13 +43,6 @@ WORDS_MAX = 1 << 16
 PR_SET_DUMPABLE = 4
 WITH_CLOUDPICKLE = b"P"
 """The word for a call that will import cloudpickle by itself, if it does not find it imported."""
-ANSWERS = 3
-"""The descriptor of a call in a box of its own; the same in `nsbox.zygote`."""
-BECAME, FAILED = b"B", b"F"
-"""The first byte of a fork in a nursery, before any of the call is run: what it tells is its own.
-
-It became a process of its box and takes its call; or it did not, and a message says why.
-"""
 
 
 def main(fd: int) -> None:
@@ -68,7 +59,8 @@ def main(fd: int) -> None:
         return
     send(control, {"magic": importlib.util.MAGIC_NUMBER.hex(), **can(settings)})
     if settings["nursery"]:
-        serve_by_boxes(control, settings, pickle.loads(message[1]))
+        zygote = importlib.import_module("nsbox.zygote")
+        zygote.serve(control, settings, pickle.loads(message[1]), sys.modules[NAME])
     elif forks:
         serve_by_forks(control, settings)
     else:
@@ -195,8 +187,7 @@ def limit_memory(settings: Head) -> None:
 def serve_by_forks(control: socket.socket, settings: Head) -> None:
     """Answer each call in a fork, then end what it left, and say how it ended."""
     set_dumpable(0)
-    gc.collect()
-    gc.freeze()  # the forks share these pages as long as nobody writes to them
+    freeze()
     ours, own = standing(), own_folders(settings["clean"])
     while True:
         word, descriptors, _, _ = socket.recv_fds(control, 1, 1, socket.MSG_CMSG_CLOEXEC)
@@ -221,79 +212,10 @@ def serve_by_forks(control: socket.socket, settings: Head) -> None:
             return
 
 
-def serve_by_boxes(control: socket.socket, settings: Head, plans: Any) -> None:
-    """Answer each call in a fork that becomes a process of a box, and say how it ended.
-
-    The box is the caller's to end, with all that is left in it. Nothing in it can reach this
-    process, which is in none of its namespaces.
-    """
-    module = importlib.import_module("nsbox.zygote")
-    zygote = module.Zygote(*plans)
-    set_dumpable(0)
-    children, running = Children(), -1
-    poll = select.poll()
-    poll.register(control, select.POLLIN)
-    poll.register(children, select.POLLIN)
+def freeze() -> None:
+    """Keep what is there for the forks to share: as long as nobody writes to these pages."""
     gc.collect()
     gc.freeze()
-    while True:
-        ready = {fd for fd, _ in poll.poll()}
-        if children.fileno() in ready:
-            status = children.reap().get(running)
-            if status is not None:
-                send(control, {"status": os.waitstatus_to_exitcode(status), "again": True})
-        if control.fileno() not in ready:
-            continue
-        word, descriptors, _, _ = socket.recv_fds(
-            control, 1, settings["nursery"] + 1, socket.MSG_CMSG_CLOEXEC
-        )
-        if not word:
-            return
-        if word == WITH_CLOUDPICKLE and "cloudpickle" not in sys.modules:
-            importlib.import_module("cloudpickle")
-            gc.freeze()
-        sys.stdout.flush()
-        try:
-            if len(descriptors) <= settings["nursery"]:  # it may not have that many
-                raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
-            fd, pid_namespace, *others = descriptors
-            zygote.beget_in(pid_namespace)
-            running = os.fork()
-        except (OSError, module.NotDone) as error:  # there is no room, or its box has ended
-            running = -1
-            send(control, {"errno": error.errno, "again": True})
-        if running == 0:
-            children.forget()
-            be_boxed_call(control, fd, settings, functools.partial(zygote.become, fd, others))
-        for descriptor in descriptors:
-            os.close(descriptor)
-
-
-class Children:
-    """Waits for all children that end, whoever began them; `fileno` is readable once some have.
-
-    A call can begin some: CLONE_PARENT in clone(2) makes its parent theirs. The first process of
-    its box does not end before all in the box have been waited for, see pid_namespaces(7).
-    """
-
-    def __init__(self) -> None:
-        self._ended, self._told = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-        self._handler = signal.signal(signal.SIGCHLD, lambda *_: None)
-        signal.set_wakeup_fd(self._told, warn_on_full_buffer=False)
-
-    def fileno(self) -> int:
-        """Return what can be polled."""
-        return self._ended
-
-    def reap(self) -> dict[int, int]:
-        """Return the statuses of those that have ended since, by their ids."""
-        os.read(self._ended, 1 << 12)
-        return reap()
-
-    def forget(self) -> None:
-        """In a fork: have signals as they were before."""
-        signal.set_wakeup_fd(-1)
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL if self._handler is None else self._handler)
 
 
 def reap() -> dict[int, int]:
@@ -303,36 +225,6 @@ def reap() -> dict[int, int]:
         while (one := os.waitpid(-1, os.WNOHANG))[0]:
             found[one[0]] = one[1]
     return found
-
-
-def be_boxed_call(
-    control: socket.socket, fd: int, settings: Head, become: Callable[[], None]
-) -> None:
-    """Be the process of one call, in a box, to its end."""
-    code = 1
-    try:
-        control.detach()  # all descriptors but one are closed
-        end_input()
-        try:
-            become()
-        except Exception as error:
-            tell_of_failure(error, fd)
-            return
-        os.write(ANSWERS, BECAME)
-        be_call(ANSWERS, settings)
-    finally:
-        os._exit(code)
-
-
-def tell_of_failure(error: Exception, fd: int) -> None:
-    """Say which step was not done; or what kept the fork, with its descriptors still, from them."""
-    index = getattr(error, "index", None)
-    with socket.socket(fileno=fd if index is None else ANSWERS) as told:
-        told.sendall(FAILED)
-        if index is None:
-            send(told, *failed(error))
-        else:
-            send(told, {"kind": "step", "index": index, "errno": error.errno})  # type: ignore[attr-defined]
 
 
 def end_input() -> None:

@@ -12,12 +12,13 @@ from typing import Any, NamedTuple
 from nsbox.errors import WorkerDied
 from nsbox.executor.boxes import Boxes
 from nsbox.executor.carry import dump_call, load_exception, load_result
-from nsbox.executor.inside import BECAME, WITH_CLOUDPICKLE, Head
+from nsbox.executor.inside import WITH_CLOUDPICKLE, Head
 from nsbox.executor.messages import Lost, Source, Watched, exactly, receive, send
 from nsbox.executor.settings import Settings
 from nsbox.process import Process
 from nsbox.running import popen
 from nsbox.usage import Usage
+from nsbox.zygote import BECAME
 
 PATIENCE = 10.0
 """How long (seconds) a worker may take to end a call's process, and what that has left."""

@@ -1,0 +1,21 @@
+/* What the parts of the caller's half of a launch know of each other: launch.c begins one, release.c
+ * gives a command to one that waits, ending.c waits for its end.
+ */
+#ifndef NSBOX_LAUNCH_H
+#define NSBOX_LAUNCH_H
+
+#include "page.h"
+
+/* Where the pointers to the strings go; gives the size of both. */
+uint32_t point(struct page *page, const struct nsbox_launch *launch);
+
+int32_t standard(int32_t given);
+
+/* A child that does not become the box's first process ends, and nobody but us knows of it. */
+void bury(struct nsbox_launch *launch);
+
+/* What the groups tell of the box, while they are there; and before, where they are not its own. */
+void take_figures(struct nsbox_launch *launch);
+void take_figures_before(struct nsbox_launch *launch);
+
+#endif

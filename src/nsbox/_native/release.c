@@ -1,0 +1,69 @@
+/* A box that was made ahead gets its command, from the caller's side: see park.c. */
+#include <errno.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "launch.h"
+#include "steps.h"
+
+static long send_descriptors(int socket, const int32_t *descriptors)
+{
+    unsigned char given = 0;
+    int sent[3], count = 0;
+    for (int number = 0; number < 3; number++) {
+        int32_t fd = standard(descriptors[number]);
+        if (fd >= 0) {
+            given |= (unsigned char)(1 << number);
+            sent[count++] = fd;
+        }
+    }
+    union {
+        struct cmsghdr header;
+        char space[CMSG_SPACE(sizeof sent)];
+    } control = {.header = {.cmsg_len = CMSG_LEN(sizeof(int) * (size_t)count),
+                            .cmsg_level = SOL_SOCKET,
+                            .cmsg_type = SCM_RIGHTS}};
+    memcpy(CMSG_DATA(&control.header), sent, sizeof(int) * (size_t)count);
+    struct iovec part = {&given, 1};
+    struct msghdr message = {.msg_iov = &part,
+                             .msg_iovlen = 1,
+                             .msg_control = count ? &control : 0,
+                             .msg_controllen = count ? CMSG_SPACE(sizeof(int) * (size_t)count) : 0};
+    return sendmsg(socket, &message, MSG_NOSIGNAL) == 1 ? 0 : -errno;
+}
+
+/* Give a parked box its command, if it came so far and what it was made from is still so. */
+int nsbox_release_parked(struct nsbox_launch *launch, int socket)
+{
+    struct page *page = launch->memory, layout = *page;
+    struct run run;
+    if (point(&layout, launch) > page->room)
+        return -E2BIG;
+    run_begin(&run, page, at(page, page->descriptors));
+    if (page->outcome.error || check_steps(&run, launch->checks) < 0)
+        return -ESTALE;
+    memcpy(at(page, page->strings), launch->strings, launch->strings_size);
+    point(page, launch);
+    return (int)send_descriptors(socket, launch->descriptors);
+}
+
+/* Until a parked box's command has ended and all is told, which is before the end of its first
+ * process; 1 where that comes without a word. -ETIMEDOUT, -EINTR: not yet. */
+int nsbox_wait_answer(struct nsbox_launch *launch, int socket, int64_t timeout_ms)
+{
+    struct page *page = launch->memory;
+    if (!page) /* waited for, and lost on a caller whose signal handler raised */
+        return launch->outcome.finished ? 0 : 1;
+    /* By its own end too: a fork of the caller's may hold the other side of the socket open. */
+    struct pollfd ended[] = {{.fd = socket, .events = POLLIN},
+                             {.fd = launch->pidfd, .events = POLLIN}};
+    int ready = poll(ended, 2, timeout_ms < 0 ? -1 : (int)timeout_ms);
+    if (ready <= 0)
+        return ready < 0 ? -errno : -ETIMEDOUT;
+    launch->outcome = page->outcome;
+    if (!launch->outcome.finished)
+        return 1;
+    take_figures(launch);
+    return 0;
+}
