@@ -1,6 +1,7 @@
 """Imports go down only: the picture of the layers, held against the source."""
 
 import ast
+import functools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -87,6 +88,7 @@ class Import(NamedTuple):
     typing_only: bool
 
 
+@functools.cache
 def imports(path: Path) -> list[Import]:
     return list(_imports(ast.parse(path.read_text()), late=False, typing_only=False))
 
