@@ -31,7 +31,7 @@ FULL: dict[str, list[str]] = {
     "imports": [],
 }
 QUICK: dict[str, list[str]] = {
-    "spawn": ["--rounds", "5", "--pause", "5"],
+    "spawn": ["--rounds", "3", "--pause", "2"],
     "runtime": ["--rounds", "3"],
     "instructions": ["--rounds", "1", "--ways", "subprocess.run", "nsbox.run"],
     "scale": ["--counts", "1,20", "--rounds", "1", "--no-guest"],

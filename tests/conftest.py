@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from below import own_children
 
 import nsbox
 from nsbox import BoxSpec, Resources, Security, _native
@@ -36,7 +37,7 @@ class Traces(NamedTuple):
     def now(cls) -> "Traces":
         return cls(
             _links(Path("/proc/self/fd")),
-            frozenset(_children()),
+            frozenset(own_children()),
             len(os.listdir("/proc/self/task")),
             tuple(Path("/proc/self/mountinfo").read_text().splitlines()),
             frozenset(map(str, _own_cgroups())),
@@ -53,11 +54,6 @@ def _links(folder: Path) -> dict[str, str]:
         except FileNotFoundError:
             continue  # the descriptor that the listing itself had open
     return found
-
-
-def _children() -> list[int]:
-    tasks = Path("/proc/self/task").glob("*/children")
-    return [int(pid) for task in tasks for pid in task.read_text().split()]
 
 
 def _own_cgroups() -> Iterator[Path]:

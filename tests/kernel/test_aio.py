@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from below import own_children
 from living import LOOK, living
 
 import nsbox
@@ -22,11 +23,6 @@ SLEEP = ["sleep", "1000"]
 
 def go(coroutine: Coroutine[Any, Any, Any]) -> Any:
     return asyncio.run(asyncio.wait_for(coroutine, 120))
-
-
-def children() -> list[int]:
-    tasks = Path("/proc/self/task").glob("*/children")
-    return [int(pid) for task in tasks for pid in task.read_text().split()]
 
 
 def children_of(pid: int) -> list[int]:
@@ -133,7 +129,7 @@ def test_a_cancelled_run_has_ended_its_box(after: float) -> None:
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        assert children() == []
+        assert own_children() == []
 
     go(main())
 
@@ -171,7 +167,7 @@ def test_a_task_group_that_fails_ends_all() -> None:
 
         with pytest.raises(ExceptionGroup):
             await group()
-        assert children() == []
+        assert own_children() == []
 
     go(main())
 

@@ -24,6 +24,8 @@ ROOT = RootFS.system().with_mounts(
     Mount.file(f"/etc/{NAME.replace('/', '')}", "x"),
 )
 
+pytestmark = pytest.mark.once
+
 
 @pytest.fixture
 def writable_cgroups() -> None:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from below import own_children
 
 import nsbox
 from nsbox import (
@@ -81,12 +82,11 @@ SPECS: dict[str, Make] = {
 }
 
 
-def left() -> tuple[list[str], list[str], str]:
+def left() -> tuple[list[str], list[int], str]:
     """What a start that failed could leave; what else, the check after each test looks at."""
-    children = Path("/proc/self/task").glob("*/children")
     return (
         sorted(os.listdir("/proc/self/fd")),
-        [task.read_text() for task in children],
+        own_children(),
         Path("/proc/self/mountinfo").read_text(),
     )
 

@@ -136,7 +136,7 @@ def test_a_process_with_busy_threads_loses_nothing(threads: int) -> None:
 
     busy = [threading.Thread(target=compute) for _ in range(threads)]
     interval = sys.getswitchinterval()
-    sys.setswitchinterval(0.0002)  # else most of the time goes into waiting for the interpreter
+    sys.setswitchinterval(0.00005)  # else most of the time goes into waiting for the interpreter
     for thread in busy:
         thread.start()
     try:

@@ -18,6 +18,8 @@ from nsbox.image.entry import Entry, Kind
 from nsbox.image.header import END, header, padded
 from nsbox.image.store import visible
 
+pytestmark = pytest.mark.once
+
 Member = tuple[Entry, bytes]
 
 

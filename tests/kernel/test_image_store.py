@@ -14,6 +14,8 @@ import pytest
 from nsbox import Image
 from nsbox.image import Store
 
+pytestmark = pytest.mark.once
+
 UNPACK = """
 import sys
 from nsbox import Image

@@ -9,6 +9,8 @@ import pytest
 
 import nsbox
 
+pytestmark = pytest.mark.once
+
 pytest.importorskip("nbclient")
 
 CELLS = [

@@ -11,6 +11,8 @@ import pytest
 
 import nsbox
 
+pytestmark = pytest.mark.once
+
 Run = Callable[..., "Outcome"]
 
 needs_mounts = pytest.mark.skipif(
