@@ -125,6 +125,7 @@ def test_a_callers_output_can_be_its_own_input_number() -> None:
     assert done.stdout == b"crossed 0", done.stderr
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("threads", [8])
 def test_a_process_with_busy_threads_loses_nothing(threads: int) -> None:
     """2,000 runs while 8 threads compute: no deadlock, no descriptor, no zombie, no mount."""

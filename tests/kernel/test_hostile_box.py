@@ -54,6 +54,7 @@ def reach(pid):
 seen, held, others = 0, set(), set()
 own = {1, os.getpid()}
 print("ready", flush=True)
+sys.stdin.readline()  # until no other is just starting, to be taken for a command and held
 while not os.path.exists("/tmp/enough"):
     try:
         while os.waitpid(-1, os.WNOHANG | WALL)[0]:
@@ -91,12 +92,16 @@ def box(request: pytest.FixtureRequest) -> Iterator[Box]:
 def test_what_joins_a_box_cannot_be_reached_before_its_exec(box: Box) -> None:
     command = [sys.executable, "/attacker.py"]
     with (
-        box.popen(command, stdout=nsbox.PIPE, text=True) as one,
-        box.popen(command, stdout=nsbox.PIPE, text=True) as two,
+        box.popen(command, stdin=nsbox.PIPE, stdout=nsbox.PIPE, text=True) as one,
+        box.popen(command, stdin=nsbox.PIPE, stdout=nsbox.PIPE, text=True) as two,
     ):
         for attacker in (one, two):
             assert attacker.stdout is not None
             assert attacker.stdout.readline() == "ready\n"
+        for attacker in (one, two):
+            assert attacker.stdin is not None
+            attacker.stdin.write("begin\n")
+            attacker.stdin.flush()
         deadline = time.monotonic() + 20
         for number in range(300):
             assert box.run(["true"], timeout=30).returncode == 0, number
