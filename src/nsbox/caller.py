@@ -22,7 +22,8 @@ class Caller:
     @classmethod
     def current(cls) -> "Caller":
         """Look at the calling thread."""
-        return _known(os.geteuid(), os.getegid(), _native.capabilities(), os.getcwd(), os.getpid())
+        ids = os.geteuid(), os.getegid()
+        return _known(*ids, _native.capabilities(), _folder(), os.getpid())
 
     @property
     def privileged(self) -> bool:
@@ -42,6 +43,14 @@ class Caller:
             return False
         with open("/proc/self/setgroups", encoding="ascii") as file:
             return file.read() == "allow\n"
+
+
+def _folder() -> str:
+    """Return the working folder, or nothing where it has been removed: few need one."""
+    try:
+        return os.getcwd()
+    except FileNotFoundError:
+        return ""
 
 
 @functools.lru_cache(maxsize=1)

@@ -308,3 +308,18 @@ def test_a_run_gives_up_the_interpreter_for_its_start_and_its_end_alone(
     calls = [name for name in called if name not in KEEP_THE_INTERPRETER]
     assert calls[:2] == ["nsbox_launch", "nsbox_wait_end"]
     assert set(calls[2:]) <= ({"rmdir"} if resources != Resources() else set())
+
+
+def test_a_caller_whose_working_folder_is_gone_runs_boxes_as_others_do(tmp_path: Path) -> None:
+    script = (
+        "import os, sys, nsbox\n"
+        "os.rmdir(sys.argv[1])\n"
+        "done = nsbox.run(['pwd'], capture_output=True, text=True, check=True)\n"
+        "print(done.stdout, end='')\n"
+    )
+    folder = tmp_path / "gone"
+    folder.mkdir()
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", script, folder], cwd=folder, capture_output=True, check=False
+    )
+    assert done.stdout == b"/\n", done.stderr
