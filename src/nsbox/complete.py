@@ -3,7 +3,6 @@
 import subprocess
 from typing import Any
 
-from nsbox.errors import OutputExceeded
 from nsbox.launch import Command
 from nsbox.pipes import PIPE, Stream, Text
 from nsbox.process import Process
@@ -40,12 +39,7 @@ def complete(
         text=text,
         tell_of_exec=False,
     ) as running:
-        try:
-            output, error = running.communicate(input, timeout, output_max=most)
-        except (subprocess.TimeoutExpired, OutputExceeded):
-            running.kill()
-            running.wait()
-            raise
+        output, error = running.communicate(input, timeout, output_max=most)
     assert running.returncode is not None
     assert running.usage is not None
     if check and running.returncode:

@@ -59,6 +59,7 @@ def lower(
     """
     groups, refusal = _groups(spec, within, stays=options is None)
     lineup = line_up(spec.choices, spec.id_map, caller)
+    _check_tracing(spec, lineup)
     site = Site.of(
         caller,
         changes_user=lineup.changes_user,
@@ -114,6 +115,26 @@ def _sources(spec: "BoxSpec", steps: Sequence[Step]) -> Iterator[tuple[int, str]
     for index, step in enumerate(steps):
         if step.operation in _SHOWING and step.arguments[2] in wanted:
             yield index, str(step.arguments[2])
+
+
+def _check_tracing(spec: "BoxSpec", lineup: Lineup) -> None:
+    """Refuse rights over the first process, which has a descriptor that leads to its starter.
+
+    Who may trace it takes that one by pidfd_getfd(2), and by it any other of the starter's: see
+    PTRACE_MODE_ATTACH in ptrace(2), which asks for the capability where the starter's rights are.
+    """
+    rights = spec.security.capabilities
+    if (
+        rights & Capability.CAP_SYS_PTRACE
+        and not rights & Capability.CAP_SYS_ADMIN  # which has other ways
+        and spec.init
+        and not lineup.changes_user
+        and NamespaceType.PID in lineup.new
+    ):
+        raise UnsupportedError(
+            "security: CAP_SYS_PTRACE takes a user namespace of the box's own, or CAP_SYS_ADMIN "
+            "too: without, it leads out, by the descriptors of whoever starts the box"
+        )
 
 
 def _copies(spec: "BoxSpec", caller: Caller, lineup: Lineup) -> bool:

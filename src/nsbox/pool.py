@@ -197,17 +197,23 @@ class _Stock:
         chore()
 
     def fill(self, timeout: float | None) -> bool:
+        if os.getpid() != self.owner:
+            return False
         self._wake()
         with self._changed:
-            return self._changed.wait_for(lambda: len(self.ready) >= self.size, timeout)
+            self._changed.wait_for(lambda: self._closed or len(self.ready) >= self.size, timeout)
+            return not self._closed and len(self.ready) >= self.size
 
     def close(self) -> None:
         if os.getpid() != self.owner:
             return
+        within = self._changed._is_owned()  # type: ignore[attr-defined]
         with self._changed:
             self._closed = True
             self._changed.notify_all()
-        if self._thread is not threading.current_thread():
+        # A signal handler, or a collection of garbage, may close it in the middle of a call that
+        # has what the thread waits for.
+        if self._thread is not threading.current_thread() and not within:
             self._thread.join()
 
     def _wake(self) -> None:

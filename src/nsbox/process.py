@@ -201,6 +201,8 @@ class Process(Displayed):
             self.wait(timeout)
             return None, None
         deadline = _deadline(timeout)
+        if self._exchange is not None and input:
+            raise ValueError("Cannot send input after starting communication")
         if self._exchange is None:
             outputs = [stream for stream in (self.stdout, self.stderr) if stream is not None]
             self._exchange = pipes.Exchange(self.stdin, outputs, input)
@@ -216,8 +218,9 @@ class Process(Displayed):
 
         SIGKILL ends the box, as `kill` does.
         """
-        if self.poll() is None and self._launched is not None:
-            self._launched.send_signal(self._never_caught.get(sig, sig))
+        launched = self._launched  # another thread may learn of the end just now
+        if self.poll() is None and launched is not None:
+            launched.send_signal(self._never_caught.get(sig, sig))
             if sig == signal.SIGKILL and self._groups:
                 self._groups.thaw()
 
@@ -276,8 +279,10 @@ class Process(Displayed):
         if self._groups:
             self._groups.thaw()
         with self._waiting, contextlib.suppress(StepError):  # a thread may be waiting for the end
-            while self._launched is not None and not self._end(None):
-                pass
+            patience = time.monotonic() + _PATIENCE
+            while self._launched is not None and not self._end(_left(patience)):
+                if time.monotonic() >= patience:  # it hears nothing before the command's exec
+                    launched.send_signal(signal.SIGKILL)
 
     def _end(self, timeout: float | None) -> bool:
         """Wait, and take down what the box reported; False where it has not ended yet."""
@@ -302,7 +307,8 @@ class Process(Displayed):
         outcome, peak, killed = launched.outcome, None, False
         wall = time.monotonic() - self._started
         if outcome.finished:
-            code = os.waitstatus_to_exitcode(outcome.status)
+            with contextlib.suppress(ValueError):  # not told by a first process of ours
+                code = os.waitstatus_to_exitcode(outcome.status)
             user, system = outcome.user_seconds, outcome.system_seconds
             peak = outcome.memory_peak
         figures = launched.figures if self._groups else None
@@ -323,7 +329,9 @@ class Process(Displayed):
     def _wait_until(self, deadline: float | None) -> bool:
         """Wait for the end; False where the deadline (`time.monotonic`) came first."""
         left = _left(deadline)
-        if not self._waiting.acquire(timeout=-1 if left is None else left):
+        if not self._waiting.acquire(
+            timeout=-1 if left is None else min(left, threading.TIMEOUT_MAX)
+        ):
             return False
         try:
             while self.returncode is None and not self._end(_left(deadline)):
@@ -356,6 +364,10 @@ class Process(Displayed):
     def _remove_works(self) -> None:
         for folder in self._works:
             remove_work(folder)
+
+
+_PATIENCE = 10.0
+"""Seconds that a first process has to end its box when it is told to, before it is killed."""
 
 
 def give_groups(process: Process) -> BoxGroups | None:

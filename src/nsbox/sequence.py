@@ -263,9 +263,9 @@ def _command(spec: "BoxSpec", caller: Caller, options: Options) -> Iterator[Step
         yield Step(Operation.SETPGID)
     else:
         yield Step(Operation.SETSID)
+    yield from options.descriptor_steps()  # a limit of their number would be in the way
     yield from _confined(spec, caller, options)
     yield Step(Operation.SIGNALS)
-    yield from options.descriptor_steps()
     last = list(spec.security.filter_steps())
     if options.parked:
         park = Step(Operation.PARK, (Slot.PARKED,))

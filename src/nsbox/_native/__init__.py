@@ -122,11 +122,9 @@ class Launched:
 
         Another thread's `wait_end` may close the pidfd in the meantime.
         """
-        try:
-            signal.pidfd_send_signal(self.pidfd, sig)
-        except OSError as error:
-            if error.errno not in (_ESRCH, _EBADF):
-                raise
+        result = lib.nsbox_signal(self._request, sig)
+        if result != -_ESRCH:
+            _answer(result)
 
     def wait_exec(self) -> None:
         """Wait until the command's exec succeeded or it is certain that it will not."""
@@ -360,7 +358,7 @@ _ROOM, _USUAL = 8192, 128
 
 _uncleared = ffi.new_allocator(should_clear_after_alloc=False)
 
-_ESRCH, _EINTR, _EBADF, _ETIMEDOUT = 3, 4, 9, 110
+_ESRCH, _EINTR, _ETIMEDOUT = 3, 4, 110
 
 
 def _strings(argv: Sequence[bytes], environment: Sequence[bytes]) -> bytes:
@@ -380,7 +378,7 @@ def _outcome(told: Any) -> Outcome:
 
 
 def _milliseconds(timeout: float | None) -> int:
-    return -1 if timeout is None else max(0, min(int(timeout * 1000 + 0.999), 2**31 - 1))
+    return -1 if timeout is None else int(max(0, min(timeout * 1000 + 0.999, 2**31 - 1)))
 
 
 def _answer(result: int, path: bytes | None = None) -> int:

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -11,6 +12,21 @@
 
 #include "launch.h"
 #include "sys.h"
+
+enum { PATIENCE = 5000 }; /* milliseconds for a first process to end its box: see supervise.c */
+
+/* For the moment that a signal, or a close, takes: never while anything is waited for. A fork's copy
+ * may have been held by a thread that is not there. */
+static void lock(struct nsbox_launch *launch)
+{
+    while (launch->caller == getpid() && __atomic_exchange_n(&launch->locked, 1, __ATOMIC_ACQUIRE))
+        sched_yield();
+}
+
+static void unlock(struct nsbox_launch *launch)
+{
+    __atomic_store_n(&launch->locked, 0, __ATOMIC_RELEASE);
+}
 
 void bury(struct nsbox_launch *launch)
 {
@@ -78,7 +94,7 @@ static void forget(struct nsbox_launch *launch)
 int nsbox_wait_end(struct nsbox_launch *launch, int64_t timeout_ms)
 {
     siginfo_t info = {.si_pid = 0};
-    struct rusage usage;
+    struct rusage usage = {.ru_maxrss = 0};
 
     if (launch->waited) /* it is told once, and was lost on a caller whose signal handler raised */
         return 0;
@@ -90,17 +106,34 @@ int nsbox_wait_end(struct nsbox_launch *launch, int64_t timeout_ms)
     }
     long result =
         SYS(__NR_waitid, 3 /* P_PIDFD */, launch->pidfd, &info, WEXITED | __WALL, &usage);
-    if (result < 0)
+    if (result < 0 && !(result == -ECHILD && launch->caller == getpid()))
         return (int)result;
-    launch->status = info.si_code == CLD_EXITED ? info.si_status : -info.si_status;
+    /* Somebody else of the caller's, or the kernel where SIGCHLD is ignored, has waited for it: its
+     * status is lost, which subprocess takes for 0. */
+    launch->status = result < 0                    ? 0
+                     : info.si_code == CLD_EXITED ? info.si_status
+                                                   : -info.si_status;
     launch->user_us = usage.ru_utime.tv_sec * 1000000L + usage.ru_utime.tv_usec;
     launch->system_us = usage.ru_stime.tv_sec * 1000000L + usage.ru_stime.tv_usec;
-    launch->waited = 1;
     take_figures(launch);
     remove_groups(launch);
+    lock(launch);
+    launch->waited = 1;
     nsbox_close(launch);
+    unlock(launch);
     forget(launch);
     return 0;
+}
+
+/* Another thread may just be closing the pidfd, whose number is soon another box's. */
+int nsbox_signal(struct nsbox_launch *launch, int signal)
+{
+    lock(launch);
+    long result = launch->waited || launch->pidfd < 0
+                      ? -ESRCH
+                      : SYS(__NR_pidfd_send_signal, launch->pidfd, signal, 0, 0);
+    unlock(launch);
+    return (int)result;
 }
 
 void nsbox_close_started(struct nsbox_launch *launch)
@@ -123,6 +156,12 @@ void nsbox_end(struct nsbox_launch *launch)
     nsbox_close_started(launch);
     if (launch->pidfd >= 0)
         SYS(__NR_pidfd_send_signal, launch->pidfd, launch->end_signal, 0, 0);
+    if (launch->pidfd >= 0 && launch->end_signal != SIGKILL) {
+        /* It does not hear that before the command's exec, which may wait for ever. */
+        struct pollfd ended = {.fd = launch->pidfd, .events = POLLIN};
+        if (poll(&ended, 1, PATIENCE) == 0)
+            SYS(__NR_pidfd_send_signal, launch->pidfd, SIGKILL, 0, 0);
+    }
     bury(launch);
 }
 

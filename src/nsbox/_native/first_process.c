@@ -67,6 +67,7 @@ static struct page *map_page(void)
 static _Noreturn void be_command(void *argument)
 {
     struct run *run = argument;
+    SYS(__NR_prctl, PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0); /* where its exec waits, so do we */
     run_steps(run, (uint32_t)run->page->outcome.step + 1);
     leave(127);
 }
@@ -107,6 +108,7 @@ _Noreturn void first_process(void)
     long command = 0;
 
     SYS(__NR_prctl, PR_SET_NAME, "nsbox-init", 0, 0, 0);
+    default_signal(SIGCHLD); /* who ignores it, as the caller may, is not told of a child's end */
     run_begin(&run, map_page(), 0);
     begin_to_supervise(run.page);
     const struct nsbox_step *steps = at(run.page, run.page->steps);

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "launch.h"
@@ -156,13 +157,19 @@ static int has_second_clone(struct page *page, uint32_t first)
 static void follow_sibling(struct nsbox_launch *launch, struct page *page)
 {
     bury(launch);
-    if (page->outcome.sibling <= 0)
+    pid_t sibling = page->outcome.sibling;
+    if (sibling <= 0)
         return;
-    long pidfd = SYS(__NR_pidfd_open, page->outcome.sibling, 0);
-    launch->pid = page->outcome.sibling;
+    long pidfd = SYS(__NR_pidfd_open, sibling, 0);
+    if (pidfd < 0) { /* without a descriptor for it we could not end it later */
+        kill(sibling, SIGKILL);
+        waitpid(sibling, 0, __WALL);
+        if (page->outcome.error == 0)
+            page->outcome.error = (int32_t)-pidfd;
+        return;
+    }
+    launch->pid = sibling;
     launch->pidfd = (int32_t)pidfd;
-    if (pidfd < 0 && page->outcome.error == 0)
-        page->outcome.error = (int32_t)-pidfd;
 }
 
 /* Do the plan up to the child's exec. */

@@ -105,17 +105,22 @@ long hand_over_socket(struct page *page, long domain, long type, long protocol)
     return fd;
 }
 
-/* What the caller ignores is ignored after an exec too, and what it blocks stays blocked. */
-long default_signals(void)
+void default_signal(int signal)
 {
     struct {
         uint64_t handler, flags, restorer, mask;
     } default_action = {0, 0, 0, 0};
+    SYS(__NR_rt_sigaction, signal, &default_action, 0, KERNEL_SIGSET_SIZE);
+}
+
+/* What the caller ignores is ignored after an exec too, and what it blocks stays blocked. */
+long default_signals(void)
+{
     uint64_t none = 0;
 
     for (int signal = 1; signal <= 64; signal++)
         if (signal != 9 && signal != 19) /* SIGKILL and SIGSTOP have no other action */
-            SYS(__NR_rt_sigaction, signal, &default_action, 0, KERNEL_SIGSET_SIZE);
+            default_signal(signal);
     return SYS(__NR_rt_sigprocmask, 2 /* SIG_SETMASK */, &none, 0, KERNEL_SIGSET_SIZE);
 }
 

@@ -48,6 +48,7 @@ struct nsbox_launch {
     int32_t pid, pidfd, started; /* started: an eventfd that tells of the exec, or -1 */
     int32_t descriptor;          /* what a step has opened for the caller, or -1 */
     int32_t caller;              /* whose all this is: a fork's copy is not the caller */
+    int32_t locked;              /* 1 while the pidfd is being used or closed: ending.c */
     int32_t waited, status;      /* 1 once the first process's end is known; its exit code */
     int64_t user_us, system_us;  /* its CPU time then */
     void *memory; /* what is shared, and begins with a struct nsbox_outcome; or NULL */
@@ -61,6 +62,7 @@ int nsbox_release_parked(struct nsbox_launch *launch, int socket); /* -E2BIG: no
 int nsbox_wait_answer(struct nsbox_launch *launch, int socket, int64_t timeout_ms);
 int nsbox_wait_exec(int pidfd, int started);
 int nsbox_wait_end(struct nsbox_launch *launch, int64_t timeout_ms); /* and let go of all of it */
+int nsbox_signal(struct nsbox_launch *launch, int signal); /* -ESRCH once that is so */
 
 /* Each in one call, so that nothing that the caller's signal handlers do comes in between. */
 void nsbox_close_started(struct nsbox_launch *launch);

@@ -88,6 +88,7 @@ long await_word(int *connection, int listener);
 void tell_of_failure(const struct run *run);
 
 long default_signals(void);
+void default_signal(int signal);
 long loopback_up(void);
 long exec_first_process(struct page *page);
 long exec_command(struct page *page);

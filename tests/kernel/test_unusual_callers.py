@@ -1,0 +1,177 @@
+"""Callers that do what few do: ignore SIGCHLD, wait for anybody's children, close in a handler."""
+
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+import nsbox
+from nsbox import (
+    BoxSpec,
+    Choice,
+    Mount,
+    NamespaceType,
+    Pool,
+    RootFS,
+    Security,
+    UnsupportedError,
+    _native,
+)
+from nsbox.ahead import Ahead
+from nsbox.constants import Capability
+
+PR_GET_DUMPABLE = 3
+HOST_PIDS = nsbox.ISOLATED | {NamespaceType.PID: Choice.HOST}
+
+
+@pytest.mark.parametrize("init", [True, False])
+def test_one_that_ignores_sigchld_is_told_of_the_end(init: bool) -> None:
+    """Without a first process the status is lost, and 0 as with subprocess."""
+    script = (
+        "import signal, subprocess, nsbox\n"
+        "signal.signal(signal.SIGCHLD, signal.SIG_IGN)\n"
+        f"spec = nsbox.BoxSpec(init={init})\n"
+        "print(nsbox.run(['sh', '-c', 'exit 3'], spec, timeout=60).returncode)\n"
+        "try:\n"
+        "    nsbox.run(['sleep', '1000'], spec, timeout=0.2)\n"
+        "except subprocess.TimeoutExpired:\n"
+        "    print('in time')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, check=False)
+    assert done.stdout == (b"3" if init else b"0") + b"\nin time\n", done.stderr
+
+
+@pytest.mark.parametrize("init", [True, False])
+def test_one_that_waits_for_any_child_leaves_the_handle_in_order(init: bool) -> None:
+    process = nsbox.popen(["sh", "-c", "exit 3"], BoxSpec(init=init))
+    assert os.waitpid(process.pid, 0)[1] == 3 << 8
+    assert process.wait(timeout=60) == (3 if init else 0)
+    process.close()
+
+
+def test_one_without_a_pid_namespace_may_give_up_a_box_that_waits() -> None:
+    """Its first process hears nothing until the exec of a command that never comes."""
+    ahead = Ahead(BoxSpec(namespaces=HOST_PIDS), None, lambda chore: chore())
+    began = time.monotonic()
+    ahead.launched.abandon()
+    assert time.monotonic() - began < 60
+    ahead._leaves = True  # there is nothing left to be discarded
+    ahead.socket.close()
+
+
+def test_threads_that_make_files_for_a_boxs_root_leave_the_caller_to_be_looked_at(
+    root: None, tmp_path: Path
+) -> None:
+    folder = os.open(tmp_path, os.O_PATH | os.O_DIRECTORY)
+    tmp_path.chmod(0o777)
+
+    def make(number: int) -> None:
+        for one in range(100):
+            name = f"{number}-{one}".encode()
+            flags = os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC
+            os.close(_native.open_beneath(folder, name, flags, 0o600, (1234, 1234)))
+
+    try:
+        for _ in range(10):
+            threads = [threading.Thread(target=make, args=(number,)) for number in range(4)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+            # Were the process not dumpable, its files in /proc would be root's of the host alone.
+            assert _dumpable() == 1
+        assert (tmp_path / "0-0").stat().st_uid == 1234
+    finally:
+        os.close(folder)
+
+
+def _dumpable() -> int:
+    return ctypes.CDLL(None).prctl(PR_GET_DUMPABLE, 0, 0, 0, 0)
+
+
+def test_a_low_limit_of_descriptors_is_not_in_the_way_of_those_passed() -> None:
+    reading, writing = os.pipe()
+    os.write(writing, b"passed")
+    os.close(writing)
+    spec = BoxSpec(security=Security(rlimits={"nofile": 24}))
+    try:
+        done = nsbox.run(
+            ["sh", "-c", f"ulimit -n; cat /proc/self/fd/{reading}"],
+            spec,
+            pass_fds=(reading,),
+            capture_output=True,
+        )
+    finally:
+        os.close(reading)
+    assert done.stdout == b"24\npassed"
+
+
+def test_who_could_trace_the_first_process_has_a_user_namespace(root: None) -> None:
+    traces = Security(capabilities=Security().capabilities | Capability.CAP_SYS_PTRACE)
+    with pytest.raises(UnsupportedError, match=r"^security: CAP_SYS_PTRACE"):
+        nsbox.run(["true"], BoxSpec(security=traces))
+    with pytest.raises(UnsupportedError, match=r"^security: CAP_SYS_PTRACE"):
+        BoxSpec(security=traces).plan(["true"])
+    user = nsbox.ISOLATED | {NamespaceType.USER: Choice.NEW}
+    assert nsbox.run(["true"], BoxSpec(security=traces, namespaces=user)).returncode == 0
+
+
+STEALS = """
+import ctypes, os
+first = os.pidfd_open(1)
+libc = ctypes.CDLL(None, use_errno=True)
+owner = libc.syscall(438, first, 4, 0)  # pidfd_getfd
+print([libc.syscall(438, owner, number, 0) >= 0 for number in range(20)] if owner >= 0 else owner)
+"""
+
+
+@pytest.mark.skipif(os.uname().machine != "x86_64", reason="needs x86-64: a number of a call")
+def test_a_tracer_in_a_user_namespace_gets_nothing_of_the_starters(root: None) -> None:
+    kept = Security().capabilities | Capability.CAP_SYS_PTRACE
+    spec = BoxSpec(
+        security=Security(capabilities=kept, seccomp=None),
+        namespaces=nsbox.ISOLATED | {NamespaceType.USER: Choice.NEW},
+        rootfs=RootFS.system(python=True).with_mounts(Mount.file("/steals.py", STEALS)),
+    )
+    done = nsbox.run([sys.executable, "/steals.py"], spec, capture_output=True, text=True)
+    assert done.stdout.strip() in ("-1", str([False] * 20)), done.stderr
+
+
+def test_no_end_of_patience_is_a_timeout_too() -> None:
+    assert nsbox.popen(["true"]).wait(float("inf")) == 0
+    assert nsbox.run(["true"], timeout=1e10).returncode == 0
+
+
+def test_input_that_comes_too_late_is_refused_as_by_subprocess() -> None:
+    with nsbox.popen(["sleep", "1000"], stdin=nsbox.PIPE, stdout=nsbox.PIPE) as process:
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.communicate(timeout=0.05)
+        with pytest.raises(ValueError, match="after starting"):
+            process.communicate(input=b"late", timeout=1)
+
+
+def test_a_pool_that_is_closed_is_not_waited_for() -> None:
+    pool = Pool(size=1)
+    assert pool.fill(60)
+    pool.close()
+    assert not pool.fill()
+
+
+def test_a_pool_can_be_closed_by_a_handler_wherever_it_comes() -> None:
+    for _ in range(20):
+        pool = Pool(size=2)
+        signal.signal(signal.SIGALRM, lambda *_, pool=pool: pool.close())
+        signal.setitimer(signal.ITIMER_REAL, 0.003)
+        try:
+            for _ in range(5):
+                assert pool.run(["true"]).returncode == 0
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        pool.close()
