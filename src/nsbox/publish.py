@@ -138,7 +138,7 @@ async def _connection(outside: socket.socket, pidfd: int, port: int) -> None:
     try:
         outside.setblocking(False)
         inside = await _connect(pidfd, port)
-        await asyncio.gather(_pass_on(outside, inside), _pass_on(inside, outside))
+        await _both_ways(outside, inside)
     except BaseException as error:
         for one in (outside, inside):
             if one is not None:
@@ -179,6 +179,21 @@ def _socket(pidfd: int, family: socket.AddressFamily) -> socket.socket:
         Step(Operation.HAND_OVER_SOCKET, (family, socket.SOCK_STREAM, 0)),
     ]
     return socket.socket(fileno=perform(steps, {Slot.BOX: pidfd}).take_descriptor())
+
+
+async def _both_ways(one: socket.socket, other: socket.socket) -> None:
+    """Pass on what each says to the other; where one way fails, both have ended.
+
+    The loop knows who waits by the descriptor's number, which the next connection gets.
+    """
+    loop = asyncio.get_running_loop()
+    ways = [loop.create_task(_pass_on(*pair)) for pair in ((one, other), (other, one))]
+    try:
+        await asyncio.gather(*ways)
+    finally:
+        for way in ways:
+            way.cancel()
+        await asyncio.gather(*ways, return_exceptions=True)
 
 
 async def _pass_on(source: socket.socket, sink: socket.socket) -> None:

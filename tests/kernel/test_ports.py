@@ -3,6 +3,7 @@
 import errno
 import os
 import socket
+import struct
 import threading
 import time
 from contextlib import ExitStack, suppress
@@ -119,6 +120,19 @@ def test_where_nothing_listens_the_connection_is_reset(stack):
     box = stack.enter_context(BoxSpec(ports=[8000]).start())
     with pytest.raises(ConnectionResetError):
         said(box.ports[8000], b"anybody")
+
+
+def test_a_connection_that_is_reset_leaves_nothing_to_those_that_follow(stack):
+    """Each gets the descriptors of the one before."""
+    box = stack.enter_context(BoxSpec(ports=[8000]).start())
+    serving(stack, box)
+    for _ in range(3):
+        peer = socket.create_connection(("127.0.0.1", box.ports[8000]), timeout=5)
+        peer.sendall(b"one")
+        assert peer.recv(9) == b"one"
+        peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        peer.close()  # by a reset: socket(7)
+        assert said(box.ports[8000], b"hello") == b"helloend"
 
 
 def test_a_connection_ends_with_the_box(stack):
