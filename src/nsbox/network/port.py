@@ -54,9 +54,11 @@ class Port:
     def close(self) -> None:
         """Give it up: its addresses are free again. Twice is harmless."""
         release, self._release = self._release, None
-        self.namespace.close()
-        if release is not None:
-            release(self)
+        try:  # first: whoever finds it among the machines enters its namespace
+            if release is not None:
+                release(self)
+        finally:
+            self.namespace.close()
 
     def __repr__(self) -> str:
         return f"<Port {self.name or 'without a name'} {' '.join(self.addresses)}>"
