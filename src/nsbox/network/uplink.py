@@ -46,7 +46,8 @@ def nat(bridge: Namespace, netlink: Netlink, index: int, end: contextlib.ExitSta
         netlink.send([requests.veth(index, None, peer)])
     end.callback(_remove, netlink, index)
     there = socket.if_nametoindex(name)
-    inside, outside = wires.pair(there)  # which no other wire of anybody's in that network has
+    # Of anybody's wires in that network another has these only if thousands of links came between.
+    inside, outside = wires.TO_THE_HOST.pair(there)
     _hide(bridge, None, f"nsb{index}", end)
     table = end.enter_context(
         socket.socket(socket.AF_NETLINK, socket.SOCK_DGRAM, NETLINK_NETFILTER)

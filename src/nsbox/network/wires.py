@@ -4,7 +4,7 @@ import errno
 import itertools
 import os
 from collections.abc import Iterator
-from ipaddress import IPv4Interface, IPv6Interface
+from ipaddress import IPv4Address, IPv4Interface, IPv6Interface
 
 import attrs
 
@@ -45,10 +45,23 @@ def number() -> int:
     return next(_numbers)
 
 
-def pair(count: int) -> tuple[IPv4Interface, IPv4Interface]:
-    """Return the addresses of the two ends of a wire: RFC 3927, RFC 3021."""
-    first = int(IPv4Interface("169.254.64.0").ip) + 2 * (count % 16384)
-    return IPv4Interface((first, 31)), IPv4Interface((first + 1, 31))
+@attrs.frozen
+class Range:
+    """Where wires have the addresses of their ends: RFC 3927, RFC 3021."""
+
+    first: IPv4Address
+    wires: int
+
+    def pair(self, count: int) -> tuple[IPv4Interface, IPv4Interface]:
+        """Return the addresses of both ends of a wire, by its number; these recur in the end."""
+        one = self.first + 2 * (count % self.wires)
+        return IPv4Interface((one, 31)), IPv4Interface((one + 1, 31))
+
+
+# Clouds tell a machine of itself at 169.254.169.254, and have more about there. RFC 3927 keeps the
+# first and the last 256 addresses.
+TO_THE_HOST = Range(IPv4Address("169.254.64.0"), 8192)
+BETWEEN_BRIDGES = Range(IPv4Address("169.254.192.0"), 8064)
 
 
 def forward(bridge: Namespace, owner: Namespace | None, own: tuple[Interface, ...]) -> None:
@@ -64,7 +77,7 @@ def join(one: Side, other: Side) -> None:
 
     Raises `UnsupportedError` where the caller has no rights in both at once.
     """
-    ours, theirs = pair(number())
+    ours, theirs = BETWEEN_BRIDGES.pair(number())
     peer = {
         "index": other.index,
         "ifname": f"nsb{other.index}",

@@ -1,14 +1,11 @@
 """The bytes that a NETLINK_NETFILTER socket is sent: whole messages, and each says its length."""
 
-import ipaddress
 import struct
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from nsbox.network import nftables
-from nsbox.network.wires import pair
 
 
 def messages(data):
@@ -42,12 +39,3 @@ def test_a_batch_is_a_table_a_chain_and_a_rule_in_this_order(source, link):
     assert attributes(chain[3])[7] == b"nat\0"
     assert link.encode().ljust(16, b"\0") in rule[3]
     assert (source is None) or source.packed in rule[3]
-
-
-@pytest.mark.parametrize("number", [0, 1, 16383, 16384])
-def test_the_ends_of_a_wire_are_neighbours_on_a_network_of_two(number):
-    one, other = pair(number)
-    assert one.network == other.network
-    assert one.network.prefixlen == 31
-    assert one.ip + 1 == other.ip
-    assert one.ip in ipaddress.ip_network("169.254.0.0/16")
