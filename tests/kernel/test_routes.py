@@ -3,6 +3,7 @@
 Whatever would change a host's network is tried on one that is a namespace of the test's own.
 """
 
+import json
 import os
 import shutil
 import socket
@@ -241,7 +242,7 @@ def test_a_link_of_the_hosts_becomes_a_port(stack, host):
     host.call(lan.adopt, "wan")
     assert host.call(links) == {"lo"}
     assert ask(box, "192.0.2.2") == [box.address]
-    with pytest.raises(OSError, match="no interface"):
+    with pytest.raises(OSError, match="No such device: 'wan'"):
         host.call(lan.adopt, "wan")
 
 
@@ -259,6 +260,33 @@ def test_a_bridge_that_adopts_another_bridge_gives_it_back(stack, host):
     with pytest.raises(StepError):
         host.call(lan.adopt, "other")
     assert host.call(links) == {"lo", "wan", "other"}
+
+
+def test_a_link_that_can_be_no_port_is_given_back_as_it_was(stack, host):
+    if not os.path.exists("/dev/net/tun"):
+        pytest.skip("needs /dev/net/tun: CONFIG_TUN")
+    lan = bridge(stack, "10.77.0.1/24")
+    host.call(ip, "tuntap add mine mode tun")
+    host.call(ip, "addr add 198.51.100.1/24 dev mine")
+    host.call(ip, "link set mine up")
+    before = host.call(told, "mine")
+    with pytest.raises(StepError):
+        host.call(lan.adopt, "mine")
+    assert host.call(links) == {"lo", "wan", "mine"}
+    assert host.call(told, "mine") == before
+
+
+def test_whoever_has_no_right_to_a_link_is_told_of_the_move(stack, ordinary_user):
+    lan = bridge(stack, "10.77.0.1/24")
+    with pytest.raises(PermissionError, match="net_ns_fd"):
+        lan.adopt("lo")
+
+
+def told(link):
+    """Its index, whether it is up, and its addresses."""
+    (shown,) = json.loads(subprocess.check_output(["ip", "-json", "-4", "addr", "show", link]))
+    addresses = [(one["local"], one["prefixlen"], one["scope"]) for one in shown["addr_info"]]
+    return shown["ifindex"], "UP" in shown["flags"], addresses
 
 
 def test_boxes_are_on_the_hosts_wire_by_macvlan(stack, host):

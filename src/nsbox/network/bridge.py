@@ -3,14 +3,13 @@
 import contextlib
 import errno
 import os
-import socket
 from collections.abc import Iterable
 from typing import Any, get_args
 
 from nsbox.caller import Caller
 from nsbox.display import Displayed
-from nsbox.namespace import Namespace, NamespaceType
-from nsbox.network import namespaces, requests, uplink
+from nsbox.namespace import Namespace
+from nsbox.network import moved, namespaces, requests, uplink
 from nsbox.network.addresses import Interface, interfaces
 from nsbox.network.faults import Faults
 from nsbox.network.names import HostsFile, Resolver
@@ -165,24 +164,17 @@ class Bridge(Faults, Displayed):
         The caller is without it then, and its addresses there are gone: a virtual link ends with
         the bridge, that of a device comes back. What is behind it sees all machines, whatever the
         cut. Takes root. Raises `OSError` where there is no such link, `StepError` where it cannot
-        be moved.
+        be moved, or not be a port: the caller has it again then, up if it was, with its name and
+        those of its addresses that are of global scope and do not expire.
         """
-        with self._lock:
+        with self._lock, moved.here() as here, contextlib.ExitStack() as undo:
             self._check_open()
-            here = socket.socket(socket.AF_NETLINK, socket.SOCK_DGRAM, namespaces.NETLINK_ROUTE)
-            with here:
-                index = socket.if_nametoindex(link)
-                inside = self._switch.reserve()
-                moved = requests.enter(index, self.namespace.fileno(), inside)
-                self._netlink.send_by(here.fileno(), [moved])
-            try:
-                self._netlink.send(
-                    [requests.move(inside, self._switch.main.first), requests.up(inside)]
-                )
-            except BaseException:  # of a kind that is no port of a bridge, say: given back
-                with Namespace.current(NamespaceType.NET) as network:
-                    self._netlink.send([requests.enter(inside, network.fileno(), index)])
-                raise
+            index = self._switch.reserve()
+            there = moved.End(self.namespace, self._netlink)
+            moved.carry(link, here, there, index, undo=undo)
+            # Refused for a kind that is no port of a bridge, a tun, say.
+            self._netlink.send([requests.move(index, self._switch.main.first), requests.up(index)])
+            undo.pop_all()
 
     def _pass_on(self) -> None:
         """Be a router, from now on, and the machines' way to what is behind it."""

@@ -6,10 +6,20 @@ import os
 import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
+import attrs
+
 from nsbox.namespace import Namespace, NamespaceType
 from nsbox.network import namespaces, requests
 from nsbox.network.netlink import Netlink
 from nsbox.network.requests import Request
+
+
+@attrs.frozen
+class End:
+    """One end of a move: a network namespace and what speaks to the kernel there, both lent."""
+
+    namespace: Namespace
+    netlink: Netlink
 
 
 def move(links: Mapping[str, str], namespace: Namespace) -> None:
@@ -20,22 +30,57 @@ def move(links: Mapping[str, str], namespace: Namespace) -> None:
     link, and `StepError` where one cannot be moved: then those before it are here again.
     """
     with contextlib.ExitStack() as stack, contextlib.ExitStack() as undo:
-        here = stack.enter_context(Namespace.current(NamespaceType.NET))
-        outside = stack.enter_context(_speaking(namespaces.here))
-        inside = stack.enter_context(_speaking(lambda: namespaces.open_socket(namespace, None)))
+        outside = stack.enter_context(here())
+        speaking = _speaking(lambda: namespaces.open_socket(namespace, None))
+        inside = End(namespace, stack.enter_context(speaking))
         for link, name in links.items():
-            index = _index(link)
-            kept = outside.lasting_addresses(index)
-            was_up = [requests.up(index)] if outside.link(index)["flags"] & 1 else []
-            place = max(inside.indexes(), default=0) + 1
-            # Before: a link that gets a name there that is taken has moved when the kernel says so.
-            again = [*_addressed(index, kept), *was_up]
-            undo.callback(outside.send, again, ignored={errno.EEXIST, *requests.NO_IPV6})
-            back = requests.enter(place, here.fileno(), index, link)
-            undo.callback(inside.send, [back], ignored={errno.ENODEV})  # and then the other
-            outside.send([requests.enter(index, namespace.fileno(), place, name)])
-            inside.send([*_addressed(place, kept), requests.up(place)], ignored=requests.NO_IPV6)
+            place = max(inside.netlink.indexes(), default=0) + 1
+            kept = carry(link, outside, inside, place, undo=undo, name=name)
+            inside.netlink.send(
+                [*_addressed(place, kept), requests.up(place)], ignored=requests.NO_IPV6
+            )
         undo.pop_all()
+
+
+@contextlib.contextmanager
+def here() -> Iterator[End]:
+    """Speak in the calling thread's network."""
+    with (
+        Namespace.current(NamespaceType.NET) as namespace,
+        _speaking(namespaces.here) as netlink,
+    ):
+        yield End(namespace, netlink)
+
+
+def carry(
+    link: str,
+    outside: End,
+    inside: End,
+    place: int,
+    *,
+    undo: contextlib.ExitStack,
+    name: str | None = None,
+) -> Sequence[Mapping[str, object]]:
+    """Move a link from one network into another, where it is down and has this index.
+
+    `undo` brings it back: with its name, its addresses that last, and up if it was. Returns these
+    addresses, which it has not in there. Raises `OSError` where there is no such link.
+    """
+    index = _index(link)
+    kept = outside.netlink.lasting_addresses(index)
+    was_up = [requests.up(index)] if outside.netlink.link(index)["flags"] & 1 else []
+
+    def bring_back() -> None:
+        if place in inside.netlink.indexes():
+            back = requests.enter(place, outside.namespace.fileno(), index, link)
+            inside.netlink.send([back])
+            again = [*_addressed(index, kept), *was_up]
+            outside.netlink.send(again, ignored=requests.NO_IPV6)
+
+    # Before: a link that gets a name there that is taken has moved when the kernel says so.
+    undo.callback(bring_back)
+    outside.netlink.send([requests.enter(index, inside.namespace.fileno(), place, name)])
+    return kept
 
 
 @contextlib.contextmanager
