@@ -3,6 +3,8 @@
 import ipaddress
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from nsbox.network.wires import BETWEEN_BRIDGES, TO_THE_HOST
 
@@ -24,16 +26,23 @@ def test_the_ends_of_a_wire_are_neighbours_on_a_network_of_two(wires, number):
     assert one.ip + 1 == other.ip
 
 
+def networks(wires):
+    first, last = wires.pair(0)[0].ip, wires.pair(wires.wires - 1)[1].ip
+    return list(ipaddress.summarize_address_range(first, last))
+
+
+@given(st.sampled_from([TO_THE_HOST, BETWEEN_BRIDGES]), st.integers(0, 2**31 - 1))
+def test_every_wire_is_within_its_range(wires, number):
+    assert any(wires.pair(number)[1].ip in one for one in networks(wires))
+
+
 @RANGES
 def test_no_wire_has_an_address_by_which_a_cloud_tells_a_machine_of_itself(wires):
-    for number in range(16384):
-        for end in wires.pair(number):
-            assert end.ip in LINK_LOCAL
-            assert not any(end.ip in one for one in NOT_OURS)
+    for one in networks(wires):
+        assert one.subnet_of(LINK_LOCAL)
+        assert not any(one.overlaps(other) for other in NOT_OURS)
 
 
 def test_a_way_out_and_a_route_never_have_the_same_addresses():
-    taken = [
-        {wires.pair(number) for number in range(16384)} for wires in (TO_THE_HOST, BETWEEN_BRIDGES)
-    ]
-    assert taken[0].isdisjoint(taken[1])
+    for one in networks(TO_THE_HOST):
+        assert not any(one.overlaps(other) for other in networks(BETWEEN_BRIDGES))
