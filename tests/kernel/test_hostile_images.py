@@ -204,6 +204,34 @@ def test_a_lower_layer_s_link_leads_an_upper_one_nowhere_else(tmp_path: Path, ca
         assert stat.S_IMODE((upper / "real").stat().st_mode) == 0o750
 
 
+@pytest.mark.parametrize(
+    "members",
+    [
+        [file(".wh.a"), file("a/b/f")],
+        [file(".wh.a"), folder("a"), file("a/b/f")],
+        [folder("a"), file(".wh.a"), file("a/b/f")],
+        [file("a/.wh..wh..opq"), file("a/b/f")],
+        [file(".wh..wh..opq"), file("a/b/f")],
+        [file("a/.wh.b"), file("a/b/f")],
+        [file("a/b/.wh.none"), file(".wh.a"), file("a/b/f")],
+    ],
+    ids=["gone", "gone, made", "made, gone", "emptied", "root emptied", "link gone", "followed"],
+)
+def test_a_link_that_a_layer_has_deleted_leads_it_nowhere(
+    tmp_path: Path, members: list[Member]
+) -> None:
+    """Both ways of unpacking show the same: what is gone is gone, whoever is asked below."""
+    first = archive([folder("etc"), folder("a", 0o700), link("a/b", "/etc")])
+    image = Image.open(layout(tmp_path / "layout", first, archive(members)))
+    unpack(image, tmp_path)
+    assert (tmp_path / "flat/a/b/f").is_file()
+    assert not (tmp_path / "flat/a/b").is_symlink()
+    with image:
+        upper = Path(image.unpacked(store=tmp_path / "store")[-1].path)
+        assert (upper / "a/b/f").is_file()
+        assert not (upper / "etc/f").exists()
+
+
 def test_a_root_that_hides_all_below_it_does_so_in_a_mount_too(tmp_path: Path) -> None:
     """An overlay does not look at its roots' marks, so the layers below are left out."""
     first = archive([file("old"), folder("kept-name"), file("kept-name/old")])

@@ -259,7 +259,8 @@ class _Extractor:
             os.unlink(path[-1], dir_fd=above)
         except FileNotFoundError:
             hidden = False
-        found = None if hidden or self._below is None else self._below.find(path)
+        below = None if self._form.hides(path) else self._below
+        found = None if below is None else below.find(path)
         if found is not None and found.target is not None:
             return found.target
         if found is not None and not stat.S_ISDIR(found.status.st_mode):

@@ -23,11 +23,14 @@ class Form(Protocol):
     def is_whiteout(self, status: os.stat_result, /) -> bool:
         """Tell whether a file is such a mark."""
 
+    def hides(self, path: Path, /) -> bool:
+        """Tell whether the layer has made gone whatever the layers below it have here."""
+
     def whiteout(self, above: int, path: Path) -> bool:
-        """Make a name of the layers below gone; return whether a folder was removed."""
+        """Make a name of the layers below gone; return whether a way may lead elsewhere now."""
 
     def opaque(self, fd: int, path: Path) -> bool:
-        """Make all gone that layers below have in a folder; return whether any was removed."""
+        """Make all gone that layers below have in a folder; return as `whiteout` does."""
 
 
 class OverlayForm:
@@ -39,6 +42,7 @@ class OverlayForm:
 
     def __init__(self) -> None:
         self.opaque_root = False
+        self._gone: set[Path] = set()
 
     def made(self, path: Path) -> None:
         """Nothing: what the layer has is all there is here."""
@@ -46,6 +50,10 @@ class OverlayForm:
     def is_whiteout(self, status: os.stat_result, /) -> bool:
         """Tell whether it is a character device 0:0."""
         return stat.S_ISCHR(status.st_mode) and status.st_rdev == 0
+
+    def hides(self, path: Path) -> bool:
+        """Tell whether it, or a folder that it is in, was said to be gone."""
+        return bool(self._gone) and any(path[:n] in self._gone for n in range(len(path) + 1))
 
     def whiteout(self, above: int, path: Path) -> bool:
         """Make a character device 0:0; where the layer has a folder of that name, it hides."""
@@ -59,7 +67,7 @@ class OverlayForm:
             raise UnsupportedError(
                 "whiteouts: a caller without CAP_MKNOD can make them from Linux 5.8 on"
             ) from None
-        return False
+        return self._hide(path)
 
     def opaque(self, fd: int, path: Path) -> bool:
         """Mark a folder. A root's mark is not looked at, so whoever mounts it must know."""
@@ -67,7 +75,13 @@ class OverlayForm:
             self._mark(b"/proc/self/fd/%d" % fd)
         else:
             self.opaque_root = True
-        return False
+        return self._hide(path)
+
+    def _hide(self, path: Path) -> bool:
+        """Remember it; return whether that is new: links below it are followed no more."""
+        known = path in self._gone
+        self._gone.add(path)
+        return not known
 
     def _mark(self, path: bytes) -> None:
         trusted, user = _OPAQUE
@@ -103,6 +117,10 @@ class FlatForm:
 
     def is_whiteout(self, _: os.stat_result, /) -> bool:
         """Tell that none is: nothing takes their place."""
+        return False
+
+    def hides(self, _: Path, /) -> bool:
+        """Tell that nothing is hidden: what is gone is not there."""
         return False
 
     def whiteout(self, above: int, path: Path) -> bool:
