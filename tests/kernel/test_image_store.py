@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from nsbox import Image
+from nsbox import IDMap, Image, NsboxError
 from nsbox.image import Store
 
 pytestmark = pytest.mark.once
@@ -155,6 +155,40 @@ def test_a_store_is_its_owner_s_alone(store: Path, tmp_path: Path) -> None:
     with Image.build(tmp_path / "tree") as image:
         image.unpacked(store=Store(store, sync=True))
     assert store.stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.parametrize("within", ["", "layers", "locks", "new"])
+def test_a_store_that_others_could_fill_is_refused(
+    store: Path, tmp_path: Path, within: str
+) -> None:
+    (tmp_path / "tree").mkdir()
+    Store(store).gc()
+    with Image.build(tmp_path / "tree") as image:
+        (store / within).chmod(0o770)
+        with pytest.raises(NsboxError, match="others may write"):
+            image.unpacked(store=store)
+        (store / within).chmod(0o755)
+        os.chown(store / within, 1234, -1)
+        with pytest.raises(NsboxError, match="belongs to user 1234"):
+            image.unpacked(store=store)
+        os.chown(store / within, os.geteuid(), -1)
+        image.unpacked(store=store)
+
+
+def test_each_id_map_has_layers_of_its_own(store: Path, tmp_path: Path) -> None:
+    """The same layer twice, of files whose owners are not the same outside."""
+    tree = tmp_path / "tree"
+    tree.mkdir()
+    (tree / "file").touch()
+    os.chown(tree / "file", 5, 6)
+    Store(store).gc()
+    with Image.build(tree) as image:
+        for base in (100_000, 200_000):
+            id_map = IDMap.ranges([(0, 0, 1), (1, base, 1000)])
+            (layer,) = image.unpacked(store=Store(store, id_map=id_map))
+            status = os.stat(Path(layer.path) / "file")
+            assert (status.st_uid, status.st_gid) == (base + 4, base + 5)
+            assert Store(store, id_map=IDMap.ranges(id_map.uids)).path in layer.path
 
 
 def test_a_layer_that_is_used_twice_is_locked_until_both_let_go(

@@ -143,7 +143,7 @@ def test_with_subordinate_ids_owners_are_kept(tree: Path, tmp_path: Path) -> Non
     ], done.stderr  # fmt: skip
     assert told[-1] == sum(one.size for one in image.layers)
     assert len(store.gc()) == 2
-    assert not list((tmp_path / "store/mapped/layers").iterdir())
+    assert not list((Path(store.path) / "layers").iterdir())
 
 
 def test_folders_that_their_owner_closed_are_filled_and_removed(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@
     STORE/layers/CHAIN_ID/record.json  what it was, and what could not be unpacked as it is
     STORE/locks/CHAIN_ID               see `nsbox.image.locks`
     STORE/new/CHAIN_ID.*               being unpacked or removed; of nobody if the lock is free
+    STORE/mapped-MAP/                  the same again, for an id map: see `Store`
 
 A layer is unpacked in ``new`` and then renamed, so it is there wholly or not at all, whenever its
 maker was killed. It is named by its chain id, the digest of itself and all below it, because what
@@ -11,6 +12,7 @@ an archive leaves out is taken over from the layers below.
 """
 
 import os
+import stat
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -18,9 +20,10 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from nsbox.errors import NsboxError
 from nsbox.fields import StrPath
 from nsbox.image import document, locks
-from nsbox.image.digest import chain_id
+from nsbox.image.digest import chain_id, sha256
 from nsbox.image.layer import Layer
 from nsbox.image.limits import Limits
 from nsbox.image.worker import Here, Inside, Worker
@@ -48,7 +51,8 @@ class Store:
     """A folder of unpacked layers. Nothing is open in it: there is no need to close it.
 
     The folder is made, for its owner alone, as programs that images bring with set-user-ID bits
-    must be in reach of nobody else. With `sync`, a layer is on the disk before it counts as there
+    must be in reach of nobody else; one that is there must be the caller's too, and nobody else's
+    to write, or else `NsboxError` is raised. With `sync`, a layer is on the disk before it counts as there
     (sync(2), once for each layer); without, it outlives whatever kills a process, but after a
     power failure the layers unpacked in the last minute are to be removed with `gc`.
 
@@ -59,11 +63,11 @@ class Store:
     """
 
     def __init__(self, path: StrPath, *, sync: bool = False, id_map: IDMap | None = None) -> None:
-        self.path = os.path.abspath(path)
+        self.path = self._top = os.path.abspath(path)
         self.sync, self.id_map = sync, id_map
         self._worker: Worker = Here()
         if id_map is not None:
-            self.path = os.path.join(self.path, "mapped")
+            self.path = os.path.join(self.path, f"mapped-{_mark(id_map)}")
             self._worker = Inside(id_map)
 
     def __repr__(self) -> str:
@@ -79,7 +83,8 @@ class Store:
         """Return the layers unpacked, the lowest first, unpacking those that are not there.
 
         Each is locked for this process: `release` is to be called with what this returns. Raises
-        `ImageError` for a layer that is not what it should be, of which nothing stays.
+        `ImageError` for a layer that is not what it should be, of which nothing stays, and
+        `NsboxError` for a store that is somebody else's.
         """
         self._make()
         done: list[Unpacked] = []
@@ -134,9 +139,11 @@ class Store:
         return os.path.join(self.path, "locks", name.rpartition(":")[2])
 
     def _make(self) -> None:
-        os.makedirs(self.path, 0o700, exist_ok=True)
-        for name in ("layers", "locks", "new"):
-            os.makedirs(os.path.join(self.path, name), 0o700, exist_ok=True)
+        """Make the store's folders. Each is checked before the next is made in it, or trusted."""
+        locked = os.path.join(self.path, "locks")
+        for folder in (self._top, self.path, self._layers, locked, self._new):
+            os.makedirs(folder, 0o700, exist_ok=True)
+            _check_owned(folder)
 
     def _layer(
         self,
@@ -221,6 +228,20 @@ def visible(layers: Sequence[Unpacked]) -> tuple[Unpacked, ...]:
     """Return the layers from the last one on whose root hides those below it."""
     first = max((at for at, layer in enumerate(layers) if layer.opaque_root), default=0)
     return tuple(layers[first:])
+
+
+def _mark(id_map: IDMap) -> str:
+    """Return what tells a map from others: who owns a layer's files depends on it."""
+    return sha256(repr(attrs.astuple(id_map)).encode()).partition(":")[2][:16]
+
+
+def _check_owned(folder: str) -> None:
+    """Refuse a folder into which somebody else could put layers of theirs."""
+    status = os.stat(folder)
+    if status.st_uid != os.geteuid():
+        raise NsboxError(f"store: {folder} belongs to user {status.st_uid}, not to the caller")
+    if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        raise NsboxError(f"store: others may write into {folder}: chmod go-w")
 
 
 def _name(chain: str) -> str:
