@@ -15,6 +15,7 @@ import pytest
 from nsbox import Image, ImageError
 from nsbox.image import Limits
 from nsbox.image.entry import Entry, Kind
+from nsbox.image.files import ArchiveFiles
 from nsbox.image.header import END, header, padded
 from nsbox.image.store import visible
 
@@ -295,6 +296,31 @@ def test_a_bomb_stops_at_the_limits(tmp_path: Path, data: bytes, problem: str) -
     with pytest.raises(ImageError, match=problem) as caught:
         unpack(image, tmp_path, Limits(entries=100, size="20M"))
     assert caught.value.layer == sha256(data)
+
+
+@pytest.mark.parametrize(
+    ("data", "problem"),
+    [
+        (gzip.compress(archive([file("zeros", bytes(30 << 20))])), "limits: size"),
+        (gzip.compress(archive([]) + bytes(30 << 20)), "limits: size"),
+        (archive([file(str(number), b"") for number in range(200)]), "limits: entries"),
+    ],
+    ids=["zeros", "zeros after the end", "entries"],
+)
+def test_a_bomb_stops_at_the_limits_where_it_is_opened(
+    tmp_path: Path, data: bytes, problem: str
+) -> None:
+    (tmp_path / "image.tar").write_bytes(data)
+    with pytest.raises(ImageError, match=problem):
+        Image.open(tmp_path / "image.tar", limits=Limits(entries=100, size="20M"))
+    assert Image.open(tmp_path / "image.tar").layers
+
+
+def test_names_longer_than_any_are_not_kept_where_an_archive_is_listed(tmp_path: Path) -> None:
+    long = Entry(b"a", Kind.SYMLINK, link=b"x" * 5000)
+    members = [file("fine"), file("x" * 5000), (long, b"")]
+    (tmp_path / "image.tar").write_bytes(archive(members))
+    assert list(ArchiveFiles.of(str(tmp_path / "image.tar")).spans) == ["fine"]
 
 
 GOOD = archive([folder("etc"), file("etc/file", random.Random(1).randbytes(3_000_000))])

@@ -37,6 +37,16 @@ def decompress(blocks: Iterable[bytes]) -> Iterator[bytes]:
         raise ImageError(f"broken {compression.value[1:]} data: {error}") from None
 
 
+def bounded(blocks: Iterable[bytes], limit: int) -> Iterator[bytes]:
+    """Pass on up to `limit` bytes, and raise `ImageError` where there are more."""
+    size = 0
+    for block in blocks:
+        size += len(block)
+        if size > limit:
+            raise ImageError(f"it decompresses to more than {limit} bytes (limits: size)")
+        yield block
+
+
 def _both(start: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
     if start:
         yield start

@@ -8,11 +8,14 @@ import attrs
 
 from nsbox.errors import ImageError
 from nsbox.image.entry import Entry, Kind
+from nsbox.image.limits import Limits
 from nsbox.image.span import Span
 from nsbox.image.stream import SpanStream
 from nsbox.image.untar import Untar
 
 _MAX_LINKS = 8
+_MAX_NAME = 4096
+"""Longer ones are not remembered: no part of an image is called so."""
 
 
 class Files(Protocol):
@@ -49,12 +52,16 @@ class ArchiveFiles:
     ended: bool
 
     @classmethod
-    def of(cls, path: str) -> "ArchiveFiles":
-        """List an archive, by its headers alone."""
+    def of(cls, path: str, limits: Limits = Limits()) -> "ArchiveFiles":
+        """List an archive, by its headers alone. Raises `ImageError` for one of too many entries."""
         stream = SpanStream(Span(path))
         spans: dict[str, Span | str] = {}
         archive = Untar(stream)
-        for entry in archive:
+        for count, entry in enumerate(archive, 1):
+            if count > limits.entries:
+                raise ImageError(f"{path}: more than {limits.entries} entries (limits: entries)")
+            if max(len(entry.name), len(entry.link)) > _MAX_NAME:
+                continue
             name = os.path.normpath(os.fsdecode(entry.name))
             if entry.kind is Kind.FILE and entry.extents is None:
                 spans[name] = Span(path, stream.at, archive.stored)

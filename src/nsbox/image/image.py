@@ -14,7 +14,7 @@ from nsbox.image.assemble import compression as read_compression
 from nsbox.image.assemble import flatten, new_folder, read_archive, stacked
 from nsbox.image.blob import new_layer
 from nsbox.image.boxed import box_spec, root
-from nsbox.image.compression import decompress
+from nsbox.image.compression import bounded, decompress
 from nsbox.image.config import Config
 from nsbox.image.content import Content
 from nsbox.image.digest import chain_id, sha256
@@ -48,14 +48,21 @@ class Image(Displayed):
 
     @classmethod
     def open(
-        cls, path: StrPath, *, reference: str | None = None, platform: str | None = None
+        cls,
+        path: StrPath,
+        *,
+        reference: str | None = None,
+        platform: str | None = None,
+        limits: Limits = Limits(),
     ) -> Self:
         """Open an image: an OCI layout, what ``docker save`` wrote, or an archive of a plain tree.
 
         A layout is a folder or an archive of one, which gzip or zstd may have compressed. Of an
         index with more than one image, `reference` is the name of the one that is meant (the
         tag), and `platform` what it is for, ``os/architecture`` or ``os/architecture/variant``; by
-        default this machine's. Raises `ImageError` for what is no image, `OSError` for what
+        default this machine's. An archive that was compressed is decompressed to a file without
+        a name in the folder for temporary ones, if it is within `limits`; so must be the number
+        of an archive's entries. Raises `ImageError` for what is no image, `OSError` for what
         cannot be read, `UnsupportedError` for zstd where no package reads it.
 
         See https://github.com/opencontainers/image-spec/blob/main/image-layout.md.
@@ -68,9 +75,9 @@ class Image(Displayed):
             return cls(read_layout(files, reference, platform))
         span, scratch = Span(text), None
         if Compression.of(span.start(4)) is not Compression.NONE:
-            scratch = Scratch(decompress(span.blocks()))
+            scratch = Scratch(bounded(decompress(span.blocks()), limits.size))
             span = scratch.span
-        return cls(read_archive(span.path, reference, platform), scratch)
+        return cls(read_archive(span.path, reference, platform, limits), scratch)
 
     @classmethod
     def build(

@@ -5,9 +5,8 @@ from typing import Any
 
 import attrs
 
-from nsbox.errors import ImageError
 from nsbox.image.ahead import ahead
-from nsbox.image.compression import decompress
+from nsbox.image.compression import bounded, decompress
 from nsbox.image.digest import Expected
 from nsbox.image.media import Compression
 from nsbox.image.scratch import Scratch
@@ -62,7 +61,7 @@ class Layer:
         blocks = decompress(_counted(self.blob(), read))
         if self.digest != self.diff_id:
             blocks = Expected("the archive in it", self.diff_id).check(blocks)
-        checked: Iterator[bytes] = _bounded(blocks, limit)
+        checked: Iterator[bytes] = bounded(blocks, limit)
         if self.size >= WORTH_A_THREAD:
             checked = ahead(checked)
         return BlockStream(_told(checked, read, done))
@@ -79,12 +78,3 @@ def _told(blocks: Iterator[bytes], read: list[int], done: Callable[[int], None])
         done(read[0])
         yield block
     done(read[0])
-
-
-def _bounded(blocks: Iterator[bytes], limit: int) -> Iterator[bytes]:
-    size = 0
-    for block in blocks:
-        size += len(block)
-        if size > limit:
-            raise ImageError(f"it decompresses to more than {limit} bytes (limits: size)")
-        yield block

@@ -16,7 +16,7 @@ def _entries(_: object, attribute: "attrs.Attribute[int]", value: int) -> None:
 
 @attrs.frozen(kw_only=True)
 class Limits:
-    """The most that one layer may hold: `entries`, and `size` in bytes (``"16G"``).
+    """The most that one layer, or an archive to open, may hold: `entries`, `size` (``"16G"``).
 
     What is counted is the archive itself and the lengths of its files, holes included.
     """

@@ -12,7 +12,10 @@ from nsbox.image.entry import Entry, Kind
 
 RECORD = 512
 MAX_EXTENSION = 1 << 20
-"""The most bytes of a long name or of pax records, as in Go's archive/tar."""
+"""The most bytes of the long names and pax records of one entry; Go's archive/tar has it for each.
+
+Their headers are counted too, as any number of them may follow each other.
+"""
 
 _ZEROS = bytes(RECORD)
 _KINDS = {kind.value: kind for kind in Kind} | {b"\0": Kind.FILE, b"7": Kind.FILE, b"S": Kind.FILE}
@@ -48,8 +51,10 @@ class Untar:
     def __iter__(self) -> Iterator[Entry]:
         while (block := self._next_header()) is not None:
             extended: list[tuple[bytes, bytes]] = []
+            room = MAX_EXTENSION
             while (flag := block[156:157]) in (b"x", b"X", b"g", b"L", b"K"):
-                data = self._extension(number(block[124:136]))
+                data = self._extension(number(block[124:136]), room)
+                room -= RECORD + len(data)
                 if flag in (b"x", b"X"):
                     extended += pax.records(data)
                 elif flag != b"g":
@@ -101,8 +106,8 @@ class Untar:
             raise ImageError(f"an entry of {size} bytes")
         self._left, self._padding = size, -size % RECORD
 
-    def _extension(self, size: int) -> bytes:
-        if size > MAX_EXTENSION:
+    def _extension(self, size: int, room: int) -> bytes:
+        if size > room:
             raise ImageError(f"an extended header of {size} bytes is too long")
         self._expect(size)
         data = self._stream.read(self._left)

@@ -170,6 +170,23 @@ def test_a_long_extension_is_refused_before_it_is_read():
         read(bytes(block))
 
 
+@pytest.mark.parametrize("flag", [b"x", b"X", b"g", b"L", b"K"])
+@pytest.mark.parametrize("size", [0, 1 << 16])
+def test_extensions_of_one_entry_are_too_long_together(flag, size):
+    """However many there are, and however small: none is an entry that a limit could count."""
+    data = pax.record(b"comment", bytes(size))[:-1] + b"\n" if size else b""
+    block = bytearray(header(Entry(b"extension", Kind.FILE, size=len(data))))
+    block[156:157] = flag
+    block[148:156] = b" " * 8
+    block[148:156] = b"%06o\0 " % sum(block)
+    one = bytes(block) + padded(data)
+    last = header(Entry(b"name", Kind.FILE)) + END
+    few = MAX_EXTENSION // (len(data) + 512) - 1
+    assert len(read(one * few + last)) == 1
+    with pytest.raises(ImageError, match="too long"):
+        read(one * (few + 3) + last)
+
+
 @given(st.integers(-(2**63), 2**63 - 1))
 def test_binary_numbers_are_read(value):
     field = (value & ((1 << 95) - 1) | 1 << 95).to_bytes(12, "big")
