@@ -266,6 +266,22 @@ def test_orders_to_an_overlay_are_not_taken_from_an_archive(tmp_path: Path) -> N
         assert len(found.notes) == 2
 
 
+def test_an_attribute_whose_name_cannot_be_is_left_out_with_a_note(tmp_path: Path) -> None:
+    members = [
+        (Entry(b"a", kind, 0o755, xattrs={b"": b"1", b"user." + b"x" * 300: b"1", b"user.b": b"1"}))
+        for kind in (Kind.FILE, Kind.FOLDER)
+    ]
+    members[1].name = b"folder"
+    image = Image.open(layout(tmp_path / "layout", archive([(one, b"") for one in members])))
+    unpack(image, tmp_path)
+    with image:
+        (found,) = image.unpacked(store=tmp_path / "store")
+    for name in ("a", "folder"):
+        assert os.listxattr(Path(found.path) / name) == ["user.b"]
+        assert all(name in note for note in found.notes)
+    assert len(found.notes) == 2
+
+
 BOMB = header(Entry(b"big", Kind.FILE, size=1 << 40))
 
 

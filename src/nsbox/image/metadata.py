@@ -11,7 +11,15 @@ NOT_TAKEN = (b"security.selinux",)
 """Extended attributes that belong to the host on which an image was made."""
 
 _MAX_ID = 2**32 - 2
-_REFUSED = {errno.EPERM, errno.EACCES, errno.ENOTSUP, errno.EINVAL, errno.E2BIG, errno.ENOSPC}
+_REFUSED = {
+    errno.EPERM,
+    errno.EACCES,
+    errno.ENOTSUP,
+    errno.EINVAL,
+    errno.ERANGE,  # of a name that is empty or too long
+    errno.E2BIG,
+    errno.ENOSPC,
+}
 _SHOWN = 8
 
 

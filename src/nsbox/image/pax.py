@@ -40,6 +40,8 @@ def apply(entry: Entry, found: list[tuple[bytes, bytes]]) -> None:
     """Let records take the place of an entry's fields. An empty value takes nothing's place."""
     for key, value in found:
         if key.startswith(XATTR):
+            if b"\0" in key:
+                raise ImageError(f"an attribute with a null byte in its name: {key[:60]!r}")
             entry.xattrs[key.removeprefix(XATTR)] = value
         elif not value:
             continue

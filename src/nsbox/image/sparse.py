@@ -18,6 +18,8 @@ def pax_map(
     keys = dict(found)
     if b"GNU.sparse.name" in keys:
         entry.name = keys[b"GNU.sparse.name"]
+        if b"\0" in entry.name:
+            raise ImageError(f"a name with a null byte: {entry.name[:60]!r}")
     size = keys.get(b"GNU.sparse.realsize", keys.get(b"GNU.sparse.size"))
     if size is None or entry.kind is not Kind.FILE:
         return None

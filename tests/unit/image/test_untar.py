@@ -143,6 +143,8 @@ def test_an_archive_that_is_cut_off_is_refused(length):
         (b"99 path=x\n", "broken pax"),
         (b"x path=x\n", "without a length"),
         (pax.record(b"path", b"a\0b"), "null byte"),
+        (pax.record(b"GNU.sparse.name", b"a\0b"), "null byte"),
+        (pax.record(b"SCHILY.xattr.user.a\0b", b"1"), "null byte"),
         (pax.record(b"size", b"-1"), "number"),
         (pax.record(b"size", b"1" * 40), "number"),
         (pax.record(b"mtime", b"soon"), "time"),
