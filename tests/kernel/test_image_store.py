@@ -157,6 +157,7 @@ def test_a_store_is_its_owner_s_alone(store: Path, tmp_path: Path) -> None:
     assert store.stat().st_mode & 0o777 == 0o700
 
 
+@pytest.mark.usefixtures("root")
 @pytest.mark.parametrize("within", ["", "layers", "locks", "new"])
 def test_a_store_that_others_could_fill_is_refused(
     store: Path, tmp_path: Path, within: str
@@ -175,6 +176,7 @@ def test_a_store_that_others_could_fill_is_refused(
         image.unpacked(store=store)
 
 
+@pytest.mark.usefixtures("root")
 def test_each_id_map_has_layers_of_its_own(store: Path, tmp_path: Path) -> None:
     """The same layer twice, of files whose owners are not the same outside."""
     tree = tmp_path / "tree"
