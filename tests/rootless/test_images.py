@@ -163,3 +163,17 @@ def test_folders_that_their_owner_closed_are_filled_and_removed(tmp_path: Path) 
         assert (closed / "in").exists()
     assert len(store.gc()) == 1
     assert not list((tmp_path / "store/layers").iterdir())
+
+
+@pytest.mark.parametrize("mode", [0o555, 0])
+def test_an_image_whose_root_nobody_may_write_is_unpacked(tmp_path: Path, mode: int) -> None:
+    """As some distributions have it: to move a folder takes the right to write it."""
+    members = [Entry(b"./", Kind.FOLDER, mode), Entry(b"in", Kind.FILE)]
+    (tmp_path / "plain.tar").write_bytes(b"".join(map(header, members)) + END)
+    flat = tmp_path / "flat"
+    with Image.open(tmp_path / "plain.tar") as image:
+        image.unpack(flat)
+    assert stat.S_IMODE(flat.stat().st_mode) == mode
+    flat.chmod(0o700)
+    assert (flat / "in").exists()
+    assert sorted(os.listdir(tmp_path)) == ["flat", "plain.tar"]

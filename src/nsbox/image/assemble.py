@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import stat
 import tempfile
 from collections.abc import Iterator, Sequence
 
@@ -61,9 +62,24 @@ def new_folder(path: str) -> Iterator[str]:
         os.mkdir(tree)
         os.chmod(tree, 0o755)
         yield tree
-        os.rename(tree, path)
+        _move(tree, path)
     finally:
         remove_tree(hidden)
+
+
+def _move(tree: str, path: str) -> None:
+    """Rename a folder, also one that its owner may not write, as its ``..`` changes: rename(2)."""
+    held = os.open(tree, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        mode = stat.S_IMODE(os.fstat(held).st_mode)
+        closed = os.geteuid() != 0 and not mode & stat.S_IWUSR
+        if closed:
+            os.chmod(f"/proc/self/fd/{held}", mode | stat.S_IWUSR)
+        os.rename(tree, path)
+        if closed:
+            os.chmod(f"/proc/self/fd/{held}", mode)
+    finally:
+        os.close(held)
 
 
 def flatten(
