@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import shutil
 import socket
 import subprocess
@@ -453,3 +454,24 @@ def test_saving_again_takes_the_place_of_the_image_of_that_name(tree: Path, tmp_
         Image.build(tree, cmd=cmd).save(layout)
     assert Image.open(layout).config.cmd == ("/bin/two",)
     call(tool("umoci"), "ls", "--layout", layout)
+
+
+@pytest.mark.parametrize("kind", ["save", "save_docker"])
+def test_an_archive_that_cannot_be_finished_leaves_nothing(
+    tmp_path: Path, kind: str
+) -> None:
+    """The disk is full when what was written last is flushed: here a limit of sizes is."""
+    small = tmp_path / "small"
+    small.mkdir()
+    image = Image.build(small)
+    place = tmp_path / "place"
+    place.mkdir()
+    save = {"save": image.save, "save_docker": lambda path: image.save_docker(path, tag="a:b")}
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1024, limits[1]))
+    try:
+        with pytest.raises(OSError, match="too large"):
+            save[kind](place / "image.tar")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert not list(place.iterdir())

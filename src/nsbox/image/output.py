@@ -68,13 +68,17 @@ class ArchiveOutput:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        with self._file:
+        try:
+            with self._file:
+                if error is None:
+                    self._file.write(END)
+                    os.fchmod(self._file.fileno(), 0o644)
             if error is None:
-                self._file.write(END)
-                os.fchmod(self._file.fileno(), 0o644)
-        if error is None:
-            os.rename(self._new, self._path)
-        else:
+                os.rename(self._new, self._path)
+        except BaseException:
+            os.unlink(self._new)
+            raise
+        if error is not None:
             os.unlink(self._new)
 
     def write(self, name: str, blocks: Iterable[bytes], size: int) -> None:
