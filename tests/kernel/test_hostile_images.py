@@ -429,6 +429,36 @@ def test_documents_that_are_none_are_refused(tmp_path: Path, document: bytes) ->
         Image.open(path)
 
 
+@pytest.mark.parametrize("described", [None, "text", [], [1], 1, {}])
+def test_a_manifest_whose_configuration_is_none_is_refused(
+    tmp_path: Path, described: object
+) -> None:
+    path = layout(tmp_path / "layout", GOOD)
+    index = json.loads((path / "index.json").read_text())
+    (one,) = index["manifests"]
+    blobs = path / "blobs/sha256"
+    manifest = json.loads((blobs / one["digest"].partition(":")[2]).read_text())
+    content = json.dumps(manifest | {"config": described}).encode()
+    (blobs / sha256(content).partition(":")[2]).write_bytes(content)
+    one |= {"digest": sha256(content), "size": len(content)}
+    (path / "index.json").write_text(json.dumps(index))
+    with pytest.raises(ImageError, match="the manifest's config"):
+        Image.open(path)
+
+
+@pytest.mark.parametrize("tags", [{}, {"RepoTags": None}, {"RepoTags": 1}, {"RepoTags": "text"}])
+def test_a_docker_archive_without_tags_has_no_image_of_any_name(
+    tmp_path: Path, tags: dict[str, object]
+) -> None:
+    config = json.dumps({"rootfs": {"type": "layers", "diff_ids": []}}).encode()
+    manifest = json.dumps([{"Config": "config.json", "Layers": []} | tags]).encode()
+    members = [file("config.json", config), file("manifest.json", manifest)]
+    (tmp_path / "docker.tar").write_bytes(archive(members))
+    with pytest.raises(ImageError, match="no image called 't' is"):
+        Image.open(tmp_path / "docker.tar", reference="t")
+    assert Image.open(tmp_path / "docker.tar").layers == ()
+
+
 def test_a_link_that_flips_while_it_is_unpacked_leads_nowhere(tmp_path: Path, canary: Path) -> None:
     """Somebody else in the folder: `deep` is a folder and a link out by turns."""
     members = [folder("deep")]

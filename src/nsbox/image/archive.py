@@ -31,12 +31,18 @@ def is_docker(files: ArchiveFiles) -> bool:
 def read_docker(files: ArchiveFiles, reference: str | None) -> Content:
     """Read the image of a saved archive that bears a tag, or the only one."""
     images = document.read(files.span(MANIFEST).document(), MANIFEST)
-    fitting = [one for one in images if reference is None or reference in (one["RepoTags"] or ())]
+    fitting = [one for one in images if reference is None or reference in _tags(one)]
     if len(fitting) != 1:
-        tags = [tag for one in images for tag in one.get("RepoTags") or ()]
+        tags = [tag for one in images for tag in _tags(one)]
         problem = "more than one image is" if fitting else f"no image called {reference!r} is"
         raise ImageError(f"{problem} in the archive (reference=): {', '.join(tags)}")
     return _image(files, fitting[0])
+
+
+def _tags(found: dict[str, object]) -> list[str]:
+    """Return an image's names, of which it may have none."""
+    listed = found.get("RepoTags")
+    return [str(tag) for tag in listed] if isinstance(listed, list) else []
 
 
 def _image(files: ArchiveFiles, found: dict[str, object]) -> Content:

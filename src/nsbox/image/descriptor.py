@@ -3,7 +3,6 @@
 See https://github.com/opencontainers/image-spec/blob/main/descriptor.md.
 """
 
-from collections.abc import Mapping
 from typing import Any
 
 import attrs
@@ -26,8 +25,10 @@ class Descriptor:
     platform: FrozenMap[str, Any] | None = None
 
     @classmethod
-    def of(cls, document: Mapping[str, Any], what: str) -> "Descriptor":
-        """Read one. Raises `ImageError` for what could not be checked."""
+    def of(cls, document: Any, what: str) -> "Descriptor":
+        """Read one. Raises `ImageError` for what is none, or could not be checked."""
+        if not isinstance(document, dict):
+            raise ImageError(f"{what} is not an object")
         size = document.get("size")
         if type(size) is not int or size < 0:
             raise ImageError(f"{what}: a size in bytes, not {size!r}")

@@ -31,7 +31,7 @@ def read_manifest(chosen: Descriptor, files: Files) -> Content:
     """Read an image by its manifest. See manifest.md in OCI's image-spec."""
     manifest = chosen.document(files, "the manifest")
     found = document.read_object(manifest, "the manifest")
-    config = Descriptor.of(found.get("config") or {}, "the manifest's config")
+    config = Descriptor.of(found.get("config"), "the manifest's config")
     content = config.document(files, "the configuration")
     settings, ids = diff_ids(content)
     layers = document.items(found, "layers", "the manifest")
