@@ -1,7 +1,9 @@
 """A store among many processes: each layer is unpacked once, wholly, whoever is killed meanwhile."""
 
+import errno
 import os
 import random
+import resource
 import signal
 import subprocess
 import sys
@@ -9,10 +11,12 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import attrs
 import pytest
 
-from nsbox import IDMap, Image, NsboxError
+from nsbox import IDMap, Image, NsboxError, UnsupportedError
 from nsbox.image import Store
+from nsbox.image.span import Span
 
 pytestmark = pytest.mark.once
 
@@ -191,6 +195,49 @@ def test_each_id_map_has_layers_of_its_own(store: Path, tmp_path: Path) -> None:
             status = os.stat(Path(layer.path) / "file")
             assert (status.st_uid, status.st_gid) == (base + 4, base + 5)
             assert Store(store, id_map=IDMap.ranges(id_map.uids)).path in layer.path
+
+
+MAP = IDMap.ranges([(0, 0, 1), (1, 100_000, 1000)])
+
+
+@pytest.mark.usefixtures("root")
+def test_what_another_process_cannot_read_is_said_by_it(
+    store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Here zstd, of a layer that goes into a store of an id map."""
+    (tmp_path / "tree").mkdir()
+    image = Image.build(tmp_path / "tree")
+    (tmp_path / "blob").write_bytes(bytes.fromhex("28b52ffd") + bytes(100))
+    span = Span(str(tmp_path / "blob"))
+    layer = attrs.evolve(image.layers[0], span=span, digest=None, size=span.size)
+    for name in ("backports", "compression"):
+        (tmp_path / "without" / name).mkdir(parents=True)
+        (tmp_path / "without" / name / "__init__.py").touch()
+    monkeypatch.syspath_prepend(tmp_path / "without")
+    with pytest.raises(UnsupportedError, match="zstd layers take"):
+        Store(store, id_map=MAP).unpack([layer])
+    Store(store).gc()
+
+
+@pytest.mark.usefixtures("root")
+@pytest.mark.parametrize("id_map", [None, MAP], ids=["here", "mapped"])
+def test_the_entry_that_did_not_fit_is_named(
+    store: Path, tmp_path: Path, id_map: IDMap | None
+) -> None:
+    tree = tmp_path / "tree"
+    tree.mkdir()
+    (tree / "large").write_bytes(random.Random(0).randbytes(300_000))
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    with Image.build(tree) as image:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, limits[1]))
+        try:
+            with pytest.raises(OSError, match="too large") as caught:
+                image.unpacked(store=Store(store, id_map=id_map))
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert caught.value.errno == errno.EFBIG
+    assert caught.value.__notes__ == ["while unpacking 'large'"]
+    Store(store).gc()
 
 
 def test_a_layer_that_is_used_twice_is_locked_until_both_let_go(

@@ -457,9 +457,7 @@ def test_saving_again_takes_the_place_of_the_image_of_that_name(tree: Path, tmp_
 
 
 @pytest.mark.parametrize("kind", ["save", "save_docker"])
-def test_an_archive_that_cannot_be_finished_leaves_nothing(
-    tmp_path: Path, kind: str
-) -> None:
+def test_an_archive_that_cannot_be_finished_leaves_nothing(tmp_path: Path, kind: str) -> None:
     """The disk is full when what was written last is flushed: here a limit of sizes is."""
     small = tmp_path / "small"
     small.mkdir()

@@ -21,9 +21,7 @@ from nsbox.image.unpack import unpack
 from nsbox.progress import Progress
 
 
-def read_archive(
-    path: str, reference: str | None, platform: str | None, limits: Limits
-) -> Content:
+def read_archive(path: str, reference: str | None, platform: str | None, limits: Limits) -> Content:
     """Read the image of an archive, which is told by the files that are in it."""
     files = ArchiveFiles.of(path, limits)
     if MARK in files:

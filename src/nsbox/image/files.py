@@ -53,7 +53,7 @@ class ArchiveFiles:
 
     @classmethod
     def of(cls, path: str, limits: Limits = Limits()) -> "ArchiveFiles":
-        """List an archive, by its headers alone. Raises `ImageError` for one of too many entries."""
+        """List an archive, by its headers alone. Raises `ImageError` for too many of them."""
         stream = SpanStream(Span(path))
         spans: dict[str, Span | str] = {}
         archive = Untar(stream)

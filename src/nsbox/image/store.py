@@ -51,10 +51,11 @@ class Store:
     """A folder of unpacked layers. Nothing is open in it: there is no need to close it.
 
     The folder is made, for its owner alone, as programs that images bring with set-user-ID bits
-    must be in reach of nobody else; one that is there must be the caller's too, and nobody else's
-    to write, or else `NsboxError` is raised. With `sync`, a layer is on the disk before it counts as there
-    (sync(2), once for each layer); without, it outlives whatever kills a process, but after a
-    power failure the layers unpacked in the last minute are to be removed with `gc`.
+    must be in reach of nobody else. One that is there must be the caller's too, and nobody else's
+    to write, or else its first use raises `NsboxError`. With `sync`, a layer is on the disk before
+    it counts as there (sync(2), once for each layer); without, it outlives whatever kills a
+    process, but after a power failure the layers unpacked in the last minute are to be removed
+    with `gc`.
 
     An ordinary user's layers are all that user's, as in the user's boxes root is the only one.
     With an `id_map` of ranges (``IDMap.subordinate()``) their owners are kept: such layers are

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
-from nsbox.errors import ImageError, NsboxError
+from nsbox.errors import ImageError, NsboxError, UnsupportedError
 from nsbox.image.extract import Extracted
 from nsbox.image.layer import Layer
 from nsbox.image.limits import Limits
@@ -94,8 +94,13 @@ class Inside:
                     done(answer)
                 elif "reason" in answer:
                     raise ImageError(**answer)
+                elif "unsupported" in answer:
+                    raise UnsupportedError(answer["unsupported"])
                 elif "error" in answer:
-                    raise OSError(*answer["error"])
+                    failed = OSError(*answer["error"])
+                    for note in answer["said"]:
+                        failed.add_note(note)
+                    raise failed
                 else:
                     return dict(answer)
         raise NsboxError("the process that unpacks in a user namespace has died")
@@ -125,5 +130,9 @@ def serve() -> None:
         answer({name: getattr(found, name) for name in ("entries", "size", "notes", "opaque_root")})
     except ImageError as error:
         answer({"reason": error.reason, "layer": error.layer, "entry": error.entry})
+    except UnsupportedError as error:
+        answer({"unsupported": str(error)})
     except OSError as error:
-        answer({"error": [error.errno, error.strerror, str(error.filename or "")]})
+        where = None if error.filename is None else str(error.filename)
+        what = [error.errno, error.strerror, where]
+        answer({"error": what, "said": getattr(error, "__notes__", [])})
