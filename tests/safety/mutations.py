@@ -56,6 +56,11 @@ MUTATIONS = (
         (f"{KERNEL}/rootfs/test_hostile_roots.py::test_a_link_in_the_tree_leads_no_mount_out_of_it",),
     ),
     Mutation(
+        "what was found in a folder of the host is taken beneath its descriptor",
+        (("rootfs/tree.py", "        if not bind.beneath:\n            yield clone_tree(bind.source, recursive=True)", "        if bind:\n            yield clone_tree(bind.path, recursive=True)"),),
+        (f"{KERNEL}/rootfs/test_hostile_roots.py::test_a_folder_that_flips_to_a_link_shows_nothing_of_the_host_in_a_readonly_root",),
+    ),
+    Mutation(
         "work on /dev by its descriptor",
         (
             BY_NAME,
