@@ -142,6 +142,21 @@ MUTATIONS = (
         (f"{SAFETY}/test_helpers.py",),
     ),
     Mutation(
+        "no work folder that is there already",
+        (("rootfs/overlay.py", "    yield Step(Operation.MKDIR, (work, 0o700))", "    yield point(Slot.UPPER, os.path.basename(work), folder=True)"),),
+        (f"{KERNEL}/rootfs/test_overlay.py::test_a_work_folder_that_is_there_already_is_not_used",),
+    ),
+    Mutation(
+        "a work folder is removed by no link",
+        (("rootfs/overlay.py", "os.O_DIRECTORY | os.O_NOFOLLOW", "os.O_DIRECTORY"),),
+        (f"{KERNEL}/rootfs/test_overlay.py::test_a_work_folder_that_others_have_forged_leads_to_nothing",),
+    ),
+    Mutation(
+        "of another's work folder nothing is removed",
+        (("rootfs/overlay.py", "os.fstat(fd).st_uid == os.geteuid()", "True"),),
+        (f"{KERNEL}/rootfs/test_overlay.py::test_a_work_folder_that_others_have_forged_leads_to_nothing",),
+    ),
+    Mutation(
         "nothing sets ids",
         (("sequence.py", "chmod", "u+s"),),
         (f"{SAFETY}/test_helpers.py",),
