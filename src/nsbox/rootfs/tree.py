@@ -58,10 +58,11 @@ class EmptyFile:
 
 @attrs.define
 class Folder:
-    """A folder in memory."""
+    """A folder in memory, of the box's root or of whose the `original` is that it stands for."""
 
     children: dict[str, "Node"] = attrs.field(factory=dict)
     mode: int = 0o755
+    original: Bind | None = None
 
     def put(self, path: str, node: Node) -> None:
         """Put a node at a path below, making the folders on the way."""
@@ -233,7 +234,9 @@ def _entry(bind: Bind, fd: int) -> "Bind | Link":
 def _listing(bind: Bind) -> Folder:
     """Return a folder in memory with the entries of a folder of the host."""
     with _held(bind, os.O_RDONLY | os.O_DIRECTORY) as held:
-        folder = Folder(mode=stat.S_IMODE(os.fstat(held).st_mode))
+        about = os.fstat(held)
+        others = (about.st_uid, about.st_gid) != (0, 0)
+        folder = Folder(mode=stat.S_IMODE(about.st_mode), original=bind if others else None)
         for name in sorted(os.listdir(held)):
             try:
                 fd = os.open(name, os.O_PATH | os.O_NOFOLLOW, dir_fd=held)
@@ -268,6 +271,10 @@ class _Steps:
     held: str | None = None
 
     def of(self, folder: Folder, path: str) -> Iterator[Step]:
+        if folder.original is not None:
+            yield from self._hold(folder.original.source)
+            like = folder.original.beneath or "."
+            yield Step(Operation.FCHOWNAT, (Slot.ROOT, path or ".", Slot.FOLDER, like))
         for name, node in folder.children.items():
             place = f"{path}/{name}" if path else name
             if isinstance(node, Folder):

@@ -55,6 +55,8 @@ def made(tree):
         elif step.name == "symlinkat":
             target, _, path = step.arguments
             found[path] = f"-> {target}"
+        elif step.name == "fchownat":
+            assert step.path in (".", *found)
         elif step.name == "openat":
             found[step.path] = "file"
         elif step.name == "open_tree":
@@ -359,8 +361,8 @@ def check_steps(tree, host):
             assert source.is_relative_to(host)
             assert not source.is_symlink()
             continue
-        if step.name == "move_mount":
-            assert step.path in folders | others
+        if step.name in ("move_mount", "fchownat"):
+            assert step.path in folders | others | {"."}
             continue
         path = str(step.path)
         assert not path.startswith("/")
