@@ -81,16 +81,43 @@ class Beneath:
 
     def make_folder(self, path: str, mode: int) -> None:
         """Make a folder. See mkdir(2)."""
-        with self.parent(path) as (fd, name):
+        with _naming(path), self.parent(path) as (fd, name):
             make_folder(fd, name, mode, self.owner)
 
     def make_link(self, path: str, target: str) -> None:
         """Make a symbolic link. See symlink(2)."""
-        with self.parent(path) as (fd, name):
+        with _naming(path), self.parent(path) as (fd, name):
             make_link(fd, name, target, self.owner)
+
+    def remove_file(self, path: str) -> None:
+        """Remove a file, or a link. See unlink(2)."""
+        with _naming(path), self.parent(path) as (fd, name):
+            os.unlink(name, dir_fd=fd)
+
+    def remove_folder(self, path: str) -> None:
+        """Remove a folder, which is empty. See rmdir(2)."""
+        with _naming(path), self.parent(path) as (fd, name):
+            os.rmdir(name, dir_fd=fd)
+
+    def read_link(self, path: str) -> str:
+        """Return where a symbolic link leads. See readlink(2); EINVAL for what is none."""
+        with _naming(path), self.held(path, follow=False) as fd:
+            if not stat.S_ISLNK(os.fstat(fd).st_mode):
+                raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+            return os.readlink("", dir_fd=fd)
 
     def _open(self, path: str, flags: int, mode: int = 0) -> int:
         return _native.open_beneath(self.fd, os.fsencode(path), flags, mode, self.owner)
+
+
+@contextlib.contextmanager
+def _naming(path: str) -> Iterator[None]:
+    """Have errors name the whole path, whichever part of it they are about."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = path
+        raise
 
 
 def make_file(folder: int, name: str, mode: int, owner: tuple[int, int]) -> int:

@@ -130,8 +130,7 @@ class BoxPath(Displayed):
 
     def readlink(self) -> PurePosixPath:
         """Return where a symbolic link leads."""
-        with self._root.held(str(self), follow=False) as fd:
-            return PurePosixPath(os.readlink("", dir_fd=fd))
+        return PurePosixPath(self._root.read_link(str(self)))
 
     def mkdir(self, mode: int = 0o777, parents: bool = False, exist_ok: bool = False) -> None:
         """Make a folder."""
@@ -158,13 +157,12 @@ class BoxPath(Displayed):
     def unlink(self, missing_ok: bool = False) -> None:
         """Remove the file, or the link."""
         missing = contextlib.suppress(FileNotFoundError) if missing_ok else contextlib.nullcontext()
-        with missing, self._root.parent(str(self)) as (fd, name):
-            os.unlink(name, dir_fd=fd)
+        with missing:
+            self._root.remove_file(str(self))
 
     def rmdir(self) -> None:
         """Remove the folder, which is empty."""
-        with self._root.parent(str(self)) as (fd, name):
-            os.rmdir(name, dir_fd=fd)
+        self._root.remove_folder(str(self))
 
     def _mode(self, *, follow: bool = True) -> int:
         try:

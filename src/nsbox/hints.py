@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from nsbox._native.operations import Operation
 from nsbox.constants import AT_FDCWD, CloneFlag
-from nsbox.plan import Step
+from nsbox.plan import Slot, Step
 from nsbox.system_calls import SINCE
 
 
@@ -146,6 +146,8 @@ def _not_executable(step: Step) -> str:
 
 
 def _missing_source(step: Step) -> str:
+    if step.arguments[1] == Slot.FOLDER:
+        return f"hint: {step.path!r} has gone from the folder of the host since that was listed"
     if step.arguments[1] != AT_FDCWD:
         return f"hint: {step.path!r} does not exist in the box's root"
     return f"hint: {step.path} does not exist on the host, and so cannot be shown in the box"

@@ -54,10 +54,11 @@ class Slot(enum.IntEnum):
     LISTENER = 23
     WORD = 24
     PASSED = 25
-    HELD_1 = SLOTS - 13
-    HELD_2 = SLOTS - 12
-    HELD_3 = SLOTS - 11
-    HELD_4 = SLOTS - 10
+    HELD_1 = SLOTS - 14
+    HELD_2 = SLOTS - 13
+    HELD_3 = SLOTS - 12
+    HELD_4 = SLOTS - 11
+    FOLDER = SLOTS - 10
     LAYERS = SLOTS - 9
     UPPER = SLOTS - 8
     EMPTY = SLOTS - 7

@@ -88,6 +88,34 @@ def test_folders_and_links(box: Box, tmp: BoxPath) -> None:
     assert not (tmp / "link").exists()
 
 
+def test_errors_are_those_of_pathlib_and_name_the_path(
+    box: Box, tmp: BoxPath, tmp_path: Path
+) -> None:
+    for here in (tmp, tmp_path):
+        (here / "folder/full").mkdir(parents=True)
+        (here / "file").write_text("")
+    for name, call in [
+        ("file", "readlink"),
+        ("folder", "readlink"),
+        ("no/such", "readlink"),
+        ("no/such", "unlink"),
+        ("folder/none", "unlink"),
+        ("folder", "unlink"),
+        ("no/such", "rmdir"),
+        ("folder", "rmdir"),
+        ("file", "rmdir"),
+        ("folder/full", "mkdir"),
+        ("no/such", "mkdir"),
+    ]:
+        said = []
+        for here in (tmp, tmp_path):
+            with pytest.raises(OSError, match=name) as caught:
+                getattr(here / name, call)()
+            said.append((type(caught.value), caught.value.errno, caught.value.filename))
+        assert said[0] == (*said[1][:2], f"/tmp/{name}"), call
+        assert said[1][2] == str(tmp_path / name)
+
+
 def test_what_is_made_belongs_to_the_boxs_root(box: Box, tmp: BoxPath) -> None:
     (tmp / "file").write_text("")
     (tmp / "folder").mkdir()

@@ -56,6 +56,11 @@ MUTATIONS = (
         (f"{KERNEL}/rootfs/test_hostile_roots.py::test_a_link_in_the_tree_leads_no_mount_out_of_it",),
     ),
     Mutation(
+        "what was found in a folder of the host is taken beneath its descriptor",
+        (("rootfs/tree.py", "        if not bind.beneath:\n            yield clone_tree(bind.source, recursive=True)", "        if bind:\n            yield clone_tree(bind.path, recursive=True)"),),
+        (f"{KERNEL}/rootfs/test_hostile_roots.py::test_a_folder_that_flips_to_a_link_shows_nothing_of_the_host_in_a_readonly_root",),
+    ),
+    Mutation(
         "work on /dev by its descriptor",
         (
             BY_NAME,
@@ -135,6 +140,21 @@ MUTATIONS = (
         "no folder at a name that can be guessed",
         (("leftovers.py", 'tempfile.mkdtemp(prefix=prefix)', 'next(iter([p for p in [tempfile.gettempdir() + "/" + prefix + next(tempfile._get_candidate_names())] if os.makedirs(p, exist_ok=True) or p]))'),),
         (f"{SAFETY}/test_helpers.py",),
+    ),
+    Mutation(
+        "no work folder that is there already",
+        (("rootfs/overlay.py", "    yield Step(Operation.MKDIR, (work, 0o700))", "    yield point(Slot.UPPER, os.path.basename(work), folder=True)"),),
+        (f"{KERNEL}/rootfs/test_overlay.py::test_a_work_folder_that_is_there_already_is_not_used",),
+    ),
+    Mutation(
+        "a work folder is removed by no link",
+        (("rootfs/overlay.py", "os.O_DIRECTORY | os.O_NOFOLLOW", "os.O_DIRECTORY"),),
+        (f"{KERNEL}/rootfs/test_overlay.py::test_a_work_folder_that_others_have_forged_leads_to_nothing",),
+    ),
+    Mutation(
+        "of another's work folder nothing is removed",
+        (("rootfs/overlay.py", "os.fstat(fd).st_uid == os.geteuid()", "True"),),
+        (f"{KERNEL}/rootfs/test_overlay.py::test_a_work_folder_that_others_have_forged_leads_to_nothing",),
     ),
     Mutation(
         "nothing sets ids",

@@ -24,7 +24,7 @@ except ImportError as error:
 INHERITED: int = lib.NSBOX_INHERITED
 """Less n: the caller's standard descriptor n, as it is left open by an exec; else nothing."""
 
-SLOTS = 64
+SLOTS = 65
 """How many descriptors a plan can hold at once; ``SLOTS`` in page.h."""
 
 

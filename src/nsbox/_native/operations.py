@@ -141,6 +141,10 @@ class Operation(enum.Enum):
 
     # Files in it, and the way into it.
     MKDIRAT = "mkdirat({dir:slot}, {path:text}, {mode:number})", "mkdir(2)"
+    FCHOWNAT = (
+        "fchownat({dir:slot}, {path:text}, owner of {folder:slot}, {original:text})",
+        "chown(2)",
+    )
     OPENAT = "openat({dir:slot}, {path:text}, O_CREAT, {mode:number}, {bytes:data})", "openat(2)"
     OPENAT_SECRET = (
         "openat({dir:slot}, {path:text}, O_CREAT, {mode:number}, {secret:data})",

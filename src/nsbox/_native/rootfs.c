@@ -41,6 +41,26 @@ long make_folder(int dir, const char *path, int64_t mode)
     return result == EEXIST_ ? 0 : result;
 }
 
+/* As it is called in this user namespace: an owner that means nothing here stays the box's root. */
+long give_owner(int dir, const char *path, int from, const char *original)
+{
+    struct statx found;
+    long fd = open_in_root(from, original, O_PATH);
+    if (fd < 0)
+        return fd;
+    long result = SYS(__NR_statx, fd, "", AT_EMPTY_PATH, STATX_UID | STATX_GID, &found);
+    SYS(__NR_close, fd);
+    if (result < 0)
+        return result;
+    fd = open_in_root(dir, path, O_PATH);
+    if (fd < 0)
+        return fd;
+    SYS(__NR_fchownat, fd, "", found.stx_uid, -1, AT_EMPTY_PATH);
+    SYS(__NR_fchownat, fd, "", -1, found.stx_gid, AT_EMPTY_PATH);
+    SYS(__NR_close, fd);
+    return 0;
+}
+
 /* Write all of it: a short write is no error, so it is asked again for the rest. */
 static long write_all(long fd, const char *bytes, int64_t length)
 {

@@ -178,6 +178,8 @@ static long do_step(struct run *run, const struct nsbox_step *step)
         return move_from_bench(FD(0), FD(1), TEXT(2));
     case OP_MKDIRAT:
         return make_folder(FD(0), TEXT(1), NUMBER(2));
+    case OP_FCHOWNAT:
+        return give_owner(FD(0), TEXT(1), FD(2), TEXT(3));
     case OP_OPENAT:
     case OP_OPENAT_SECRET:
         return make_file(FD(0), TEXT(1), NUMBER(2), TEXT(3), NUMBER(4));

@@ -37,6 +37,7 @@ long map_ids(int tree, int user_namespace);
 long mask(int *empty, int dir, const char *path);
 long move_into(int tree, int dir, const char *path);
 long make_folder(int dir, const char *path, int64_t mode);
+long give_owner(int dir, const char *path, int from, const char *original);
 long make_file(int dir, const char *path, int64_t mode, const char *bytes, int64_t length);
 long make_symlink(const char *target, int dir, const char *path);
 long make_device(int dir, const char *path, int64_t mode, uint32_t major, uint32_t minor);

@@ -156,8 +156,10 @@ def _upper(layers: Layers, site: Site) -> Iterator[Step]:
         return
     upper = os.path.realpath(layers.upper)
     yield look_at(os.path.dirname(upper), Slot.UPPER)
+    yield point(Slot.UPPER, os.path.basename(upper), folder=True)
+    # Never one that is there: its name can be guessed, and others may be able to write beside it.
+    yield Step(Operation.MKDIR, (work, 0o700))
     for path, name in ((upper, "upper"), (work, "work")):
-        yield point(Slot.UPPER, os.path.basename(path), folder=True)
         yield Step(Operation.SYMLINKAT, (path, Slot.LAYERS, name))
 
 
@@ -224,7 +226,8 @@ def _mounted_below(lowers: tuple[str, ...]) -> str | None:
 def remove_work(folder: str) -> None:
     """Remove a work folder once its overlay is gone, and those that the dead have left beside it.
 
-    What others own in it, by ids of a user namespace, stays.
+    Others may be able to make folders of such names there: no link is followed, and of what is not
+    the caller's, as by ids of a user namespace, only an empty folder goes.
     """
     parent, name = os.path.split(folder)
     try:
@@ -246,6 +249,28 @@ def _is_left(name: str) -> bool:
 
 
 def _remove(folder: str) -> None:
+    with contextlib.suppress(OSError), _own_or_not(folder) as (held, own):
+        if own:
+            _empty(held)
+        else:
+            os.rmdir("work", dir_fd=held)
     with contextlib.suppress(OSError):
-        os.chmod(f"{folder}/work", 0o700)  # the kernel makes it one that nobody may look into
-    shutil.rmtree(folder, ignore_errors=True)
+        os.rmdir(folder)
+
+
+def _empty(held: int) -> None:
+    """Remove what is in a folder of the caller's."""
+    with contextlib.suppress(OSError), _own_or_not("work", held) as (work, own):
+        if own:  # the kernel makes it one that nobody may look into
+            os.chmod(f"/proc/self/fd/{work}", 0o700)
+    shutil.rmtree("work", ignore_errors=True, dir_fd=held)
+
+
+@contextlib.contextmanager
+def _own_or_not(path: str, above: int | None = None) -> Iterator[tuple[int, bool]]:
+    """Hold a folder, no link, as long as the block lasts; tell whether it is the caller's."""
+    fd = os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=above)
+    try:
+        yield fd, os.fstat(fd).st_uid == os.geteuid()
+    finally:
+        os.close(fd)

@@ -5,6 +5,8 @@ that lacks one is opened up: a folder in memory takes its place, that shows the 
 room for one more.
 """
 
+import contextlib
+import errno
 import os
 import stat
 from collections.abc import Iterator
@@ -12,6 +14,7 @@ from typing import TypeAlias
 
 import attrs
 
+from nsbox import _native
 from nsbox._native.operations import Operation
 from nsbox.constants import AtFlag
 from nsbox.plan import Slot, Step
@@ -24,9 +27,21 @@ MAX_LINKS = 40
 
 @attrs.frozen
 class Bind:
-    """A file or folder of the host, with what is mounted below it."""
+    """A file or folder of the host, with what is mounted below it.
+
+    `source` is a path as the caller has named it. What is `beneath` that was found there, and may
+    be replaced meanwhile: no link leads out of `source` from there. Of that it is known, too,
+    whether it is a `folder`.
+    """
 
     source: str
+    beneath: str = ""
+    folder: bool | None = attrs.field(default=None, eq=False)
+
+    @property
+    def path(self) -> str:
+        """The whole path, for messages."""
+        return os.path.join(self.source, self.beneath) if self.beneath else self.source
 
 
 @attrs.frozen
@@ -43,10 +58,11 @@ class EmptyFile:
 
 @attrs.define
 class Folder:
-    """A folder in memory."""
+    """A folder in memory, of the box's root or of whose the `original` is that it stands for."""
 
     children: dict[str, "Node"] = attrs.field(factory=dict)
     mode: int = 0o755
+    original: Bind | None = None
 
     def put(self, path: str, node: Node) -> None:
         """Put a node at a path below, making the folders on the way."""
@@ -54,7 +70,8 @@ class Folder:
         *parents, name = path.split("/")
         for parent in parents:
             below = folder.children.setdefault(parent, Folder())
-            assert isinstance(below, Folder)
+            if not isinstance(below, Folder):
+                raise _changed(parent)
             folder = below
         folder.children[name] = node
 
@@ -153,17 +170,18 @@ class Tree:
             self.root = _listing(self.root)
         folder = self.root
         for name in parts:
-            below = folder.children[name]
+            below = folder.children.get(name)
             if isinstance(below, Bind):
                 below = folder.children[name] = _listing(below)
-            assert isinstance(below, Folder)
+            if not isinstance(below, Folder):
+                raise _changed("/".join(parts))
             folder = below
         return folder
 
     def steps(self) -> Iterator[Step]:
         """Lower the tree below the root; the root itself is in `Slot.ROOT` already."""
         if isinstance(self.root, Folder):
-            yield from _folder_steps(self.root, "")
+            yield from _Steps().of(self.root, "")
 
 
 def _child(node: Node, name: str) -> "Node | None":
@@ -171,26 +189,63 @@ def _child(node: Node, name: str) -> "Node | None":
         return node.children.get(name)
     if not isinstance(node, Bind):
         return None
-    path = os.path.join(node.source, name)
+    below = _below(node, name)
     try:
-        return _host_entry(path, os.lstat(path).st_mode)
+        with _held(below, os.O_PATH | os.O_NOFOLLOW) as fd:
+            return _entry(below, fd)
     except OSError:
         return None
 
 
-def _host_entry(path: str, mode: int) -> "Bind | Link":
-    return Link(os.readlink(path)) if stat.S_ISLNK(mode) else Bind(path)
+def _changed(path: str) -> OSError:
+    """Make the error for what was a folder of the root, or missing, a moment ago."""
+    return OSError(errno.ESTALE, "changed by somebody while it was looked at", path)
+
+
+def _below(bind: Bind, name: str) -> Bind:
+    return Bind(bind.source, os.path.join(bind.beneath, name))
+
+
+@contextlib.contextmanager
+def _held(bind: Bind, flags: int) -> Iterator[int]:
+    """Hold what is there as long as the block lasts. Raises `OSError` with the whole path."""
+    with contextlib.ExitStack() as stack:
+        if bind.beneath:
+            source = os.open(bind.source, os.O_PATH | os.O_DIRECTORY)
+            stack.callback(os.close, source)
+            try:
+                fd = _native.open_beneath(source, os.fsencode(bind.beneath), flags)
+            except OSError as error:
+                raise OSError(error.errno, error.strerror, bind.path) from None
+        else:
+            fd = os.open(bind.source, flags)
+        stack.callback(os.close, fd)
+        yield fd
+
+
+def _entry(bind: Bind, fd: int) -> "Bind | Link":
+    """Tell by an O_PATH descriptor what is shown of a host's entry: of what is held, no other."""
+    mode = os.fstat(fd).st_mode
+    if stat.S_ISLNK(mode):
+        return Link(os.readlink("", dir_fd=fd))
+    return attrs.evolve(bind, folder=stat.S_ISDIR(mode))
 
 
 def _listing(bind: Bind) -> Folder:
     """Return a folder in memory with the entries of a folder of the host."""
-    mode = stat.S_IMODE(os.stat(bind.source).st_mode)
-    with os.scandir(bind.source) as entries:
-        names = sorted(entry.name for entry in entries)
-    folder = Folder(mode=mode)
-    for name in names:
-        path = os.path.join(bind.source, name)
-        folder.children[name] = _host_entry(path, os.lstat(path).st_mode)
+    with _held(bind, os.O_RDONLY | os.O_DIRECTORY) as held:
+        about = os.fstat(held)
+        others = (about.st_uid, about.st_gid) != (0, 0)
+        folder = Folder(mode=stat.S_IMODE(about.st_mode), original=bind if others else None)
+        for name in sorted(os.listdir(held)):
+            try:
+                fd = os.open(name, os.O_PATH | os.O_NOFOLLOW, dir_fd=held)
+            except FileNotFoundError:
+                continue  # it has gone since
+            try:
+                folder.children[name] = _entry(_below(bind, name), fd)
+            finally:
+                os.close(fd)
     return folder
 
 
@@ -199,7 +254,9 @@ def _empty(*, folder: bool) -> Folder | EmptyFile:
 
 
 def _is_folder(node: Node) -> bool:
-    return isinstance(node, Folder) or (isinstance(node, Bind) and is_host_folder(node.source))
+    if isinstance(node, Bind):
+        return is_host_folder(node.source) if node.folder is None else node.folder
+    return isinstance(node, Folder)
 
 
 def is_host_folder(path: str) -> bool:
@@ -207,20 +264,43 @@ def is_host_folder(path: str) -> bool:
     return os.path.isdir(path) or not os.path.exists(path)
 
 
-def _folder_steps(folder: Folder, path: str) -> Iterator[Step]:
-    for name, node in folder.children.items():
-        place = f"{path}/{name}" if path else name
-        if isinstance(node, Folder):
-            yield Step(Operation.MKDIRAT, (Slot.ROOT, place, node.mode))
-            yield from _folder_steps(node, place)
-        elif isinstance(node, Link):
-            yield link(place, node.target)
-        elif isinstance(node, EmptyFile):
-            yield Step(Operation.OPENAT, (Slot.ROOT, place, 0o644, b""))
-        else:
-            yield point(Slot.ROOT, place, folder=is_host_folder(node.source))
-            yield clone_tree(node.source, recursive=True)
-            yield Step(Operation.MOVE_MOUNT, (Slot.TREE, Slot.ROOT, place))
+@attrs.define
+class _Steps:
+    """Lowers folders; `held` is the source in `Slot.FOLDER`."""
+
+    held: str | None = None
+
+    def of(self, folder: Folder, path: str) -> Iterator[Step]:
+        if folder.original is not None:
+            yield from self._hold(folder.original.source)
+            like = folder.original.beneath or "."
+            yield Step(Operation.FCHOWNAT, (Slot.ROOT, path or ".", Slot.FOLDER, like))
+        for name, node in folder.children.items():
+            place = f"{path}/{name}" if path else name
+            if isinstance(node, Folder):
+                yield Step(Operation.MKDIRAT, (Slot.ROOT, place, node.mode))
+                yield from self.of(node, place)
+            elif isinstance(node, Link):
+                yield link(place, node.target)
+            elif isinstance(node, EmptyFile):
+                yield Step(Operation.OPENAT, (Slot.ROOT, place, 0o644, b""))
+            else:
+                yield point(Slot.ROOT, place, folder=_is_folder(node))
+                yield from self._clone(node)
+                yield Step(Operation.MOVE_MOUNT, (Slot.TREE, Slot.ROOT, place))
+
+    def _clone(self, bind: Bind) -> Iterator[Step]:
+        """Copy the mount of what is still there, by a descriptor where others may replace it."""
+        if not bind.beneath:
+            yield clone_tree(bind.source, recursive=True)
+            return
+        yield from self._hold(bind.source)
+        yield clone_tree(bind.beneath, recursive=True, of=Slot.FOLDER)
+
+    def _hold(self, source: str) -> Iterator[Step]:
+        if self.held != source:
+            self.held = source
+            yield look_at(source, Slot.FOLDER)
 
 
 def point(beneath: Slot, place: str, *, folder: bool) -> Step:
@@ -235,10 +315,12 @@ def link(place: str, to: str) -> Step:
     return Step(Operation.SYMLINKAT, (to, Slot.ROOT, place))
 
 
-def clone_tree(source: str, *, recursive: bool, into: Slot = Slot.TREE) -> Step:
-    """Copy the mount of a file or folder of the host."""
+def clone_tree(
+    source: str, *, recursive: bool, into: Slot = Slot.TREE, of: Slot = Slot.CWD
+) -> Step:
+    """Copy the mount of a file or folder of the host, or beneath one that is held."""
     flags = AtFlag.OPEN_TREE_CLONE | (AtFlag.AT_RECURSIVE if recursive else 0)
-    return Step(Operation.OPEN_TREE, (into, Slot.CWD, source, flags))
+    return Step(Operation.OPEN_TREE, (into, of, source, flags))
 
 
 def look_at(source: str, into: Slot) -> Step:

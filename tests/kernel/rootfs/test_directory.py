@@ -1,5 +1,6 @@
 """Folders as roots: what is shown, what is kept out, what stays as it was."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -30,6 +31,29 @@ def test_a_readonly_directory_is_left_as_it_is(tree: Path, sh: Shell, snapshot: 
     assert sh("echo no > /srv/index.html", rootfs).returncode != 0
     assert sh("echo no > /new", rootfs).returncode != 0
     assert snapshot(tree) == before
+
+
+@pytest.mark.parametrize(
+    ("id_map", "shown"),
+    [(None, "999 998"), ([(0, 0, 1000)], "999 998"), ([(5, 999, 1), (0, 0, 1)], "5 0")],
+    ids=["none", "same", "some"],
+)
+def test_a_folder_that_is_opened_up_stays_its_owners(
+    root: None, tree: Path, sh: Shell, id_map: list[tuple[int, int, int]] | None, shown: str
+) -> None:
+    """As far as the box knows the owner: else it is the box's root's."""
+    (tree / "state").mkdir(mode=0o700)
+    for folder in (tree, tree / "state"):
+        os.chown(folder, 999, 998)
+    rootfs = RootFS.directory(tree, readonly=True).with_mounts(Mount.tmpfs("/state/run"))
+    spec = {}
+    if id_map is not None:
+        users = nsbox.ISOLATED | {nsbox.NamespaceType.USER: nsbox.Choice.NEW}
+        spec = {"namespaces": users, "id_map": nsbox.IDMap.ranges(id_map)}
+    done = sh(
+        "/bin/busybox stat -c '%u %g' / /state; /bin/busybox stat -c %a /state", rootfs, **spec
+    )
+    assert done.stdout.splitlines() == [shown, shown, "700"], done
 
 
 def test_a_writable_directory_keeps_what_the_box_writes(tree: Path, sh: Shell) -> None:

@@ -4,7 +4,7 @@ import contextlib
 import ctypes
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -64,14 +64,12 @@ def test_links_of_each_sort_lead_nothing_out(
             sh("true", rootfs.with_mounts(Mount.file("/etc/motd", "x"), Mount.masked("/etc/file")))
 
 
-@pytest.mark.parametrize("name", ["dev", "proc", "tmp"])
-def test_a_folder_that_flips_to_a_link_and_back_leads_nothing_out(
-    tree: Path, canary: Path, sh: Shell, name: str
-) -> None:
-    """Ten thousand times, while boxes start in the tree: the canary decides."""
-    place, link = tree / name, tree / f"{name}.link"
+@contextlib.contextmanager
+def flipping(place: Path, target: Path) -> Iterator[None]:
+    """Exchange a new folder and a link for as long as the block lasts, ten thousand times at least."""
+    link = place.with_name(f"{place.name}.link")
     place.mkdir()
-    link.symlink_to(canary)
+    link.symlink_to(target)
     flips, stop = 0, threading.Event()
 
     def flip() -> None:
@@ -86,13 +84,44 @@ def test_a_folder_that_flips_to_a_link_and_back_leads_nothing_out(
     thread = threading.Thread(target=flip)
     thread.start()
     try:
-        for _ in range(30):
-            with contextlib.suppress(OSError):  # as good an end as a mount within the tree
-                sh("true", RootFS.directory(tree))
+        yield
     finally:
         stop.set()
         thread.join()
     assert flips >= 10_000
+
+
+@pytest.mark.parametrize("name", ["dev", "proc", "tmp"])
+def test_a_folder_that_flips_to_a_link_and_back_leads_nothing_out(
+    tree: Path, canary: Path, sh: Shell, name: str
+) -> None:
+    """Ten thousand times, while boxes start in the tree: the canary decides."""
+    with flipping(tree / name, canary):
+        for _ in range(30):
+            with contextlib.suppress(OSError):  # as good an end as a mount within the tree
+                sh("true", RootFS.directory(tree))
+
+
+@pytest.mark.parametrize("target", ["/new", "/data/new"], ids=["beside", "below"])
+def test_a_folder_that_flips_to_a_link_shows_nothing_of_the_host_in_a_readonly_root(
+    tree: Path, canary: Path, target: str
+) -> None:
+    """The root is opened up: what was listed in it is mounted a while later."""
+    rootfs = RootFS.directory(tree, readonly=True).with_mounts(Mount.tmpfs(target))
+    mounted, complaints = 0, []
+    with flipping(tree / "data", canary):
+        for _ in range(60):
+            try:
+                with rootfs.mounted() as root:
+                    shown = root / "data"
+                    mounted += 1
+                    assert shown.is_symlink() or "file" not in os.listdir(shown)
+            except (OSError, ValueError) as error:
+                complaints.append(error)
+    assert mounted
+    for complaint in complaints:
+        named = isinstance(complaint, nsbox.StepError) or target in str(complaint)
+        assert named or complaint.filename
 
 
 def test_proc_is_read_only_where_it_must_be_wherever_its_name_leads(tree: Path, sh: Shell) -> None:

@@ -73,6 +73,40 @@ def test_a_work_folder_of_the_dead_is_removed_by_the_next_box(
     )
 
 
+def test_a_work_folder_that_others_have_forged_leads_to_nothing(
+    root: None, tree: Path, tmp_path: Path, canary: Path, sh: Shell
+) -> None:
+    """What a folder leads to is not touched, and what is in another's stays."""
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    linked, theirs = (tmp_path / f".upper.root.nsbox-{ended.pid}-1-{number}" for number in (1, 2))
+    linked.mkdir()
+    (linked / "work").symlink_to(canary)
+    (theirs / "work/moved").mkdir(parents=True)
+    os.chown(theirs, 12345, 12345)
+    before = canary.stat().st_mode
+    assert sh("true", RootFS.overlay(tree, upper=tmp_path / "upper")).returncode == 0
+    assert canary.stat().st_mode == before
+    assert (theirs / "work/moved").exists()
+
+
+@pytest.mark.parametrize("forged", ["folder", "link"])
+def test_a_work_folder_that_is_there_already_is_not_used(
+    tree: Path, tmp_path: Path, canary: Path, forged: str
+) -> None:
+    kept = RootFS.overlay(tree, upper=tmp_path / "upper")
+    with kept.mounted():
+        (name,) = (p.name for p in tmp_path.iterdir() if p.name.startswith(".upper"))
+    mark, _, number = name.rpartition("-")
+    place = tmp_path / f"{mark}-{int(number) + 1}"
+    if forged == "link":
+        place.symlink_to(canary)
+    else:
+        place.mkdir()
+    with pytest.raises(FileExistsError, match=place.name), kept.mounted():
+        pass
+
+
 def test_later_layers_lie_over_earlier_ones(tree: Path, tmp_path: Path, sh: Shell) -> None:
     layers = [tree]
     for number in range(30):

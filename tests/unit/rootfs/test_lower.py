@@ -71,7 +71,8 @@ def test_a_readonly_directory_that_lacks_one_is_shown_in_a_tree_in_memory(host):
     lines = lowered(RootFS.directory(host / "tree", readonly=True))
     assert "root = fsmount(context, MOUNT_ATTR_NOSUID|MOUNT_ATTR_NODEV)" in lines
     assert 'mkdirat(root, "proc", 0755)' in lines
-    assert f'tree = open_tree(AT_FDCWD, "{host}/tree/bin", OPEN_TREE_CLONE|AT_RECURSIVE)' in lines
+    assert f'folder = open_tree(AT_FDCWD, "{host}/tree", 0)' in lines
+    assert 'tree = open_tree(folder, "bin", OPEN_TREE_CLONE|AT_RECURSIVE)' in lines
     freeze = next(i for i, line in enumerate(lines) if "setattr(root" in line and "RDONLY" in line)
     made = [i for i, line in enumerate(lines) if line.startswith("mkdirat(root")]
     assert max(i for i in made if "dev/" not in lines[i]) < freeze

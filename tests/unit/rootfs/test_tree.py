@@ -1,5 +1,6 @@
 """A root in the making: mount points, opened-up folders and links, on folders of this host."""
 
+import contextlib
 import os
 import stat
 import tempfile
@@ -9,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nsbox.plan import Slot
 from nsbox.rootfs.tree import Bind, Folder, Link, Tree
 
 LOOPS = {"self": "self", "a": "b", "b": "a", "deep": "deep/deeper"}
@@ -45,7 +47,7 @@ def printed(tree):
 
 def made(tree):
     """What the steps make, by path: a folder's mode, a link's target, a source that is shown."""
-    found, source = {}, None
+    found, source, held = {}, None, None
     for step in tree.steps():
         if step.name == "mkdirat":
             _, path, mode = step.arguments
@@ -53,10 +55,16 @@ def made(tree):
         elif step.name == "symlinkat":
             target, _, path = step.arguments
             found[path] = f"-> {target}"
+        elif step.name == "fchownat":
+            assert step.path in (".", *found)
         elif step.name == "openat":
             found[step.path] = "file"
         elif step.name == "open_tree":
-            source = step.path
+            into, dir_, path, _ = step.arguments
+            if into == Slot.FOLDER:
+                held = path
+            else:
+                source = path if dir_ == Slot.CWD else f"{held}/{path}"
         else:
             assert step.name == "move_mount"
             found[step.path] = source
@@ -91,6 +99,48 @@ def test_the_folder_that_lacks_a_mount_point_is_opened_up(host):
     assert found["usr"] == str(host / "usr")
     assert found["bin"] == "-> usr/bin"
     assert found["dangling"] == "-> no/such"
+
+
+def test_what_was_found_in_an_opened_folder_is_taken_beneath_its_descriptor(host):
+    """By its whole path it could be a link by then: see test_hostile_roots."""
+    tree = tree_of(host)
+    tree.mount_point("/etc/new", folder=True)
+    shown = [step.arguments for step in tree.steps() if step.name == "open_tree"]
+    assert [path for _, dir_, path, _ in shown if dir_ == Slot.CWD] == [str(host)]
+    assert [path for _, dir_, path, _ in shown if dir_ == Slot.FOLDER] == [
+        "etc/passwd",
+        "etc/ssl",
+        "home",
+        "secret",
+        "usr",
+    ]
+
+
+@pytest.mark.parametrize("target", ["/data/new", "/new"])
+def test_what_becomes_a_link_while_it_is_looked_at_shows_nothing_of_the_host(
+    host, tmp_path_factory, target
+):
+    outside = tmp_path_factory.mktemp("outside")
+    (outside / "theirs").touch()
+    (host / "data/mine").mkdir(parents=True)
+    tree = tree_of(host)
+    assert tree.mount_point("/data/mine", folder=True)
+    tree = tree_of(host)
+    tree.mount_point("/other", folder=True)  # the root is listed by now
+    (host / "data").rename(host / "moved")
+    (host / "data").symlink_to(outside)
+    with contextlib.suppress(OSError):
+        tree.mount_point(target, folder=True)
+    assert not [path for path in made(tree) if "theirs" in path]
+
+
+def test_what_goes_while_a_folder_is_listed_is_left_out(host, monkeypatch):
+    listdir = os.listdir
+    monkeypatch.setattr(os, "listdir", lambda fd: [*listdir(fd), "gone"])
+    tree = tree_of(host)
+    tree.mount_point("/new", folder=True)
+    assert "usr" in made(tree)
+    assert "gone" not in made(tree)
 
 
 def test_an_opened_folder_has_the_mode_of_its_original(host):
@@ -307,12 +357,12 @@ def check_steps(tree, host):
     folders, others = {""}, set()
     for step in tree.steps():
         if step.name == "open_tree":
-            source = Path(str(step.path))
+            source = host / str(step.path)
             assert source.is_relative_to(host)
             assert not source.is_symlink()
             continue
-        if step.name == "move_mount":
-            assert step.path in folders | others
+        if step.name in ("move_mount", "fchownat"):
+            assert step.path in folders | others | {"."}
             continue
         path = str(step.path)
         assert not path.startswith("/")
