@@ -215,6 +215,21 @@ def pid_of(descriptor):
     return next(int(line.split()[1]) for line in lines if line.startswith("Pid:"))
 
 
+def test_the_umask_is_the_callers_where_the_bundle_says_none(create, tmp_path):
+    before = os.umask(0o027)
+    try:
+        made = create("umask")
+        os.umask(0o077)
+        assert made.run(["/bin/sh", "-c", "umask"]).stdout == b"0077\n"
+        saying = made.process | {"args": ["/bin/sh", "-c", "umask"], "user": {"umask": 0o20}}
+        assert made.run(saying | {"terminal": False}).stdout == b"0020\n"
+    finally:
+        os.umask(before)
+    made.start()
+    made.wait(10)
+    assert output(tmp_path) == "0027\n"
+
+
 def test_a_signal_to_all_reaches_each_once(create, monkeypatch):
     made = create("sleep 60 & sleep 60 & wait")
     made.start()

@@ -71,7 +71,7 @@ class Container:
         `StepError` for a step and `HookError` for a hook that failed. Nothing is left then.
         """
         config = read_config(bundle)
-        said = describe(config, bundle=bundle)
+        said = describe(config, bundle=bundle, umask=launch.callers_umask())
         if bool(said.options.terminal) != (console is not None):
             raise ValueError("console: a socket, if process.terminal is true, and only then")
         said = attrs.evolve(said, options=attrs.evolve(said.options, pass_fds=pass_fds))
@@ -333,7 +333,11 @@ class Container:
             process = dict(command)
         else:
             process = config["process"] | {"args": list(command), "terminal": False}
-        said = describe(config | {"process": process}, bundle=config["nsbox"]["bundle"])
+        said = describe(
+            config | {"process": process},
+            bundle=config["nsbox"]["bundle"],
+            umask=launch.callers_umask(),
+        )
         return attrs.evolve(said, spec=attrs.evolve(said.spec, affinity=said.exec_affinity))
 
     def _alive(self) -> int:
