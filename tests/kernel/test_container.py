@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import socket
+import stat
 import subprocess
 import sys
 import threading
@@ -20,7 +21,7 @@ from referencing import Registry
 from referencing.jsonschema import DRAFT4
 
 import nsbox
-from nsbox import Cgroup, NsboxError, StepError, Task, reap
+from nsbox import Cgroup, NsboxError, StepError, Task, UnsupportedError, reap
 from nsbox.oci import Container, HookError, from_config
 from nsbox.security import notify
 
@@ -140,6 +141,32 @@ def test_deleted_twice_it_leaves_another_of_its_name_alone(create):
     assert second.status == "running"
 
 
+def test_a_handle_that_is_closed_still_knows_its_container_and_deletes_it(create, tmp_path):
+    with create("sleep 60") as made:
+        pid = made.pid
+        made.close()
+        made.start()
+        made.close()
+        assert (made.status, made.pid, made.state["pid"]) == ("running", pid, pid)
+        made.close()
+        assert repr(made) == f"<Container '{NAME}' running>"
+        made.kill("KILL")
+        made.close()
+        assert made.wait(10) == -signal.SIGKILL
+        made.close()
+    assert not (tmp_path / "state" / NAME).exists()
+    assert not os.path.exists(f"/proc/{pid}")
+    assert made.status == "stopped"
+
+
+def test_a_handle_that_is_closed_in_its_block_ends_what_runs(create, tmp_path):
+    with create("sleep 60") as made:
+        made.start()
+        pid = made.pid
+        made.close()
+    assert not os.path.exists(f"/proc/{pid}")
+
+
 def test_what_is_not_in_the_right_state_is_refused(create, tmp_path):
     made = create("sleep 60")
     with pytest.raises(ValueError, match=r"delete: .* is created"):
@@ -181,6 +208,42 @@ def test_a_signal_reaches_the_command(create, tmp_path):
     made.kill("SIGUSR1")
     assert made.wait(10) == 3
     assert output(tmp_path) == "up\ntold\n"
+
+
+def pid_of(descriptor):
+    lines = Path(f"/proc/self/fdinfo/{descriptor}").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("Pid:"))
+
+
+def test_the_umask_is_the_callers_where_the_bundle_says_none(create, tmp_path):
+    before = os.umask(0o027)
+    try:
+        made = create("umask")
+        os.umask(0o077)
+        assert made.run(["/bin/sh", "-c", "umask"]).stdout == b"0077\n"
+        saying = made.process | {"args": ["/bin/sh", "-c", "umask"], "user": {"umask": 0o20}}
+        assert made.run(saying | {"terminal": False}).stdout == b"0020\n"
+    finally:
+        os.umask(before)
+    made.start()
+    made.wait(10)
+    assert output(tmp_path) == "0027\n"
+
+
+def test_a_signal_to_all_reaches_each_once(create, monkeypatch):
+    made = create("sleep 60 & sleep 60 & wait")
+    made.start()
+    while len(made.cgroup.pids) < 3:
+        time.sleep(0.01)
+    send, told = signal.pidfd_send_signal, []
+
+    def send_and_tell(descriptor, number):
+        told.append(pid_of(descriptor))
+        send(descriptor, number)
+
+    monkeypatch.setattr(signal, "pidfd_send_signal", send_and_tell)
+    made.kill("CONT", all=True)
+    assert sorted(told) == sorted(made.cgroup.pids)
 
 
 def test_the_command_has_nothing_open_but_its_streams(create, tmp_path):
@@ -683,6 +746,28 @@ def test_devices_of_the_hosts_are_there_and_work_where_they_are_allowed(create, 
     made.wait(10)
     assert " 10, 229 " in output(tmp_path)
     assert output(tmp_path).endswith("read\nno\n")
+
+
+def test_a_container_whose_device_has_gone_is_found_and_ended(create, tmp_path):
+    device = tmp_path / "null"
+    os.mknod(device, stat.S_IFCHR | 0o666, os.makedev(1, 3))
+
+    def with_device(config):
+        config["linux"]["devices"] = [{"path": str(device), "type": "c", "major": 1, "minor": 3}]
+        config["hooks"] = {"poststop": [hook(f"cat >{tmp_path}/told")]}
+
+    made = create("sleep 60", with_device)
+    device.unlink()
+    found = Container.load(NAME, root=tmp_path / "state")
+    assert found.state == made.state
+    with pytest.raises(UnsupportedError, match=r"^linux.devices\[0\]: "):
+        found.start()
+    found.kill("KILL")
+    found.wait(10)
+    found.delete()
+    made.close()
+    told = json.loads((tmp_path / "told").read_text())
+    assert (told["id"], told["annotations"]) == (NAME, {"org.example": "one"})
 
 
 def test_commands_that_join_run_on_the_processors_that_are_for_them(create):

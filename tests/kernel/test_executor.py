@@ -238,12 +238,20 @@ def test_files_of_the_callers_are_never_emptied(tmp_path: Any) -> None:
         assert (tmp_path / "a/file").read_text() == "kept"
 
 
+def test_the_longest_timeout_is_one_that_a_call_can_have() -> None:
+    with BoxExecutor(max_workers=1, timeout=2_147_483) as executor:
+        assert executor.submit(pow, 2, 5).result(timeout=60) == 32
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
         {"max_workers": 0},
         {"isolation": "thread"},
         {"timeout": -1},
+        {"timeout": float("inf")},
+        {"timeout": float("nan")},
+        {"timeout": 30 * 86400},
         {"results": "json"},
         {"preload": "numpy"},
         {"memory_max": "lots"},

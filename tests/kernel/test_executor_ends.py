@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -207,6 +208,73 @@ def script(text: str, **kwargs: Any) -> "subprocess.Popen[str]":
     return subprocess.Popen(
         [sys.executable, "-c", begin + text], stdout=subprocess.PIPE, text=True, **kwargs
     )
+
+
+@pytest.fixture
+def no_more_threads() -> Iterator[Callable[[], Any]]:
+    """Return what has no thread started: none has room for so large a stack."""
+    before = threading.stack_size()
+    yield lambda: threading.stack_size(1 << 47)
+    threading.stack_size(before)
+
+
+def test_a_thread_that_cannot_be_started_is_told_and_the_next_call_is_done(
+    no_more_threads: Callable[[], Any],
+) -> None:
+    with BoxExecutor(SPEC, max_workers=1) as executor:
+        no_more_threads()
+        with pytest.raises(RuntimeError, match="start new thread"):
+            executor.submit(pow, 2, 5)
+        threading.stack_size(0)
+        assert executor.submit(pow, 2, 5).result(timeout=60) == 32
+
+
+def test_a_call_for_which_no_thread_can_be_started_is_done_by_another(
+    no_more_threads: Callable[[], Any],
+) -> None:
+    with BoxExecutor(SPEC, max_workers=2) as executor:
+        first = executor.submit(time.sleep, 0.5)
+        until(first.running)
+        no_more_threads()
+        assert executor.submit(pow, 2, 5).result(timeout=60) == 32
+
+
+REFUSED = "cannot schedule new futures after shutdown"
+
+
+@pytest.mark.parametrize(
+    ("end", "where", "told"),
+    [
+        ("kill_workers()", "start", REFUSED),
+        ("shutdown()", "put", REFUSED),
+        ("shutdown()", "start", "32"),  # which waits for the call as well
+    ],
+)
+def test_a_handler_can_end_an_executor_that_just_takes_a_call(
+    end: str, where: str, told: str
+) -> None:
+    """The signal comes where `submit` calls a function of the name `where`."""
+    with script(
+        "executor = nsbox.BoxExecutor(max_workers=2)\n"
+        "first = executor.submit(time.sleep, 0.5)\n"
+        f"signal.signal(signal.SIGUSR1, lambda *_: executor.{end})\n"
+        "def watch(frame, event, about):\n"
+        "    name = about.__name__ if event == 'c_call' else frame.f_code.co_name\n"
+        f"    if event in ('call', 'c_call') and name == {where!r}:\n"
+        "        sys.setprofile(None)\n"
+        "        signal.raise_signal(signal.SIGUSR1)\n"
+        "sys.setprofile(watch)\n"
+        "try: second = executor.submit(pow, 2, 5)\n"
+        "except RuntimeError as error: print(error)\n"
+        "else: print(second.cancelled() or second.exception(timeout=30) or second.result())\n"
+        "executor.shutdown()\n"
+        "print(first.done())\n"
+    ) as process:
+        try:
+            out, _ = process.communicate(timeout=30)
+        finally:
+            process.kill()
+    assert out.splitlines() == [told, "True"]
 
 
 def test_an_interpreter_that_exits_does_first_what_was_submitted() -> None:

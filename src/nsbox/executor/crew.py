@@ -41,7 +41,11 @@ class Item:
 
 
 class Crew:
-    """The threads of one executor, and what they share. Only its own process uses it."""
+    """The threads of one executor, and what they share. Only its own process uses it.
+
+    A handler of a signal may close and kill, also where it has interrupted `submit`: the lock can
+    be taken again by who has it, and is none that the threads need to end.
+    """
 
     def __init__(self, settings: Settings, size: int) -> None:
         self.settings = settings
@@ -51,7 +55,7 @@ class Crew:
         self._pid = os.getpid()
         self._queue: queue.SimpleQueue[Item | None] = queue.SimpleQueue()
         self._idle = threading.Semaphore(0)
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._threads: list[threading.Thread] = []
         self._workers: set[Worker] = set()
         _crews.add(self)
@@ -62,19 +66,35 @@ class Crew:
         return os.getpid() != self._pid
 
     def submit(self, item: Item) -> None:
-        """Take a call. Raises `RuntimeError` where none are taken any longer."""
+        """Take a call.
+
+        Raises `RuntimeError` where none are taken any longer, and where there is no thread to do it
+        and none can be started.
+        """
         if self.foreign:
             raise RuntimeError("cannot schedule new futures in a fork of the executor's process")
         with self._lock:
             if self.closed:
-                raise RuntimeError("cannot schedule new futures after shutdown")
+                raise _after_shutdown()
             self._queue.put(item)
-            if self._idle.acquire(blocking=False) or len(self._threads) >= self._size:
-                return
-            name = f"nsbox-executor-{len(self._threads)}"
-            thread = threading.Thread(target=_work, args=(self,), name=name, daemon=True)
-            self._threads.append(thread)
+            if not self._idle.acquire(blocking=False) and len(self._threads) < self._size:
+                self._add_thread(item)
+            # By a signal's handler, just now: the call may stand behind the end of the queue.
+            if self.closed and item.future.cancel():
+                raise _after_shutdown()
+
+    def _add_thread(self, item: Item) -> None:
+        name = f"nsbox-executor-{len(self._threads)}"
+        thread = threading.Thread(target=_work, args=(self,), name=name, daemon=True)
+        self._threads.append(thread)
+        try:
             thread.start()
+        except Exception:
+            self._threads.remove(thread)
+            if not self._threads:
+                item.future.cancel()  # it stays in the queue, where it is passed over
+                raise
+            # else it waits for one of those that there are
 
     def close(self, *, cancel: bool = False) -> None:
         """Take no more calls; do, or cancel, those that wait."""
@@ -92,15 +112,15 @@ class Crew:
             return
         self.killed = True
         self.close(cancel=True)
-        with self._lock:
-            for worker in self._workers:
-                worker.kill()
+        for worker in list(self._workers):  # one that comes later sees that all are killed
+            worker.kill()
 
     def join(self) -> None:
         """Wait until all threads have ended, and their workers."""
         if not self.foreign:
-            for thread in self._threads:
-                thread.join()
+            for thread in list(self._threads):
+                if thread.is_alive():  # and not one that `submit`, interrupted, is about to start
+                    thread.join()
 
     def next(self) -> Item | None:
         """Wait for a call; None at the end."""
@@ -116,16 +136,14 @@ class Crew:
     def start(self) -> Worker:
         """Start a worker, and know of it."""
         worker = Worker(self.settings)
-        with self._lock:
-            self._workers.add(worker)
+        self._workers.add(worker)
         if self.killed:
             worker.kill()
         return worker
 
     def end(self, worker: Worker) -> None:
         """End a worker."""
-        with self._lock:
-            self._workers.discard(worker)
+        self._workers.discard(worker)
         worker.close()
 
     def _cancel(self) -> None:
@@ -136,6 +154,10 @@ class Crew:
                 return
             if item is not None and item.future.cancel():
                 item.future.set_running_or_notify_cancel()
+
+
+def _after_shutdown() -> RuntimeError:
+    return RuntimeError("cannot schedule new futures after shutdown")
 
 
 def _work(crew: Crew) -> None:

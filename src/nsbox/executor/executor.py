@@ -36,7 +36,7 @@ class BoxExecutor(Displayed, Executor):
       `box_per_call` says so. Else that is the worker's box: all that a call leaves is ended, /tmp
       and /dev/shm of the box emptied, before the next call there. ``"box"``: each gets a box and an
       interpreter of its own. ``"none"``: the calls of a worker share one interpreter.
-    - `timeout`: seconds, after which a call is ended, with a `TimeoutError`.
+    - `timeout`: seconds, up to 24 days, after which a call is ended, with a `TimeoutError`.
     - `memory_max`: bytes or ``"512M"``, the RLIMIT_DATA of each process, see getrlimit(2): mostly a
       `MemoryError`. `Resources` of the spec limit a worker as a whole, with the box of its call.
     - `output_max`: bytes or ``"1M"``, the longest result or exception; else an `OSError`, EMSGSIZE.
@@ -134,7 +134,8 @@ class BoxExecutor(Displayed, Executor):
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> BoxFuture:
         """Have a function called in a box; return the future of its result.
 
-        Raises `RuntimeError` after `shutdown`, and in a fork of the executor's process.
+        Raises `RuntimeError` after `shutdown`, in a fork of the executor's process, and where not
+        even one thread can be started.
         """
         future = BoxFuture()
         self._crew.submit(Item(future, (fn, args, kwargs)))

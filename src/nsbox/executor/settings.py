@@ -22,6 +22,9 @@ Isolation = Literal["box", "process", "none"]
 _OWN_FOLDERS = {"/tmp": "/tmp", "/dev": "/dev/shm"}
 """The mounts that every box has of its own, and the folder of each that anybody may write to."""
 
+_LONGEST = (1 << 31) // 1000
+"""The seconds that a socket can wait for at most: poll(2) takes milliseconds as an int."""
+
 
 def _one_of(kinds: Any) -> Any:
     def check(_: Any, attribute: "attrs.Attribute[Any]", value: Any) -> None:
@@ -42,8 +45,9 @@ def _size(value: int | str | None) -> int | None:
 
 
 def _seconds(_: Any, attribute: "attrs.Attribute[Any]", value: Any) -> None:
-    if value is not None and not (isinstance(value, int | float) and value > 0):
-        raise ValueError(f"{attribute.name}: seconds, above 0, not {value!r}")
+    if value is not None and not (isinstance(value, int | float) and 0 < value <= _LONGEST):
+        reason = f"seconds, above 0 and up to {_LONGEST}, or None for no end"
+        raise ValueError(f"{attribute.name}: {reason}; not {value!r}")
 
 
 def _python(value: StrPath | None) -> str | None:

@@ -184,8 +184,10 @@ def from_config(
     return said.spec, said.args
 
 
-def describe(config: Mapping[str, Any], *, bundle: StrPath = ".") -> Description:
-    """Read all of a configuration, as `from_config` does."""
+def describe(
+    config: Mapping[str, Any], *, bundle: StrPath = ".", umask: int = 0o022
+) -> Description:
+    """Read all of a configuration, as `from_config` does; `umask` is for one that says none."""
     node = Node.of("", dict(config) if isinstance(config, Mapping) else config)
     _check(node)
     linux, command = node.child("linux"), node.child("process")
@@ -199,7 +201,7 @@ def describe(config: Mapping[str, Any], *, bundle: StrPath = ".") -> Description
     if security["no_new_privs"]:
         security["seccomp"], filter_ = filter_, None
     fields: dict[str, Any] = {
-        **process.read(command),
+        **process.read(command, umask=umask),
         **namespaces.read(linux),
         "rootfs": rootfs,
         "resources": resources.read(linux, reaches_devices=_reaches_devices(rootfs.mounts)),

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Any, Literal
 
 import attrs
@@ -17,10 +18,12 @@ from nsbox.fields import StrPath
 from nsbox.oci import ending, groups, hooks, inside, launch, net_devices
 from nsbox.oci.bundle import read_config
 from nsbox.oci.config import VERSION, Description, describe
+from nsbox.oci.document import Node
 from nsbox.oci.starting import Creation, start
 from nsbox.oci.state import Folder, Record
 from nsbox.pipes import Stream
 from nsbox.process import Process
+from nsbox.task import Task
 
 
 class Container:
@@ -28,14 +31,14 @@ class Container:
 
     It is its process, which is the command itself and process 1 of a new pid namespace, and it
     outlives whoever made it, until `delete`. Leaving a ``with`` block deletes it, whatever it does;
-    `close` only lets go of the handle.
+    `close` only lets go of what the handle has open, until that is needed again.
     """
 
     def __init__(
-        self, folder: Folder, said: Description, bundle: str, record: Record | None
+        self, folder: Folder, config: dict[str, Any], bundle: str, record: Record | None
     ) -> None:
         """Not to be called."""
-        self._folder, self._said, self._record = folder, said, record
+        self._folder, self._config, self._record = folder, config, record
         self._bundle = bundle
         self._destroyed = False
         self._task = None if record is None else ending.task(record)
@@ -68,14 +71,15 @@ class Container:
         `StepError` for a step and `HookError` for a hook that failed. Nothing is left then.
         """
         config = read_config(bundle)
-        said = describe(config, bundle=bundle)
+        said = describe(config, bundle=bundle, umask=launch.callers_umask())
         if bool(said.options.terminal) != (console is not None):
             raise ValueError("console: a socket, if process.terminal is true, and only then")
         said = attrs.evolve(said, options=attrs.evolve(said.options, pass_fds=pass_fds))
         folder = Folder(root, id)
         place = os.path.abspath(bundle)
         folder.make(config | {"nsbox": {"bundle": place}})
-        self = cls(folder, said, place, None)
+        self = cls(folder, config, place, None)
+        self._said = said
         try:
             with pipes.Ends(stdin, stdout, stderr) as ends, Creation(folder, said, console) as new:
                 self._begin(new, ends)
@@ -89,13 +93,13 @@ class Container:
         """Find a container that somebody has made. Raises `FileNotFoundError`."""
         folder = Folder(root, id)
         config, record = folder.read()
-        bundle = config["nsbox"]["bundle"]
-        return cls(folder, describe(config, bundle=bundle), bundle, record)
+        return cls(folder, config, config["nsbox"]["bundle"], record)
 
     @property
     def pid(self) -> int | None:
         """The id of its process, as the caller sees it; None once that has ended."""
-        return self._task.pid if self._task is not None and self._task.alive else None
+        task = self._hold()
+        return task.pid if task is not None and task.alive else None
 
     @property
     def status(self) -> Literal["creating", "created", "running", "stopped"]:
@@ -143,11 +147,12 @@ class Container:
         number = ending.signal_number(sig)
         if self.status not in ("created", "running"):
             raise ValueError(f"kill: container {self.id!r} is {self.status}")
-        assert self._task is not None
+        task = self._hold()
+        assert task is not None
         if all:
-            ending.signal_all(self.cgroup, number)
+            ending.signal_all(self.cgroup, number, but=task.pid)
         with contextlib.suppress(ProcessLookupError):
-            self._task.signal(number)
+            task.signal(number)
         if number == signal.SIGKILL:
             self._thaw()
 
@@ -156,7 +161,8 @@ class Container:
 
         Raises `subprocess.TimeoutExpired` after `timeout` seconds.
         """
-        return None if self._task is None else self._task.wait(timeout)
+        task = self._hold()
+        return None if task is None else task.wait(timeout)
 
     def delete(self, *, force: bool = False) -> None:
         """Remove all that it was, and run the ``poststop`` hooks; one that fails is a warning.
@@ -232,12 +238,13 @@ class Container:
         return Cgroup.at(self._folders)
 
     def close(self) -> None:
-        """Let go of the handle; the container stays. Twice is harmless."""
+        """Let go of the streams and of the process; the container stays. Twice is harmless."""
         for stream in (self.stdin, self.stdout, self.stderr):
             if stream is not None:
                 stream.close()
         if self._task is not None:
             self._task.close()
+            self._task = None
 
     def __enter__(self) -> "Container":
         return self
@@ -287,10 +294,19 @@ class Container:
         state: dict[str, Any] = {"ociVersion": VERSION, "id": self.id, "status": status}
         if status != "stopped" and self._record is not None and self._record.pid:
             state["pid"] = self._record.pid
-        return {**state, "bundle": self._bundle, "annotations": self._said.annotations}
+        annotations = self._config.get("annotations") or {}
+        return {**state, "bundle": self._bundle, "annotations": dict(annotations)}
+
+    @cached_property
+    def _said(self) -> Description:
+        """What its configuration says, of which the host may have changed its mind since.
+
+        So neither its state nor its end asks for it.
+        """
+        return describe(self._config, bundle=self._bundle)
 
     def _hooks(self, moment: str) -> tuple[hooks.Hook, ...]:
-        return self._said.hooks.get(moment, ())
+        return hooks.read(Node.of("", self._config)).get(moment, ())
 
     def _run_inside(self, moment: str, status: str) -> None:
         """Run hooks in the namespaces of the container."""
@@ -317,14 +333,24 @@ class Container:
             process = dict(command)
         else:
             process = config["process"] | {"args": list(command), "terminal": False}
-        said = describe(config | {"process": process}, bundle=config["nsbox"]["bundle"])
+        said = describe(
+            config | {"process": process},
+            bundle=config["nsbox"]["bundle"],
+            umask=launch.callers_umask(),
+        )
         return attrs.evolve(said, spec=attrs.evolve(said.spec, affinity=said.exec_affinity))
 
     def _alive(self) -> int:
-        if self.pid is None:
+        task = self._hold()
+        if task is None or not task.alive:
             raise ProcessLookupError(errno.ESRCH, f"the container has stopped: {self!r}")
-        assert self._task is not None
-        return self._task.fileno()
+        return task.fileno()
+
+    def _hold(self) -> Task | None:
+        """Return its process, if it is still there; held anew after `close`."""
+        if self._task is None and self._record is not None:
+            self._task = ending.task(self._record)
+        return self._task
 
     @property
     def _folders(self) -> launch.Folders:
@@ -339,8 +365,9 @@ class Container:
         if self._destroyed:
             return
         record = self._record
-        if self._task is not None:
-            ending.end(self._task, self._thaw)
+        task = self._hold()
+        if task is not None:
+            ending.end(task, self._thaw)
         if record is not None and record.pid and self._folders:
             self.cgroup.kill()  # before it had a process, the group may be another's
         if record is not None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from nsbox import procfs
 from nsbox.cgroup.cgroup import Cgroup
+from nsbox.errors import UnsupportedError
 from nsbox.oci import hooks
 from nsbox.oci.state import Record
 from nsbox.task import Task
@@ -36,15 +37,15 @@ def task(record: Record) -> Task | None:
         found = Task(record.pid)
         if starttime(record.pid) == record.starttime:
             return found
-    except (ProcessLookupError, FileNotFoundError, ValueError):
-        return None
+    except (ProcessLookupError, FileNotFoundError, ValueError, UnsupportedError):
+        return None  # the last: its number is a thread's by now, and the kernel is an older one
     found.close()
     return None
 
 
-def signal_all(group: Cgroup, number: int) -> None:
-    """Send a signal to all in a group and in those below it."""
-    for pid in {pid for one in group.walk() for pid in one.pids}:
+def signal_all(group: Cgroup, number: int, *, but: int) -> None:
+    """Send a signal to all in a group and in those below it, `but` one."""
+    for pid in {pid for one in group.walk() for pid in one.pids} - {but}:
         with contextlib.suppress(ProcessLookupError), Task(pid) as found:
             found.signal(number)
 

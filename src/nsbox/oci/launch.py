@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 import attrs
 
-from nsbox import _native, hints, sequence
+from nsbox import _native, hints, procfs, sequence
 from nsbox._native.operations import Operation
 from nsbox.caller import Caller
 from nsbox.cgroup import Resources
@@ -159,6 +159,12 @@ def detached(
         pid = launched.pid
         launched.let_go()
         return pid
+
+
+def callers_umask() -> int:
+    """Return the umask of the calling thread, which umask(2) tells of only by changing it."""
+    with open("/proc/thread-self/status", "rb") as file:
+        return int(procfs.parse_status(procfs.decode(file.read()))["Umask"], 8)
 
 
 def hand_over(terminal: Terminal, console: int | None) -> None:

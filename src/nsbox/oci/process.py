@@ -77,8 +77,8 @@ def read_args(process: Node) -> tuple[str, ...]:
     return args
 
 
-def read(process: Node) -> dict[str, Any]:
-    """Read the fields of a spec that are about its commands."""
+def read(process: Node, *, umask: int) -> dict[str, Any]:
+    """Read the fields of a spec that are about its commands; `umask` is where none is said."""
     user = process.child("user")
     cwd = process.need("cwd", str)
     if not cwd.startswith("/"):
@@ -88,7 +88,7 @@ def read(process: Node) -> dict[str, Any]:
         "env": _read_env(process),
         "user": user.get("uid", int, 0) or None,
         "group": user.get("gid", int, 0) or None,
-        "umask": user.get("umask", int, 0o022),
+        "umask": user.get("umask", int, umask),
         **standing.read(process),
     }
 
