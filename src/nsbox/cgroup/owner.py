@@ -96,13 +96,17 @@ def left_claims(above: str) -> list[str]:
 
 
 def owner_of(folder: str) -> Owner | None:
-    """Return who made a group, None where that is not known."""
-    if found := _NAME.fullmatch(os.path.basename(folder)):
-        return Owner.parse(found[1])
+    """Return who made a group, None where that is not known.
+
+    The name tells only where no mark does: a user may have chosen one that looks like a box's.
+    """
     try:
         return Owner.parse(os.getxattr(folder, ATTRIBUTE).decode())
-    except (OSError, UnicodeDecodeError):
+    except UnicodeDecodeError:
         return None
+    except OSError:
+        found = _NAME.fullmatch(os.path.basename(folder))
+        return Owner.parse(found[1]) if found else None
 
 
 @functools.lru_cache(maxsize=1)
