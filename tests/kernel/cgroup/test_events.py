@@ -99,6 +99,16 @@ def test_out_of_memory(lab, start):
         assert killed.value > killed.before
 
 
+def test_the_end_of_a_group_is_no_oom(lab):
+    web = lab.child("web", Resources(memory_max=16 * MiB))
+    with web.events() as events:
+        web.close()
+        time.sleep(0.3)  # the kernel tells a moment later
+        deadline = time.monotonic() + 1.5
+        while time.monotonic() < deadline and (event := events.wait(deadline - time.monotonic())):
+            assert event.subsystem != "memory", event
+
+
 def test_a_fork_refused(lab, start):
     web = lab.child("web", Resources(pids_max=3))
     with web.events() as events:
