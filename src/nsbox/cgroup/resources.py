@@ -153,7 +153,7 @@ class Resources(Displayed):
     memory_min: Limit | None = attrs.field(default=None, converter=amounts.size)
     memory_low: Limit | None = attrs.field(default=None, converter=amounts.size)
     memory_high: Limit | None = attrs.field(default=None, converter=amounts.size)
-    memory_max: Limit | None = attrs.field(default=None, converter=amounts.size_above_0)
+    memory_max: Limit | None = attrs.field(default=None, converter=amounts.size)
     memory_swap_max: Limit | None = attrs.field(default=None, converter=amounts.size)
     memory_oom_group: bool | None = attrs.field(default=None, converter=amounts.boolean)
     io_weight: int | None = attrs.field(default=None, converter=amounts.weight)

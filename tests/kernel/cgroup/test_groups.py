@@ -157,6 +157,18 @@ def test_limits_change_all_or_none(lab):
     assert (folder / "pids.max").read_text() == "10\n"
 
 
+@pytest.mark.parametrize("most", ["0", "4194304"])
+def test_the_ends_of_what_the_kernel_takes_are_read_back_and_changed(lab, most):
+    web = lab.child("web")
+    folder = next(path for h, path in web.directories.items() if "pids" in h.subsystems)
+    (folder / "pids.max").write_text(most)
+    assert web.resources.pids_max == int(most)
+    web.set(Resources(memory_max=0))
+    assert web.resources.memory_max == 0
+    web.set(Resources(pids_max=10, memory_max=64 * MiB))
+    assert web.resources.pids_max == 10
+
+
 def test_what_a_group_is_not_for_is_said(lab):
     web = lab.child("web")
     with pytest.raises(UnsupportedError, match="cpuset_cpus"):
