@@ -157,6 +157,16 @@ def test_limits_change_all_or_none(lab):
     assert (folder / "pids.max").read_text() == "10\n"
 
 
+def test_an_idle_group_is_given_a_weight_again(lab):
+    web = lab.child("web", subsystems={"cpu"})
+    if web.resources.cpu_idle is None:
+        pytest.skip("needs cpu.idle (Linux 5.15)")
+    web.set(Resources(cpu_idle=True))
+    assert web.resources.cpu_weight is None
+    web.set(Resources(cpu_idle=False, cpu_weight=50))
+    assert (web.resources.cpu_idle, web.resources.cpu_weight) == (False, 50)
+
+
 @pytest.mark.parametrize("most", ["0", "4194304"])
 def test_the_ends_of_what_the_kernel_takes_are_read_back_and_changed(lab, most):
     web = lab.child("web")

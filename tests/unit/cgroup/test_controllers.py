@@ -236,6 +236,8 @@ def read_back(version: int, read: Callable[[str], str | None]) -> Resources:
 
 def matches(read: Resources, wish: Resources, version: int) -> None:
     wished = wish.given
+    if wish.cpu_idle:
+        wished.pop("cpu_weight", None)
     if wish.io_max is not None and version == 1:  # v1 does not list what has no limit
         limited = {d: one for d, one in wish.io_max.items() if set(amounts_of(one)) != {"max"}}
         wished["io_max"] = limited
@@ -301,6 +303,16 @@ def test_another_period_is_not_written_under_the_old_quota_on_v1():
 
 def test_an_idle_group_has_no_weight():
     assert controllers.cpu.read_v2({"cpu.weight": "0\n"}.get)["cpu_weight"] is None
+    idle = {"cpu.shares": "3\n", "cpu.idle": "1\n"}
+    assert controllers.cpu.read_v1(idle.get)["cpu_weight"] is None
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_group_is_idle_no_longer_before_it_takes_a_weight(version):
+    *_, last = lower(version, Resources(cpu_idle=True, cpu_weight=50))
+    assert last.field == "cpu_idle"
+    first, *_ = lower(version, Resources(cpu_idle=False, cpu_weight=50))
+    assert first.field == "cpu_idle"
 
 
 @pytest.mark.parametrize("shares", [2, 262144])
