@@ -2,6 +2,7 @@
 
 import os
 import random
+import shlex
 import signal
 import subprocess
 import sys
@@ -110,6 +111,45 @@ def test_a_name_like_that_of_a_dead_owners_box_does_not_outweigh_the_mark(lab):
     assert web.exists
 
 
+JUDGE = """
+import os, sys
+sys.path[:] = {path!r}
+from nsbox.cgroup import owner
+{before}
+print(*(owner.Owner.parse(mark or owner.owner()).dead for mark in {marks!r}))
+"""
+
+
+def judged(command: str, *marks: str, before: str = "") -> str:
+    """Ask a process elsewhere which owners are dead; "" is itself."""
+    code = JUDGE.format(path=sys.path, marks=marks, before=before)
+    argv = [*shlex.split(command), sys.executable, "-c", code]
+    return subprocess.run(argv, check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
+
+
+def test_an_owner_lives_for_a_reader_with_another_boot_time():
+    if not os.path.exists("/proc/self/ns/time"):
+        pytest.skip("needs time namespaces (Linux 5.6)")
+    _, began = owner.owner().partition("@")[0].split("-")
+    other = owner.owner().replace(began, str(int(began) - 500))
+    elsewhere = "unshare --time --boottime 100000 --fork"
+    assert judged(elsewhere, owner.owner(), other, "") == "False True False"
+
+
+def test_nobody_is_judged_by_a_proc_of_another_pid_namespace():
+    # There the owner is 1, and what the outer /proc shows as 1 is another process.
+    assert judged("unshare --pid --fork", "") == "False"
+
+
+@pytest.mark.parametrize("hidepid", [1, 2])
+def test_an_owner_that_proc_hides_lives_until_no_signal_finds_it(hidepid):
+    mounting = f'mount -t proc -o hidepid={hidepid} proc /proc && exec "$@"'
+    nobody = "os.setgroups([]); os.setgid(65534); os.setuid(65534)"
+    gone = owner.owner().replace(f"{os.getpid()}-", "4190000-")
+    command = f"unshare --mount sh -c {shlex.quote(mounting)} sh"
+    assert judged(command, owner.owner(), gone, before=nobody) == "False True"
+
+
 def marks_work(folder: Path) -> bool:
     try:
         os.setxattr(folder, "user.nsbox.test", b"1")
@@ -125,7 +165,7 @@ def test_marks():
     assert mine is not None
     assert mine.pid == os.getpid()
     assert not mine.dead
-    assert mine._replace(starttime=mine.starttime + 1).dead
+    assert mine._replace(starttime=mine.starttime + 2).dead
     assert not mine._replace(pid=4_000_000, namespace=5).dead  # of another pid namespace: unknown
     assert owner.Owner.parse("12-34@56") == (12, 34, 56)
     for text in ("", "12", "12-", "a-b", "12-34@", "12-34-56"):
