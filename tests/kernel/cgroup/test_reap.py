@@ -150,6 +150,27 @@ def test_an_owner_that_proc_hides_lives_until_no_signal_finds_it(hidepid):
     assert judged(command, owner.owner(), gone, before=nobody) == "False True"
 
 
+def test_groups_of_one_name_are_reaped_all(lab):
+    folder = next(iter(lab.directories.values()))
+    if not marks_work(folder):
+        pytest.skip("needs extended attributes on cgroups (Linux 5.7)")
+    _, began = owner.owner().partition("@")[0].split("-")
+    dead = owner.owner().replace(began, str(int(began) - 500))
+    groups = [folder / above / "web" for above in ("a", "b")]
+    for group in groups:
+        group.mkdir(parents=True)
+        os.setxattr(group, owner.ATTRIBUTE, dead.encode())
+    with run("import sys, time; print(flush=True); time.sleep(1000)") as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        (groups[0] / "cgroup.procs").write_text(str(process.pid))
+        try:
+            assert set(map(str, groups)) <= set(nsbox.reap())
+            assert process.wait(5) == -signal.SIGKILL
+        finally:
+            process.kill()
+
+
 def marks_work(folder: Path) -> bool:
     try:
         os.setxattr(folder, "user.nsbox.test", b"1")

@@ -148,7 +148,7 @@ def read_v1(read: Read) -> dict[str, Any]:
     return {
         "cpu_weight": None
         if shares is None
-        or others["cpu_idle"]  # it has the shares of one then, which are no weight
+        or others["cpu_idle"]  # its shares are no weight then
         else min(max(round(shares * _WEIGHT / _SHARES), 1), 10000),
         "cpu_max": (quota, period) if limited else quota,
         "cpu_max_burst": told(read, "cpu.cfs_burst_us", formats.single),
