@@ -147,8 +147,7 @@ def read_v1(read: Read) -> dict[str, Any]:
     others = _read_idle_and_clamps(read)
     return {
         "cpu_weight": None
-        if shares is None
-        or others["cpu_idle"]  # its shares are no weight then
+        if shares is None or others["cpu_idle"]  # its shares are no weight then
         else min(max(round(shares * _WEIGHT / _SHARES), 1), 10000),
         "cpu_max": (quota, period) if limited else quota,
         "cpu_max_burst": told(read, "cpu.cfs_burst_us", formats.single),

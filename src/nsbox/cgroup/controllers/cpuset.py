@@ -34,6 +34,11 @@ def _lists(wish: Resources) -> list[Write]:
     return writes
 
 
+def as_above(field: str) -> Write:
+    """Return the write that empties a list of v2: it is that of the group above then."""
+    return Write(field.replace("_", ".", 1), "\n", field)
+
+
 def read_v2(read: Read) -> dict[str, Any]:
     """Read back the fields of `Resources`; on v2 an empty list means: as the group above."""
     return {
