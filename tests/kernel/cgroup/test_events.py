@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from nsbox import Resources, UnsupportedError
+from nsbox import Cgroup, Resources, UnsupportedError
 from nsbox.cgroup.events import Events
 
 pytestmark = pytest.mark.cgroups
@@ -197,6 +197,14 @@ def test_forgotten_listeners_are_told_of(lab):
         events = Events(folders)
         with pytest.warns(ResourceWarning, match="Events"):
             del events
+
+
+def test_pressure_is_not_told_of_a_group_on_v1_alone(lab):
+    group = next((Cgroup.at({h: f}) for h, f in lab.folders.items() if h.version == 1), None)
+    if group is None:
+        pytest.skip("needs a v1 hierarchy")
+    with pytest.raises(UnsupportedError, match="the group is not on it"):
+        group.trigger("cpu", stall=0.1, window=2)
 
 
 def test_pressure_is_told_and_waited_for(lab, start):

@@ -289,6 +289,14 @@ def test_a_limit_of_swap_stays_when_that_of_memory_changes_on_v1(amounts, memory
     matches(read_back(1, group.read), Resources(memory_max=memory, memory_swap_max=amounts[1]), 1)
 
 
+def test_on_v1_it_is_said_which_of_memory_and_swap_is_lacking():
+    present = Resources(memory_max=64 * MiB, memory_swap_max=0)
+    with pytest.raises(UnsupportedError, match="give memory_swap_max='max' too"):
+        lower(1, Resources(memory_max="max"), present)
+    with pytest.raises(UnsupportedError, match="give a memory_max too"):
+        lower(1, Resources(memory_swap_max=0))
+
+
 def test_a_burst_that_is_lowered_goes_before_the_quota():
     present = Resources(cpu_max=1, cpu_max_burst=90_000)
     wish = Resources(cpu_max=0.5, cpu_max_burst=10_000)
