@@ -246,7 +246,7 @@ class Cgroup(Displayed):
         """Read every figure that its subsystems tell.
 
         Groups below are counted in by the kernel, save for v1's limits met and OOM kills: `tree`
-        adds those of all groups below.
+        adds those of all groups below. Throttling is always that by the group's own limit.
         """
         found = batch.Batch([self._folders()]).read()[0].stats()
         if tree:

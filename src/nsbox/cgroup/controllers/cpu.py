@@ -33,6 +33,7 @@ _WEIGHT, _SHARES = 100, 1024
 class CPUStats:
     """CPU time and throttling, in microseconds (`usec`); None where this host does not tell.
 
+    The time includes that of the groups below; throttling is that by the group's own limit.
     See cgroup-v2.rst, "cpu.stat"; cgroup-v1/cpuacct.rst.
     """
 
