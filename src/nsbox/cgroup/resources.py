@@ -120,7 +120,8 @@ class Resources(Displayed):
     - `cpu_idle`: whether its tasks run only when nothing else does (SCHED_IDLE).
     - `cpu_uclamp_min`, `cpu_uclamp_max`: utilization clamps, in percent.
     - `cpuset_cpus`, `cpuset_mems`: the CPUs and memory nodes, as ``{0, 1}`` or ``"0-3,5"``.
-    - `cpuset_cpus_partition`: ``member``, ``root`` or ``isolated``; v2 only.
+    - `cpuset_cpus_partition`: ``member``, ``root`` or ``isolated``; v2 only. What the kernel finds
+      invalid is refused with its reason, and read back as ``member``.
     - `memory_min`, `memory_low`: bytes kept from reclaim, hard and as far as possible; v2 only.
     - `memory_high`: bytes above which it is slowed down and reclaimed from; v2 only.
     - `memory_max`: bytes above which the OOM killer comes.

@@ -37,3 +37,14 @@ def test_a_list_of_v2_that_was_empty_is_so_again(tmp_path):
         changing.change(spans, Resources(cpuset_cpus={0}, pids_max=5), Resources())
     assert (tmp_path / "cpuset.cpus").read_text() == "\n"
     assert (tmp_path / "cpuset.mems").read_text() == ""
+
+
+def test_a_partition_that_becomes_invalid_is_refused(tmp_path):
+    hierarchy = Hierarchy(2, str(tmp_path), frozenset({"cpuset"}), None, "/")
+    file = tmp_path / "cpuset.cpus.partition"
+    file.write_text("root invalid (Parent is not a partition root)\n")  # "root" goes over its start
+    spans = {hierarchy: Span(str(tmp_path), frozenset({"cpuset"}))}
+    with pytest.raises(
+        UnsupportedError, match=r"^cpuset_cpus_partition: Parent is not a partition"
+    ):
+        changing.change(spans, Resources(cpuset_cpus_partition="root"), Resources())

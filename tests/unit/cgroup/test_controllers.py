@@ -329,6 +329,21 @@ def test_shares_beyond_what_a_weight_can_be_are_read_as_the_nearest(shares):
     assert Resources(cpu_weight=weight)
 
 
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("root\n", "root"),
+        ("isolated\n", "isolated"),
+        ("member\n", "member"),
+        ("root invalid (Parent is not a partition root)\n", "member"),
+        ("isolated invalid\n", "member"),
+    ],
+)
+def test_a_partition_that_is_invalid_is_read_as_none(text, kind):
+    found = controllers.cpuset.read_v2({"cpuset.cpus.partition": text}.get)
+    assert found["cpuset_cpus_partition"] == kind
+
+
 def test_a_file_that_is_no_such_file_is_named():
     with pytest.raises(ValueError, match=r"cpu\.weight.*a number"):
         controllers.cpu.read_v2({"cpu.weight": "heavy\n"}.get)
