@@ -63,8 +63,8 @@ def word(value: int | None, field: str = "") -> int | None:
 
 
 def tasks(value: int | str | None, field: str = "") -> Limit | None:
-    """Take a number of tasks, or "max"."""
-    return _count(value, field, 1, (1 << 22) - 1)
+    """Take a number of tasks, up to the kernel's PID_MAX_LIMIT, or "max"."""
+    return _count(value, field, 0, 1 << 22)
 
 
 def operations(value: int | str | None, field: str = "") -> Limit | None:

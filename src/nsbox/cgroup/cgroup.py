@@ -246,7 +246,7 @@ class Cgroup(Displayed):
         """Read every figure that its subsystems tell.
 
         Groups below are counted in by the kernel, save for v1's limits met and OOM kills: `tree`
-        adds those of all groups below.
+        adds those of all groups below. Throttling is always that by the group's own limit.
         """
         found = batch.Batch([self._folders()]).read()[0].stats()
         if tree:
@@ -270,11 +270,12 @@ class Cgroup(Displayed):
         """Have the kernel tell when tasks waited `stall` seconds of `window` for a resource.
 
         A window is 0.5 to 10 s, and a multiple of 2 s for callers without CAP_SYS_RESOURCE. See
-        Documentation/accounting/psi.rst. Raises `UnsupportedError` without v2, `OSError`.
+        Documentation/accounting/psi.rst. Raises `UnsupportedError` for a group that is not on v2,
+        `OSError`.
         """
         folder = stopping.unified(self.folders)
         if folder is None:
-            raise UnsupportedError("trigger: pressure is told by cgroup v2, which is not mounted")
+            raise UnsupportedError("trigger: pressure is told by cgroup v2: the group is not on it")
         return Trigger(folder, resource, kind, stall, window)
 
     def events(self) -> Events:

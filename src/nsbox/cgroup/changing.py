@@ -1,13 +1,26 @@
 """Changing the limits of a group that exists: all that are given, or none."""
 
 import contextlib
+from typing import Any
 
 from nsbox._native.operations import Operation
-from nsbox.cgroup import controllers, delegation, making, performing
+from nsbox.cgroup import controllers, delegation, making, performing, reading
+from nsbox.cgroup.controllers import cpuset
 from nsbox.cgroup.finding import Span, Spans
-from nsbox.cgroup.resources import Resources
+from nsbox.cgroup.resources import IOMax, Resources
 from nsbox.errors import NsboxError, UnsupportedError
 from nsbox.plan import Step
+
+_TOGETHER = ({"memory_max", "memory_swap_max"}, {"cpu_weight", "cpu_idle"})
+"""Fields of which one changes with the other: v1's swap, the weight of what is idle no longer."""
+
+_NO_LIMIT = {
+    "io_max": IOMax(rbps="max", wbps="max", riops="max", wiops="max"),
+    "io_latency": 0,
+}
+"""By device, and not told of those that have none."""
+
+_LISTS = ("cpuset_cpus", "cpuset_mems")
 
 
 def change(spans: Spans, wish: Resources, present: Resources) -> None:
@@ -29,12 +42,47 @@ def change(spans: Spans, wish: Resources, present: Resources) -> None:
     try:
         performing.perform(steps, fields.get)
     except (NsboxError, OSError):
-        before = Resources(
-            **{name: old for name in wish.given if (old := getattr(present, name)) is not None}
-        )
-        with contextlib.suppress(NsboxError, OSError):
-            performing.perform(_steps(spans, before, wish)[0], fields.get)
+        _restore(spans, wish, present)
         raise
+
+
+def before(wish: Resources, present: Resources) -> Resources:
+    """Return what undoes a wish: the values that were there of all that it may have changed."""
+    given = set(wish.given)
+    for together in _TOGETHER:
+        if given & together:
+            given |= together
+    values: dict[str, Any] = {name: getattr(present, name) for name in given}
+    for field, none in _NO_LIMIT.items():
+        if field in given:
+            values[field] = {**dict.fromkeys(getattr(wish, field), none), **(values[field] or {})}
+    return Resources(**values)
+
+
+def _restore(spans: Spans, wish: Resources, present: Resources) -> None:
+    """Put back what was there, as far as the kernel takes it: one refusal does not stop the rest.
+
+    The order of some writes depends on how far the wish has come, which is read.
+    """
+    with contextlib.suppress(NsboxError, OSError, ValueError):
+        folders = {hierarchy: span.folder for hierarchy, span in spans.items()}
+        names = frozenset[str]().union(*(span.names for span in spans.values()))
+        reached = reading.resources(reading.Folders.of(folders, names).readers())
+        steps, fields = _steps(spans, before(wish, present), reached)
+        for step in [*steps, *_emptied(spans, wish, present)]:
+            with contextlib.suppress(NsboxError, OSError):
+                performing.perform([step], fields.get)
+
+
+def _emptied(spans: Spans, wish: Resources, present: Resources) -> list[Step]:
+    """Empty the lists of v2 that were empty, which no value says."""
+    lists = [f for f in _LISTS if f in wish.given and getattr(present, f) is None]
+    return [
+        cpuset.as_above(field).step(span.folder)
+        for hierarchy, span in spans.items()
+        if hierarchy.version == 2 and cpuset.NAMES[2] in span.names
+        for field in lists
+    ]
 
 
 def _with_devices(spans: Spans, wish: Resources) -> Spans:

@@ -63,7 +63,7 @@ class Events(Waiter):
         super().__init__()
         self._sources: list[_Source] = []
         self._queue: deque[Event] = deque()
-        self._ooms: tuple[int, int] | None = None
+        self._ooms: tuple[int, int, int] | None = None
         self._often = False
         self._populated: Populated | None = None
         try:
@@ -140,7 +140,7 @@ class Events(Waiter):
             return
         counter = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._watch(counter, READABLE)
-        self._ooms = counter, 0
+        self._ooms = counter, control, 0
         files.write(f"{folder}/cgroup.event_control", f"{counter} {control}")
 
     def _add(
@@ -183,12 +183,15 @@ class Events(Waiter):
                     self._queue.append(Event(source.subsystem, key, value, before))
             source.last = now
 
-    def _count_ooms(self, counter: int, before: int) -> None:
+    def _count_ooms(self, counter: int, control: int, before: int) -> None:
         try:
             count = os.eventfd_read(counter)
         except BlockingIOError:
             return
-        self._ooms = counter, before + count
+        # The end of the group is told by the eventfd, too, once its files have gone.
+        if files.read_open(control) is None:
+            return
+        self._ooms = counter, control, before + count
         self._queue.append(Event("memory", "oom", before + count, before))
 
 

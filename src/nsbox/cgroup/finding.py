@@ -56,7 +56,10 @@ def by_path(path: str, root: Path) -> dict[Hierarchy, Span]:
 
 
 def of_task(pid: int, subsystem: str | None, root: Path) -> dict[Hierarchy, Span]:
-    """Find the group of a task in one hierarchy, or in those where it has one name."""
+    """Find the group of a task in one hierarchy, or in those where it has one name.
+
+    Raises `ProcessLookupError` where that is gone, as it may be once the task has ended.
+    """
     mounted = own_groups(root)
     folders = groups_of(pid, tuple(mounted), root)
     if subsystem is not None:
@@ -65,8 +68,13 @@ def of_task(pid: int, subsystem: str | None, root: Path) -> dict[Hierarchy, Span
             raise UnsupportedError(
                 f"cgroups: {hierarchy.mountpoint} does not show task {pid}'s group"
             )
-        return _existing({hierarchy: folders[hierarchy]})
-    return _alike(folders)
+        folders = {hierarchy: folders[hierarchy]}
+    elif not folders:
+        raise UnsupportedError(f"cgroups: no hierarchy here shows task {pid}'s group")
+    found = _alike(folders)
+    if not found:
+        raise ProcessLookupError(errno.ESRCH, "its group is gone", str(pid))
+    return found
 
 
 def above(spans: Spans) -> dict[Hierarchy, Span]:

@@ -1,7 +1,8 @@
 """Who made a group: in the name of a box's, in an attribute of one that was named by its user.
 
 An owner is told by its pid and start time, which together name a process for good, and by its pid
-namespace unless that is the first: seen from elsewhere the pid would be another's.
+namespace unless that is the first: seen from elsewhere the pid would be another's. Who cannot be
+sure that an owner is dead takes it for alive.
 """
 
 import contextlib
@@ -13,6 +14,7 @@ from collections.abc import Generator
 from typing import NamedTuple
 
 from nsbox import procfs
+from nsbox.cgroup import started
 
 PREFIX = "nsbox-"
 ATTRIBUTE = "user.nsbox.owner"
@@ -25,6 +27,7 @@ _claims = itertools.count()
 
 _MARK = re.compile(r"([0-9]+)-([0-9]+)(?:@([0-9]+))?", re.ASCII)
 _NAME = re.compile(rf"{PREFIX}({_MARK.pattern})-[0-9]+", re.ASCII)
+_NOBODYS = 1  # no namespace has that inode: an owner that cannot tell its start is never dead
 _FIRST_PID_NAMESPACE = 4026531836  # PROC_PID_INIT_INO, fixed in the kernel's headers
 
 
@@ -44,15 +47,16 @@ class Owner(NamedTuple):
     @property
     def dead(self) -> bool:
         """Whether it is certain that this process is no more. A zombie is no more, too."""
-        if self.namespace != _namespace():
+        if self.namespace != _namespace() or not _proc_is_ours():
             return False
         try:
-            with open(f"/proc/{self.pid}/stat", "rb") as file:
-                stat = procfs.parse_stat(procfs.decode(file.read()))
-        except (FileNotFoundError, ProcessLookupError):
+            stat = _stat(str(self.pid))
+        except (FileNotFoundError, ProcessLookupError, PermissionError):
+            return not _answers(self.pid)  # hidepid= may hide the living: see proc(5)
+        if stat.state in "ZX" and stat.num_threads <= 1:
             return True
-        ended = stat.state in "ZX" and stat.num_threads <= 1
-        return ended or stat.starttime != self.starttime
+        began = started.at(stat)
+        return began is not None and abs(began - self.starttime) > 1
 
 
 def owner() -> str:
@@ -96,21 +100,46 @@ def left_claims(above: str) -> list[str]:
 
 
 def owner_of(folder: str) -> Owner | None:
-    """Return who made a group, None where that is not known."""
-    if found := _NAME.fullmatch(os.path.basename(folder)):
-        return Owner.parse(found[1])
+    """Return who made a group, None where that is not known.
+
+    The name tells only where no mark does: a user may have chosen one that looks like a box's.
+    """
     try:
         return Owner.parse(os.getxattr(folder, ATTRIBUTE).decode())
-    except (OSError, UnicodeDecodeError):
+    except UnicodeDecodeError:
         return None
+    except OSError:
+        found = _NAME.fullmatch(os.path.basename(folder))
+        return Owner.parse(found[1]) if found else None
 
 
 @functools.lru_cache(maxsize=1)
 def _mark(pid: int) -> str:
-    with open("/proc/self/stat", "rb") as file:
-        start = procfs.parse_stat(procfs.decode(file.read())).starttime
-    namespace = _namespace()
-    return f"{pid}-{start}" + (f"@{namespace}" if namespace else "")
+    began = started.at(_stat("self"))
+    namespace = _NOBODYS if began is None else _namespace()
+    return f"{pid}-{began or 0}" + (f"@{namespace}" if namespace else "")
+
+
+def _stat(pid: str) -> procfs.Stat:
+    with open(f"/proc/{pid}/stat", "rb") as file:
+        return procfs.parse_stat(procfs.decode(file.read()))
+
+
+def _proc_is_ours() -> bool:
+    """Whether /proc is of the caller's pid namespace: one from above shows others by its pids."""
+    with open("/proc/self/status", "rb") as file:
+        status = procfs.parse_status(procfs.decode(file.read()))
+    return status.get("NSpid", "").split() == [str(os.getpid())]
+
+
+def _answers(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        pass
+    return True
 
 
 def _namespace() -> int:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from nsbox import hints
 from nsbox._native.operations import Operation
 from nsbox.cgroup import files, owner
+from nsbox.cgroup.controllers import cpuset
 from nsbox.errors import StepError, UnsupportedError
 from nsbox.perform import perform as performed
 from nsbox.plan import Step
@@ -50,6 +51,7 @@ def _perform(
             data = step.arguments[1]
             assert isinstance(data, bytes)
             files.write(path, data.decode())
+            _check_partition(path)
     except OSError as error:
         field = field_of(step) if step.operation is Operation.WRITE else None
         if error.errno == errno.ENOENT and field is not None and os.path.isdir(_folder(path)):
@@ -59,6 +61,15 @@ def _perform(
         assert error.errno is not None
         hint = f"hint: it is what {field} asks for" if field else hints.hint(step, error.errno)
         raise StepError.of(step, error.errno, index, box=None, hint=hint) from None
+
+
+def _check_partition(path: str) -> None:
+    """Look at what came of a partition: the kernel takes one that is invalid without an error."""
+    if os.path.basename(path) != cpuset.PARTITION:
+        return
+    reason = cpuset.why_invalid(files.read(path) or "")
+    if reason is not None:
+        raise UnsupportedError(f"cpuset_cpus_partition: {reason}")
 
 
 def _folder(path: str) -> str:

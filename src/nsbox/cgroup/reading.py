@@ -1,16 +1,20 @@
 """The figures and limits of a group, read from whichever hierarchies it is in."""
 
 import functools
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 import attrs
 
 from nsbox.cgroup import controllers, files, pressure
 from nsbox.cgroup.controllers import CONTROLLERS, Read
+from nsbox.cgroup.controllers.hugetlb import HugetlbStats
+from nsbox.cgroup.controllers.memory import MemoryStats
+from nsbox.cgroup.controllers.pids import PidsStats
 from nsbox.cgroup.hierarchy import Hierarchy
 from nsbox.cgroup.resources import Resources
 from nsbox.cgroup.stats import Stats
+from nsbox.frozen import FrozenMap
 
 COUNTING = {one.NAMES[2]: one for one in CONTROLLERS if hasattr(one, "COUNTED")}
 """The controllers that count something, by the names of their figures."""
@@ -153,18 +157,40 @@ def resources(of: Readers) -> Resources:
 
 def with_below(found: Stats, below: Iterable[Readers]) -> Stats:
     """Add what v1 counts for each group alone: OOM kills and limits met in the groups below."""
-    memory = found.parts.get("memory")
-    if memory is None:
-        return found
+    parts: dict[str, Any] = dict(found.parts)
     for one in below:
-        figures = controllers.figures(controllers.memory, 1, one.v1)
-        if figures is not None:
-            memory = attrs.evolve(
-                memory,
-                oom_kills=_plus(memory.oom_kills, figures.oom_kills),
-                max_hits=_plus(memory.max_hits, figures.max_hits),
-            )
-    return Stats(found.parts | {"memory": memory})
+        for name, added in _OWN_ON_V1.items():
+            figures = controllers.figures(COUNTING[name], 1, one.v1) if name in parts else None
+            if figures is not None:
+                parts[name] = added(parts[name], figures)
+    return Stats(FrozenMap(parts))
+
+
+def _memory(one: MemoryStats, other: MemoryStats) -> MemoryStats:
+    return attrs.evolve(
+        one,
+        oom_kills=_plus(one.oom_kills, other.oom_kills),
+        max_hits=_plus(one.max_hits, other.max_hits),
+    )
+
+
+def _pids(one: PidsStats, other: PidsStats) -> PidsStats:
+    return attrs.evolve(one, max_hits=_plus(one.max_hits, other.max_hits))
+
+
+def _hugetlb(one: HugetlbStats, other: HugetlbStats) -> HugetlbStats:
+    sizes = dict(one.sizes)
+    for size in sizes.keys() & other.sizes.keys():
+        hits = _plus(sizes[size].max_hits, other.sizes[size].max_hits)
+        sizes[size] = attrs.evolve(sizes[size], max_hits=hits)
+    return HugetlbStats(sizes=FrozenMap(sizes))
+
+
+_OWN_ON_V1: dict[str, Callable[[Any, Any], Any]] = {
+    "memory": _memory,
+    "pids": _pids,
+    "hugetlb": _hugetlb,
+}
 
 
 def _plus(one: int | None, other: int | None) -> int | None:

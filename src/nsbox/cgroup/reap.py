@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+from collections import Counter
 
 from nsbox.cgroup import files, owner, removing, stopping
 from nsbox.cgroup.delegation import LEAF
@@ -13,15 +14,18 @@ def reap_groups() -> tuple[str, ...]:
 
     Returns the folders removed.
     """
-    found: dict[str, dict[Hierarchy, str]] = {}
+    # A group has one name in all its hierarchies; several of a name in one are so many groups.
+    found: dict[tuple[str, int], dict[Hierarchy, str]] = {}
     removed: list[str] = []
     for hierarchy in hierarchies():
+        alike = Counter[str]()
         for folder in files.walk(hierarchy.mountpoint):
             name = os.path.basename(folder)
             if name.startswith(LEAF):
                 removed += _remove_leaf(folder)
             elif _is_left(folder):
-                found.setdefault(name, {})[hierarchy] = folder
+                found.setdefault((name, alike[name]), {})[hierarchy] = folder
+                alike[name] += 1
             removed += _remove_claimed(folder)
     for directories in found.values():
         with contextlib.suppress(PermissionError):

@@ -120,7 +120,8 @@ class Resources(Displayed):
     - `cpu_idle`: whether its tasks run only when nothing else does (SCHED_IDLE).
     - `cpu_uclamp_min`, `cpu_uclamp_max`: utilization clamps, in percent.
     - `cpuset_cpus`, `cpuset_mems`: the CPUs and memory nodes, as ``{0, 1}`` or ``"0-3,5"``.
-    - `cpuset_cpus_partition`: ``member``, ``root`` or ``isolated``; v2 only.
+    - `cpuset_cpus_partition`: ``member``, ``root`` or ``isolated``; v2 only. What the kernel finds
+      invalid is refused with its reason, and read back as ``member``.
     - `memory_min`, `memory_low`: bytes kept from reclaim, hard and as far as possible; v2 only.
     - `memory_high`: bytes above which it is slowed down and reclaimed from; v2 only.
     - `memory_max`: bytes above which the OOM killer comes.
@@ -153,7 +154,7 @@ class Resources(Displayed):
     memory_min: Limit | None = attrs.field(default=None, converter=amounts.size)
     memory_low: Limit | None = attrs.field(default=None, converter=amounts.size)
     memory_high: Limit | None = attrs.field(default=None, converter=amounts.size)
-    memory_max: Limit | None = attrs.field(default=None, converter=amounts.size_above_0)
+    memory_max: Limit | None = attrs.field(default=None, converter=amounts.size)
     memory_swap_max: Limit | None = attrs.field(default=None, converter=amounts.size)
     memory_oom_group: bool | None = attrs.field(default=None, converter=amounts.boolean)
     io_weight: int | None = attrs.field(default=None, converter=amounts.weight)

@@ -5,7 +5,6 @@ else by the freezer (cgroup-v1/freezer-subsystem.rst) and a signal to each, by i
 """
 
 import contextlib
-import errno
 import os
 import signal
 import time
@@ -79,8 +78,8 @@ def _kill_v2(folder: str) -> None:
         try:
             files.write(f"{folder}/cgroup.kill", "1")
         except OSError as error:
-            # A threaded group refuses; those whose threads it holds are ended one by one.
-            if error.errno not in (errno.ENOENT, errno.EOPNOTSUPP):
+            # A threaded group refuses (EOPNOTSUPP); those whose threads it holds are ended each.
+            if error.errno not in files.ABSENT:
                 raise
         return
     for name in files.below(folder):
@@ -103,8 +102,11 @@ def _held(directories: Directories) -> Generator[None, None, None]:
     try:
         yield
     finally:
-        with contextlib.suppress(FileNotFoundError):
+        try:
             _set_frozen(folder, frozen=False)
+        except OSError as error:
+            if error.errno not in files.ABSENT:
+                raise
 
 
 def _kill_each(folders: Iterable[str]) -> None:

@@ -43,7 +43,7 @@ def write(wish: Resources, *, reaches_devices: bool) -> dict[str, Any]:
     parts = {"memory": _memory(wish), "cpu": _cpu(wish)}
     written |= {name: part for name, part in parts.items() if part}
     if wish.pids_max is not None:
-        written["pids"] = {"limit": _number(wish.pids_max)}
+        written["pids"] = {"limit": _number(wish.pids_max, "pids_max")}
     if wish.io_weight is not None:
         if not 10 <= wish.io_weight <= 1000:
             raise unsupported("resources.io_weight", "a bundle has weights from 10 to 1000")
@@ -60,7 +60,9 @@ def write(wish: Resources, *, reaches_devices: bool) -> dict[str, Any]:
     return {**written, "unified": files} if files else written
 
 
-def _number(limit: Limit) -> int:
+def _number(limit: Limit, field: str) -> int:
+    if limit == 0:
+        raise unsupported(f"resources.{field}", "0 is no limit in a bundle")
     return -1 if limit == "max" else int(limit)
 
 
@@ -73,15 +75,15 @@ def _finite(limit: Limit, field: str) -> int:
 def _memory(wish: Resources) -> dict[str, int]:
     written = {}
     if wish.memory_max is not None:
-        written["limit"] = _number(wish.memory_max)
+        written["limit"] = _number(wish.memory_max, "memory_max")
     if wish.memory_low is not None:
         written["reservation"] = _finite(wish.memory_low, "memory_low")
     if wish.memory_swap_max == "max":
         written["swap"] = -1
     elif wish.memory_swap_max is not None:
-        if wish.memory_max in (None, "max"):
+        if wish.memory_max is None or wish.memory_max == "max":
             raise unsupported("resources.memory_swap_max", "a bundle adds it to memory_max")
-        written["swap"] = _number(wish.memory_max or 0) + int(wish.memory_swap_max)
+        written["swap"] = _number(wish.memory_max, "memory_max") + int(wish.memory_swap_max)
     return written
 
 

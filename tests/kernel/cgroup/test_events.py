@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from nsbox import Resources, UnsupportedError
+from nsbox import Cgroup, Resources, UnsupportedError
 from nsbox.cgroup.events import Events
 
 pytestmark = pytest.mark.cgroups
@@ -99,6 +99,16 @@ def test_out_of_memory(lab, start):
         assert killed.value > killed.before
 
 
+def test_the_end_of_a_group_is_no_oom(lab):
+    web = lab.child("web", Resources(memory_max=16 * MiB))
+    with web.events() as events:
+        web.close()
+        time.sleep(0.3)  # the kernel tells a moment later
+        deadline = time.monotonic() + 1.5
+        while time.monotonic() < deadline and (event := events.wait(deadline - time.monotonic())):
+            assert event.subsystem != "memory", event
+
+
 def test_a_fork_refused(lab, start):
     web = lab.child("web", Resources(pids_max=3))
     with web.events() as events:
@@ -187,6 +197,14 @@ def test_forgotten_listeners_are_told_of(lab):
         events = Events(folders)
         with pytest.warns(ResourceWarning, match="Events"):
             del events
+
+
+def test_pressure_is_not_told_of_a_group_on_v1_alone(lab):
+    group = next((Cgroup.at({h: f}) for h, f in lab.folders.items() if h.version == 1), None)
+    if group is None:
+        pytest.skip("needs a v1 hierarchy")
+    with pytest.raises(UnsupportedError, match="the group is not on it"):
+        group.trigger("cpu", stall=0.1, window=2)
 
 
 def test_pressure_is_told_and_waited_for(lab, start):

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import nsbox
-from nsbox import Cgroup, NsboxError, Resources, StepError, Task, UnsupportedError
+from nsbox import Cgroup, IOMax, NsboxError, Resources, StepError, Task, UnsupportedError
 
 pytestmark = pytest.mark.cgroups
 
@@ -155,6 +155,60 @@ def test_limits_change_all_or_none(lab):
         web.set(before)
     assert web.resources.pids_max == before.pids_max
     assert (folder / "pids.max").read_text() == "10\n"
+
+
+REFUSED = {"cpu_max": 0.5, "cpu_max_burst": 10_000_000}  # more than the quota
+
+
+@pytest.mark.parametrize("memory", [32 * MiB, 128 * MiB])
+def test_what_was_changed_before_a_refusal_is_put_back(lab, memory):
+    web = lab.child("web", Resources(memory_max=64 * MiB, memory_swap_max=0, cpu_weight=50))
+    before = web.resources
+    if before.cpu_max_burst is None:
+        pytest.skip("needs cpu.max.burst (Linux 5.14)")
+    with pytest.raises(OSError, match="burst"):
+        web.set(Resources(memory_max=memory, **REFUSED))
+    after = web.resources
+    for field in ("memory_max", "memory_swap_max", "cpu_max", "cpu_max_burst", "cpu_weight"):
+        assert getattr(after, field) == getattr(before, field), field
+
+
+def test_a_device_without_a_limit_has_none_after_a_refusal(lab):
+    disk = next(iter(Path("/sys/block").glob("vd*")), None)
+    if disk is None:
+        pytest.skip("needs a disk of virtio's")
+    try:
+        web = Cgroup.create(NAME, subsystems={"io"})
+    except NsboxError as error:
+        pytest.skip(f"needs the io controller: {error}")
+    with web:
+        before = web.resources.io_max
+        device = (disk / "dev").read_text().strip()
+        with pytest.raises(OSError, match=r"[Nn]o such device"):
+            web.set(Resources(io_max={device: IOMax(rbps=MiB), "0:77": IOMax(rbps=MiB)}))
+        assert web.resources.io_max == before
+
+
+def test_an_idle_group_is_given_a_weight_again(lab):
+    web = lab.child("web", subsystems={"cpu"})
+    if web.resources.cpu_idle is None:
+        pytest.skip("needs cpu.idle (Linux 5.15)")
+    web.set(Resources(cpu_idle=True))
+    assert web.resources.cpu_weight is None
+    web.set(Resources(cpu_idle=False, cpu_weight=50))
+    assert (web.resources.cpu_idle, web.resources.cpu_weight) == (False, 50)
+
+
+@pytest.mark.parametrize("most", ["0", "4194304"])
+def test_the_ends_of_what_the_kernel_takes_are_read_back_and_changed(lab, most):
+    web = lab.child("web")
+    folder = next(path for h, path in web.directories.items() if "pids" in h.subsystems)
+    (folder / "pids.max").write_text(most)
+    assert web.resources.pids_max == int(most)
+    web.set(Resources(memory_max=0))
+    assert web.resources.memory_max == 0
+    web.set(Resources(pids_max=10, memory_max=64 * MiB))
+    assert web.resources.pids_max == 10
 
 
 def test_what_a_group_is_not_for_is_said(lab):

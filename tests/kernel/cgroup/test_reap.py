@@ -2,6 +2,7 @@
 
 import os
 import random
+import shlex
 import signal
 import subprocess
 import sys
@@ -102,6 +103,74 @@ def test_a_group_killed_between_its_making_and_its_mark_is_known_by_the_claim(la
     assert not any(name.startswith(owner.CLAIM) for name in os.listxattr(folder))
 
 
+def test_a_name_like_that_of_a_dead_owners_box_does_not_outweigh_the_mark(lab):
+    if not marks_work(next(iter(lab.directories.values()))):
+        pytest.skip("needs extended attributes on cgroups (Linux 5.7)")
+    web = lab.child(f"nsbox-{os.getpid()}-0-1")  # as of a box of this pid's, at another time
+    assert not set(nsbox.reap()) & set(map(str, web.directories.values()))
+    assert web.exists
+
+
+JUDGE = """
+import os, sys
+sys.path[:] = {path!r}
+from nsbox.cgroup import owner
+{before}
+print(*(owner.Owner.parse(mark or owner.owner()).dead for mark in {marks!r}))
+"""
+
+
+def judged(command: str, *marks: str, before: str = "") -> str:
+    """Ask a process elsewhere which owners are dead; "" is itself."""
+    code = JUDGE.format(path=sys.path, marks=marks, before=before)
+    argv = [*shlex.split(command), sys.executable, "-c", code]
+    return subprocess.run(argv, check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
+
+
+def test_an_owner_lives_for_a_reader_with_another_boot_time():
+    if not os.path.exists("/proc/self/ns/time"):
+        pytest.skip("needs time namespaces (Linux 5.6)")
+    _, began = owner.owner().partition("@")[0].split("-")
+    other = owner.owner().replace(began, str(int(began) - 500))
+    elsewhere = "unshare --time --boottime 100000 --fork"
+    assert judged(elsewhere, owner.owner(), other, "") == "False True False"
+
+
+def test_nobody_is_judged_by_a_proc_of_another_pid_namespace():
+    # There the owner is 1, and what the outer /proc shows as 1 is another process.
+    assert judged("unshare --pid --fork", "") == "False"
+
+
+@pytest.mark.parametrize("hidepid", [1, 2])
+def test_an_owner_that_proc_hides_lives_until_no_signal_finds_it(hidepid):
+    mounting = f'mount -t proc -o hidepid={hidepid} proc /proc && exec "$@"'
+    nobody = "os.setgroups([]); os.setgid(65534); os.setuid(65534)"
+    gone = owner.owner().replace(f"{os.getpid()}-", "4190000-")
+    command = f"unshare --mount sh -c {shlex.quote(mounting)} sh"
+    assert judged(command, owner.owner(), gone, before=nobody) == "False True"
+
+
+def test_groups_of_one_name_are_reaped_all(lab):
+    folder = next(iter(lab.directories.values()))
+    if not marks_work(folder):
+        pytest.skip("needs extended attributes on cgroups (Linux 5.7)")
+    _, began = owner.owner().partition("@")[0].split("-")
+    dead = owner.owner().replace(began, str(int(began) - 500))
+    groups = [folder / above / "web" for above in ("a", "b")]
+    for group in groups:
+        group.mkdir(parents=True)
+        os.setxattr(group, owner.ATTRIBUTE, dead.encode())
+    with run("import sys, time; print(flush=True); time.sleep(1000)") as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        (groups[0] / "cgroup.procs").write_text(str(process.pid))
+        try:
+            assert set(map(str, groups)) <= set(nsbox.reap())
+            assert process.wait(5) == -signal.SIGKILL
+        finally:
+            process.kill()
+
+
 def marks_work(folder: Path) -> bool:
     try:
         os.setxattr(folder, "user.nsbox.test", b"1")
@@ -117,7 +186,7 @@ def test_marks():
     assert mine is not None
     assert mine.pid == os.getpid()
     assert not mine.dead
-    assert mine._replace(starttime=mine.starttime + 1).dead
+    assert mine._replace(starttime=mine.starttime + 2).dead
     assert not mine._replace(pid=4_000_000, namespace=5).dead  # of another pid namespace: unknown
     assert owner.Owner.parse("12-34@56") == (12, 34, 56)
     for text in ("", "12", "12-", "a-b", "12-34@", "12-34-56"):

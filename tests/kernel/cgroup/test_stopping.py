@@ -6,6 +6,7 @@ import time
 import pytest
 
 from nsbox import Cgroup, Resources
+from nsbox.cgroup import files
 
 pytestmark = pytest.mark.cgroups
 
@@ -51,6 +52,24 @@ def test_an_empty_group_freezes_too(lab):
         lab.attach(os.getpid())
     lab.thaw()
     lab.kill()
+
+
+def test_a_group_that_goes_while_it_is_ended_is_ended(lab, monkeypatch):
+    web = lab.child("web")
+    if not any((folder / "cgroup.kill").exists() for folder in web.directories.values()):
+        pytest.skip("needs cgroup.kill (v2, Linux 5.14)")
+    written = []
+
+    def write_too_late(path: str, value: str) -> None:
+        with open(path, "wb", buffering=0) as file:
+            web.remove()
+            written.append(path)
+            file.write(value.encode())
+
+    monkeypatch.setattr(files, "write", write_too_late)
+    web.kill()
+    assert written
+    assert not web.exists
 
 
 def test_a_fork_bomb_is_ended(lab, start):

@@ -236,6 +236,8 @@ def read_back(version: int, read: Callable[[str], str | None]) -> Resources:
 
 def matches(read: Resources, wish: Resources, version: int) -> None:
     wished = wish.given
+    if wish.cpu_idle:
+        wished.pop("cpu_weight", None)
     if wish.io_max is not None and version == 1:  # v1 does not list what has no limit
         limited = {d: one for d, one in wish.io_max.items() if set(amounts_of(one)) != {"max"}}
         wished["io_max"] = limited
@@ -287,6 +289,14 @@ def test_a_limit_of_swap_stays_when_that_of_memory_changes_on_v1(amounts, memory
     matches(read_back(1, group.read), Resources(memory_max=memory, memory_swap_max=amounts[1]), 1)
 
 
+def test_on_v1_it_is_said_which_of_memory_and_swap_is_lacking():
+    present = Resources(memory_max=64 * MiB, memory_swap_max=0)
+    with pytest.raises(UnsupportedError, match="give memory_swap_max='max' too"):
+        lower(1, Resources(memory_max="max"), present)
+    with pytest.raises(UnsupportedError, match="give a memory_max too"):
+        lower(1, Resources(memory_swap_max=0))
+
+
 def test_a_burst_that_is_lowered_goes_before_the_quota():
     present = Resources(cpu_max=1, cpu_max_burst=90_000)
     wish = Resources(cpu_max=0.5, cpu_max_burst=10_000)
@@ -301,12 +311,37 @@ def test_another_period_is_not_written_under_the_old_quota_on_v1():
 
 def test_an_idle_group_has_no_weight():
     assert controllers.cpu.read_v2({"cpu.weight": "0\n"}.get)["cpu_weight"] is None
+    idle = {"cpu.shares": "3\n", "cpu.idle": "1\n"}
+    assert controllers.cpu.read_v1(idle.get)["cpu_weight"] is None
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_group_is_idle_no_longer_before_it_takes_a_weight(version):
+    *_, last = lower(version, Resources(cpu_idle=True, cpu_weight=50))
+    assert last.field == "cpu_idle"
+    first, *_ = lower(version, Resources(cpu_idle=False, cpu_weight=50))
+    assert first.field == "cpu_idle"
 
 
 @pytest.mark.parametrize("shares", [2, 262144])
 def test_shares_beyond_what_a_weight_can_be_are_read_as_the_nearest(shares):
     weight = controllers.cpu.read_v1({"cpu.shares": f"{shares}\n"}.get)["cpu_weight"]
     assert Resources(cpu_weight=weight)
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("root\n", "root"),
+        ("isolated\n", "isolated"),
+        ("member\n", "member"),
+        ("root invalid (Parent is not a partition root)\n", "member"),
+        ("isolated invalid\n", "member"),
+    ],
+)
+def test_a_partition_that_is_invalid_is_read_as_none(text, kind):
+    found = controllers.cpuset.read_v2({"cpuset.cpus.partition": text}.get)
+    assert found["cpuset_cpus_partition"] == kind
 
 
 def test_a_file_that_is_no_such_file_is_named():

@@ -5,9 +5,13 @@ import pickle
 import pytest
 
 from nsbox import Stats, UnsupportedError
+from nsbox.cgroup import reading
+from nsbox.cgroup.controllers import hugetlb
 from nsbox.cgroup.controllers.cpu import CPUStats
+from nsbox.cgroup.controllers.hugetlb import HugePagesStats, HugetlbStats
 from nsbox.cgroup.controllers.io import DeviceStats, IOStats
 from nsbox.cgroup.controllers.memory import MemoryStats
+from nsbox.cgroup.controllers.pids import PidsStats
 from nsbox.cgroup.pressure import Pressure
 from nsbox.frozen import FrozenMap
 
@@ -45,6 +49,19 @@ def test_stats_are_values():
 def test_a_part_that_is_missing_says_what_there_is():
     with pytest.raises(UnsupportedError, match="nothing of pids, only of memory, cpu, io"):
         _ = ONE.pids
+
+
+def test_what_v1_counts_for_each_group_alone_is_added_up_for_a_tree():
+    pids = Stats(FrozenMap({"pids": PidsStats(current=3, max_hits=1)}))  # no memory
+    files = {"pids.current": "1\n", "pids.events": "max 4\n"}
+    below = reading.Readers(files.get, {}.get, frozenset({"pids"}))
+    assert reading.with_below(pids, [below, below]).pids == PidsStats(current=3, max_hits=9)
+    (size, *_) = hugetlb.page_sizes() or pytest.skip("needs huge pages")
+    files = {f"hugetlb.{size}.usage_in_bytes": "0\n", f"hugetlb.{size}.failcnt": "2\n"}
+    one = HugetlbStats(sizes=FrozenMap({size: HugePagesStats(current=0, max_hits=5)}))
+    below = reading.Readers(files.get, {}.get, frozenset({"hugetlb"}))
+    both = reading.with_below(Stats(FrozenMap({"hugetlb": one})), [below])
+    assert both.hugetlb.sizes[size].max_hits == 7
 
 
 def test_sums():

@@ -127,6 +127,15 @@ def test_a_group_that_is_not_there_is_said_to_be_missing(tree):
         groups_of(4_000_000, hierarchies(root), root)
 
 
+@pytest.mark.parametrize("subsystem", [None, "cpu"])
+def test_a_task_whose_group_is_gone_is_in_none(tmp_path, subsystem):
+    root = unpack("v2", tmp_path)
+    (root / "proc/77").mkdir()
+    (root / "proc/77/cgroup").write_text("0::/gone (deleted)\n")
+    with pytest.raises(ProcessLookupError, match="77"):
+        Cgroup.of(77, subsystem, root=root)
+
+
 def test_groups_are_equal_where_they_span_the_same_hierarchy(tmp_path):
     root = unpack("hybrid", tmp_path)
     web = Cgroup.open("nsbox-corpus/web", root=root)

@@ -231,6 +231,8 @@ REFUSED_SPECS = {
     "resources.io_max": {"resources": Resources(io_max={"/dev/vda": IOMax(rbps=1)})},
     "personality": {"personality": 0x0040000},
     "resources.memory_swap_max": {"resources": Resources(memory_swap_max="1G")},
+    "resources.memory_max": {"resources": Resources(memory_max=0)},
+    "resources.pids_max": {"resources": Resources(pids_max=0)},
     "namespaces": {"namespaces": {NamespaceType.NET: Choice.NEW}, "rootfs": RootFS.system()},
     "id_map": {
         "namespaces": ISOLATED | {NamespaceType.USER: Choice.NEW},

@@ -33,6 +33,7 @@ _WEIGHT, _SHARES = 100, 1024
 class CPUStats:
     """CPU time and throttling, in microseconds (`usec`); None where this host does not tell.
 
+    The time includes that of the groups below; throttling is that by the group's own limit.
     See cgroup-v2.rst, "cpu.stat"; cgroup-v1/cpuacct.rst.
     """
 
@@ -64,7 +65,7 @@ def v2(wish: Resources, present: Resources = Resources()) -> list[Write]:
         _insert_burst(
             writes, Write("cpu.max.burst", str(wish.cpu_max_burst), "cpu_max_burst"), present
         )
-    return writes + _idle_and_clamps(wish)
+    return _with_idle(writes, wish) + _clamps(wish)
 
 
 def v1(wish: Resources, present: Resources = Resources()) -> list[Write]:
@@ -79,7 +80,7 @@ def v1(wish: Resources, present: Resources = Resources()) -> list[Write]:
         _insert_burst(
             writes, Write("cpu.cfs_burst_us", str(wish.cpu_max_burst), "cpu_max_burst"), present
         )
-    return writes + _idle_and_clamps(wish)
+    return _with_idle(writes, wish) + _clamps(wish)
 
 
 def quota_and_period(cpu_max: CPUs) -> tuple[int | None, int]:
@@ -109,11 +110,17 @@ def _insert_burst(writes: list[Write], burst: Write, present: Resources) -> None
     writes.insert(0 if lowered else len(writes), burst)
 
 
-def _idle_and_clamps(wish: Resources) -> list[Write]:
-    """These files are the same on both. An idle group takes no weight, so they go last."""
+def _with_idle(writes: list[Write], wish: Resources) -> list[Write]:
+    """An idle group takes no weight: it is idle after the others, or no longer before them."""
+    if wish.cpu_idle is None:
+        return writes
+    idle = [Write("cpu.idle", str(int(wish.cpu_idle)), "cpu_idle")]
+    return writes + idle if wish.cpu_idle else idle + writes
+
+
+def _clamps(wish: Resources) -> list[Write]:
+    """These files are the same on both."""
     writes = []
-    if wish.cpu_idle is not None:
-        writes.append(Write("cpu.idle", str(int(wish.cpu_idle)), "cpu_idle"))
     for field in ("cpu_uclamp_min", "cpu_uclamp_max"):
         value = getattr(wish, field)
         if value is not None:
@@ -138,13 +145,14 @@ def read_v1(read: Read) -> dict[str, Any]:
     quota = told(read, "cpu.cfs_quota_us", formats.limit)
     period = told(read, "cpu.cfs_period_us", formats.single)
     limited = quota is not None and quota != "max"
+    others = _read_idle_and_clamps(read)
     return {
         "cpu_weight": None
-        if shares is None
+        if shares is None or others["cpu_idle"]  # its shares are no weight then
         else min(max(round(shares * _WEIGHT / _SHARES), 1), 10000),
         "cpu_max": (quota, period) if limited else quota,
         "cpu_max_burst": told(read, "cpu.cfs_burst_us", formats.single),
-        **_read_idle_and_clamps(read),
+        **others,
     }
 
 

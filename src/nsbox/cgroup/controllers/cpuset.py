@@ -6,6 +6,7 @@ from nsbox.cgroup import formats
 from nsbox.cgroup.controllers._lowering import Read, Write, refuse, told
 from nsbox.cgroup.resources import Resources
 
+PARTITION = "cpuset.cpus.partition"
 NAMES = {1: "cpuset", 2: "cpuset"}
 FIELDS = ("cpuset_cpus", "cpuset_mems", "cpuset_cpus_partition")
 
@@ -15,7 +16,7 @@ def v2(wish: Resources, present: Resources = Resources()) -> list[Write]:
     writes = _lists(wish)
     if wish.cpuset_cpus_partition is not None:
         value = wish.cpuset_cpus_partition
-        writes.append(Write("cpuset.cpus.partition", value, "cpuset_cpus_partition"))
+        writes.append(Write(PARTITION, value, "cpuset_cpus_partition"))
     return writes
 
 
@@ -34,11 +35,16 @@ def _lists(wish: Resources) -> list[Write]:
     return writes
 
 
+def as_above(field: str) -> Write:
+    """Return the write that empties a list of v2: it is that of the group above then."""
+    return Write(field.replace("_", ".", 1), "\n", field)
+
+
 def read_v2(read: Read) -> dict[str, Any]:
     """Read back the fields of `Resources`; on v2 an empty list means: as the group above."""
     return {
         **read_v1(read),
-        "cpuset_cpus_partition": told(read, "cpuset.cpus.partition", _partition),
+        "cpuset_cpus_partition": told(read, PARTITION, _partition),
     }
 
 
@@ -51,5 +57,11 @@ def read_v1(read: Read) -> dict[str, Any]:
 
 
 def _partition(text: str) -> str:
-    """Read the kind; an invalid partition is told as "root invalid (reason)"."""
-    return text.removesuffix("\n").partition(" ")[0]
+    """Read the kind; a partition that is invalid, "root invalid (reason)", is none in effect."""
+    return "member" if why_invalid(text) else text.removesuffix("\n").partition(" ")[0]
+
+
+def why_invalid(text: str) -> str | None:
+    """Return why the kernel took a partition and yet does not make it one, None where it does."""
+    _, invalid, reason = text.removesuffix("\n").partition(" invalid")
+    return (reason.strip(" ()") or "no reason is told") if invalid else None

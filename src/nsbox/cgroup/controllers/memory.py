@@ -133,8 +133,9 @@ def _both(wish: Resources, present: Resources) -> Limit | None:
             return None
         swap = present.memory_swap_max
     if swap != "max" and limit in (None, "max"):
+        other = "a memory_max" if wish.memory_swap_max is not None else "memory_swap_max='max'"
         raise UnsupportedError(
-            "memory_swap_max: cgroup v1 limits swap only together with memory: give memory_max too"
+            f"memory_swap_max: cgroup v1 limits swap only together with memory: give {other} too"
         )
     return _sum(limit, swap)
 
