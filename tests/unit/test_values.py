@@ -126,9 +126,9 @@ REFUSED = {
     RootFS.system: {"python": NO_BOOLS},
     RootFS.directory: {"path": NO_PATHS, "readonly": NO_BOOLS},
     Resources: {
-        "memory_max": NO_SIZES,
+        "memory_max": [size for size in NO_SIZES if size not in (0, "0")],  # none at all
         "cpu_max": (0, -1, 0.001, math.nan, math.inf, -math.inf, "1", True, 2**30),
-        "pids_max": (0, -1, 1.0, "5", True, 2**22),
+        "pids_max": (-1, 1.0, "5", True, 2**22 + 1),
     },
     IDMap: {"uid": NO_IDS, "gid": NO_IDS, "subids": NO_BOOLS},
     Mount.tmpfs: {

@@ -45,18 +45,19 @@ def parse_filesystems(text: str) -> frozenset[str]:
 
 
 def _mount(line: str) -> MountInfo:
-    head, dash, tail = line.partition(" - ")
-    fields, about = head.split(" "), tail.split(" ", 2)
-    require(len(fields) >= 6 and dash != "", "six fields or more, then ' - '")
+    *fields, rest = line.split(" ", 6)
+    head, dash, tail = f" {rest}".partition(" - ")
+    about = tail.split(" ", 2)
+    require(len(fields) == 6 and dash != "", "six fields or more, then ' - '")
     # Some file systems leave a space of their options unescaped: the last field takes the rest.
     require(len(about) == 3, "type, source and super options after ' - '")
-    mount_id, parent_id, device, root, mount_point, options = fields[:6]
+    mount_id, parent_id, device, root, mount_point, options = fields
     fs_type, source, super_options = about
     require("" not in (root, fs_type), "a root and a file system type")
     require(mount_point.startswith("/"), "an absolute mount point")
     major, minor = split(device, ":", 2, "a device as major:minor")
     # Tags of other kinds are to be ignored, says the manual page.
-    tags = dict(tag.partition(":")[::2] for tag in fields[6:])
+    tags = dict(tag.partition(":")[::2] for tag in head.split())
     shared, master, propagate_from = (
         number(tags[tag], f"a peer group after '{tag}:'") if tag in tags else None
         for tag in ("shared", "master", "propagate_from")
@@ -71,7 +72,7 @@ def _mount(line: str) -> MountInfo:
         shared,
         master,
         propagate_from,
-        "unbindable" in fields[6:],
+        "unbindable" in tags,
         _unescape(fs_type),
         _unescape(source),
         _options(super_options),
