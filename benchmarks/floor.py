@@ -9,6 +9,7 @@ from typing import IO
 from caller import SPECS, as_user
 
 import nsbox
+from nsbox._native import SLOTS
 from nsbox.cgroup.lower import NUMBER
 from nsbox.kept import KEPT
 from nsbox.options import NO_OPTIONS
@@ -70,7 +71,7 @@ def compile_floor(
     with plan.open("wb") as file:
         make = [python, Path(benchmarks, "floor.py"), box]
         subprocess.run(make, check=True, stdout=file, **as_user(user))
-    shared = ["cc", "-O2", f'-DFLOOR_PLAN="{plan}"', "-D_GNU_SOURCE"]
+    shared = ["cc", "-O2", f'-DFLOOR_PLAN="{plan}"', f"-DSLOTS={SLOTS}", "-D_GNU_SOURCE"]
     shared += ["-DGUARDED"] if guarded else []
     source = str(HERE / "floor.c")
     subprocess.run([*shared, *STATIC, "-DFIRST_PROCESS", source, "-o", init], check=True)

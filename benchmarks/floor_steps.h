@@ -50,11 +50,11 @@ static inline long sys6(long n, long a, long b, long c, long d, long e, long f)
 enum { INIT_IMAGE = 3, OWNER, TEMPLATE, DESCRIPTORS, NS_MNT = 10 };
 enum { ENOENT_ = 2, EEXIST_ = 17, EINVAL_ = 22, SIGCHLD_ = 17 };
 
-static int slot[64];
+static int slot[SLOTS];
 
 static void forget_slots(void)
 {
-    for (int i = 0; i < 64; i++)
+    for (int i = 0; i < SLOTS; i++)
         slot[i] = -1;
     slot[NS_MNT] = TEMPLATE;
 }

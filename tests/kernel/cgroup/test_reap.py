@@ -127,7 +127,7 @@ def judged(command: str, *marks: str, before: str = "") -> str:
     return subprocess.run(argv, check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
 
 
-def test_an_owner_lives_for_a_reader_with_another_boot_time():
+def test_an_owner_lives_for_a_reader_with_another_boot_time(root):
     if not os.path.exists("/proc/self/ns/time"):
         pytest.skip("needs time namespaces (Linux 5.6)")
     _, began = owner.owner().partition("@")[0].split("-")
@@ -136,13 +136,13 @@ def test_an_owner_lives_for_a_reader_with_another_boot_time():
     assert judged(elsewhere, owner.owner(), other, "") == "False True False"
 
 
-def test_nobody_is_judged_by_a_proc_of_another_pid_namespace():
+def test_nobody_is_judged_by_a_proc_of_another_pid_namespace(root):
     # There the owner is 1, and what the outer /proc shows as 1 is another process.
     assert judged("unshare --pid --fork", "") == "False"
 
 
 @pytest.mark.parametrize("hidepid", [1, 2])
-def test_an_owner_that_proc_hides_lives_until_no_signal_finds_it(hidepid):
+def test_an_owner_that_proc_hides_lives_until_no_signal_finds_it(hidepid, root):
     mounting = f'mount -t proc -o hidepid={hidepid} proc /proc && exec "$@"'
     nobody = "os.setgroups([]); os.setgid(65534); os.setuid(65534)"
     gone = owner.owner().replace(f"{os.getpid()}-", "4190000-")
