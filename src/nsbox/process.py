@@ -279,10 +279,11 @@ class Process(Displayed):
         if self._groups:
             self._groups.thaw()
         with self._waiting, contextlib.suppress(StepError):  # a thread may be waiting for the end
-            patience = time.monotonic() + _PATIENCE
+            patience = _deadline(_PATIENCE)
             while self._launched is not None and not self._end(_left(patience)):
-                if time.monotonic() >= patience:  # it hears nothing before the command's exec
-                    launched.send_signal(signal.SIGKILL)
+                if patience is not None and time.monotonic() >= patience:
+                    launched.send_signal(signal.SIGKILL)  # it hears no other before an exec
+                    patience = None
 
     def _end(self, timeout: float | None) -> bool:
         """Wait, and take down what the box reported; False where it has not ended yet."""

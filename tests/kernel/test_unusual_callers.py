@@ -65,6 +65,22 @@ def test_one_without_a_pid_namespace_may_give_up_a_box_that_waits() -> None:
     ahead.socket.close()
 
 
+def test_signals_meanwhile_do_not_make_that_wait_for_ever() -> None:
+    ahead = Ahead(BoxSpec(namespaces=HOST_PIDS), None, lambda chore: chore())
+    before = signal.signal(signal.SIGALRM, lambda *_: None)
+    timer = threading.Timer(1, lambda: signal.pthread_kill(threading.main_thread().ident, 14))
+    timer.start()
+    try:
+        began = time.monotonic()
+        ahead.launched.abandon()
+        assert time.monotonic() - began < 60
+    finally:
+        timer.join()
+        signal.signal(signal.SIGALRM, before)
+    ahead._leaves = True
+    ahead.socket.close()
+
+
 def test_threads_that_make_files_for_a_boxs_root_leave_the_caller_to_be_looked_at(
     root: None, tmp_path: Path
 ) -> None:

@@ -159,7 +159,10 @@ void nsbox_end(struct nsbox_launch *launch)
     if (launch->pidfd >= 0 && launch->end_signal != SIGKILL) {
         /* It does not hear that before the command's exec, which may wait for ever. */
         struct pollfd ended = {.fd = launch->pidfd, .events = POLLIN};
-        if (poll(&ended, 1, PATIENCE) == 0)
+        int ready;
+        while ((ready = poll(&ended, 1, PATIENCE)) < 0 && errno == EINTR)
+            ;
+        if (ready <= 0)
             SYS(__NR_pidfd_send_signal, launch->pidfd, SIGKILL, 0, 0);
     }
     bury(launch);
