@@ -7,10 +7,7 @@ import socket
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-import attrs
-
 from nsbox import _native, commands
-from nsbox.cgroup.account import BoxGroups
 from nsbox.launch import OutdatedError
 from nsbox.plan import Slot
 from nsbox.rootfs.overlay import remove_work
@@ -32,14 +29,10 @@ class Ahead:
         self._later = later
         self._maker = os.getpid()
         self._leaves = False
-        self.parking = commands.parking(spec, commands.next_number(), cgroup)
-        self.groups = self.parking.command.groups
-        self.works = self.parking.command.works
-        lent = None
-        if self.groups is not None:
-            lent = _LentGroups(self.groups.directories, made=self.parking.lowered.groups.made)
-        command = attrs.evolve(self.parking.command, groups=lent, works=())
-        self.parking = attrs.evolve(self.parking, command=command)
+        self.parking = commands.parking(spec, cgroup)
+        self._own = self.parking.command.own()
+        lent = None if self._own.groups is None else self._own.groups.lent()
+        self.lent = self._own._replace(groups=lent, works=())
         self.socket, theirs = socket.socketpair()
         with theirs, open(os.devnull, "r+b", buffering=0) as null:
             standard = [null.fileno()] * 3
@@ -58,7 +51,11 @@ class Ahead:
         command = self.parking.command
         with command.opened(None) as opened:
             launched = command.begin(
-                {**command.joined, **opened, **given}, standard, tell_of_exec=True, room=ROOM
+                self._own,
+                {**command.joined, **opened, **given},
+                standard,
+                tell_of_exec=True,
+                room=ROOM,
             )
         if launched.pidfd < 0:
             raise command.failure(launched.outcome.step, launched.outcome.error)
@@ -108,9 +105,9 @@ class Ahead:
 
     def _remove(self) -> None:
         self.socket.close()
-        if self.groups is not None:
-            self.groups.remove()
-        for folder in self.works:
+        if self._own.groups is not None:
+            self._own.groups.remove()
+        for folder in self._own.works:
             remove_work(folder)
 
 
@@ -118,7 +115,7 @@ class _Lent(_native.Launched):
     """A launch that is over for its process as soon as the box has told what there is to tell."""
 
     def __init__(self, launched: _native.Launched, ahead: Ahead) -> None:
-        super().__init__(launched._request, launched._groups)
+        super().__init__(launched._request, launched)
         self._ahead = ahead
         self._told: _native.Outcome | None = None
 
@@ -139,10 +136,3 @@ class _Lent(_native.Launched):
             self._ahead.bury_later()
             self._told = told
         return 0, self._told.user_seconds, self._told.system_seconds
-
-
-class _LentGroups(BoxGroups):
-    """Groups that the pool removes."""
-
-    def remove(self) -> None:
-        """Leave that to the pool."""

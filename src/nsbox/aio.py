@@ -50,7 +50,7 @@ async def run(
     """
     check_names("run", parameters, RunParameters)
     invocation, rest = invoke(args, parameters)
-    return await _complete(_starting(spec, invocation, cgroup), **rest)
+    return await _complete(_starting(spec, invocation, cgroup), args, **rest)
 
 
 async def popen(
@@ -66,7 +66,7 @@ async def popen(
     """
     check_names("popen", parameters, PopenParameters)
     invocation, rest = invoke(args, parameters)
-    return await Process._start(_starting(spec, invocation, cgroup), **_streams(rest))
+    return await Process._start(_starting(spec, invocation, cgroup), args, **_streams(rest))
 
 
 async def start(spec: "BoxSpec | Pool | None" = None, *, cgroup: "Cgroup | None" = None) -> "Box":
@@ -120,8 +120,8 @@ class Process:
         self._loop.add_reader(self._pidfd, self._end)
 
     @classmethod
-    async def _start(cls, command: Command, **streams: Any) -> "Process":
-        sync = process.Process(command, **streams, tell_of_exec=False)
+    async def _start(cls, command: Command, args: Args, **streams: Any) -> "Process":
+        sync = process.Process(command, args, **streams, tell_of_exec=False)
         try:
             self = cls(sync)
         except BaseException:
@@ -285,13 +285,13 @@ class Box:
         """Run a command in the box, as `nsbox.Box.run` does with the same parameters."""
         check_names("run", parameters, RunParameters)
         invocation, rest = invoke(args, parameters)
-        return await _complete(self.sync.joining(invocation), **rest)
+        return await _complete(self.sync.joining(invocation), args, **rest)
 
     async def popen(self, args: Args, **parameters: Unpack[PopenParameters]) -> Process:
         """Start a command in the box, with the parameters of `nsbox.Box.popen`."""
         check_names("popen", parameters, PopenParameters)
         invocation, rest = invoke(args, parameters)
-        return await Process._start(self.sync.joining(invocation), **_streams(rest))
+        return await Process._start(self.sync.joining(invocation), args, **_streams(rest))
 
     async def wait(self) -> int:
         """Wait for the end of the box; return the return code of its first process."""
@@ -337,7 +337,7 @@ def _starting(
     if spec is not None and not isinstance(spec, BoxSpec):
         _check_group(cgroup)
         return spec.starting(invocation)
-    return commands.starting(spec or _DEFAULT, invocation, commands.next_number(), cgroup)
+    return commands.starting(spec or _DEFAULT, invocation, cgroup)
 
 
 def _check_group(cgroup: "Cgroup | None") -> None:
@@ -354,6 +354,7 @@ def _streams(rest: dict[str, Any]) -> dict[str, Any]:
 
 async def _complete(
     command: Command,
+    args: Args,
     *,
     input: Any = None,  # noqa: A002
     capture_output: bool = False,
@@ -370,19 +371,19 @@ async def _complete(
     streams = with_pipes(streams, has_input=input is not None, capture_output=capture_output)
     kind = Text(encoding, errors) if text or encoding or errors else None
     data = encoded(input, kind) if isinstance(input, str) and kind else input
-    async with await Process._start(command, **streams) as running:
+    async with await Process._start(command, args, **streams) as running:
         try:
             async with asyncio.timeout(timeout):
                 output = await running.communicate(data, output_max=most)
         except TimeoutError:
             read = (running._so_far(name) for name in ("stdout", "stderr"))
-            raise subprocess.TimeoutExpired(command.args, timeout or 0, *read) from None
+            raise subprocess.TimeoutExpired(args, timeout or 0, *read) from None
     out, err = (_as(kind, part) for part in output)
     assert running.returncode is not None
     assert running.usage is not None
     if check and running.returncode:
-        raise subprocess.CalledProcessError(running.returncode, command.args, out, err)
-    return CompletedProcess(command.args, running.returncode, out, err, running.usage)
+        raise subprocess.CalledProcessError(running.returncode, args, out, err)
+    return CompletedProcess(args, running.returncode, out, err, running.usage)
 
 
 def _as(kind: Text | None, data: bytes | None) -> Any:

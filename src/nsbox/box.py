@@ -27,7 +27,7 @@ from nsbox.namespace import Namespace, NamespaceType
 from nsbox.options import Pty
 from nsbox.parameters import PopenParameters, RunParameters, check_names, invoke
 from nsbox.pipes import StrOrBytesPath
-from nsbox.process import Process
+from nsbox.process import Process, groups_of
 from nsbox.task import Task
 from nsbox.usage import CompletedProcess
 
@@ -47,9 +47,9 @@ class Box(Displayed):
     ) -> None:
         self.spec = spec
         if command is None:
-            command = commands.staying(spec, commands.next_number(), cgroup)
-        self._groups = command.groups
+            command = commands.staying(spec, cgroup)
         self._first = Process(command)
+        self._groups = groups_of(self._first)
         self.task = Task(self._first.pid)
         self._root: Beneath | None = None
 
@@ -154,7 +154,7 @@ class Box(Displayed):
         """
         check_names("run", parameters, RunParameters)
         invocation, rest = invoke(args, parameters)
-        return complete(self.joining(invocation), **rest)
+        return complete(self.joining(invocation), args, **rest)
 
     def popen(
         self,
@@ -173,7 +173,7 @@ class Box(Displayed):
         """
         check_names("popen", parameters, PopenParameters)
         invocation, rest = invoke(args, parameters, terminal=pty)
-        return process(self.joining(invocation), **rest)
+        return process(self.joining(invocation), args, **rest)
 
     def poll(self) -> int | None:
         """Return None while the box is alive, else the return code of its first process."""

@@ -5,18 +5,19 @@ import functools
 import itertools
 import os
 import signal
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import attrs
 
+from nsbox._native import Ready
 from nsbox.caller import Caller
 from nsbox.cgroup.account import BoxGroups
 from nsbox.cgroup.hierarchy import Hierarchy
 from nsbox.errors import StepError
 from nsbox.fields import frozen_map, is_kernel_text
-from nsbox.kept import KEPT
-from nsbox.launch import Command, Parked
+from nsbox.kept import KEPT, remember
+from nsbox.launch import Command, Own, Parked
 from nsbox.link import Port, Publication, check_tracing, connected, unlinked
 from nsbox.lower import Within
 from nsbox.lowered import Lowered
@@ -40,11 +41,6 @@ Args = StrOrBytesPath | Sequence[StrOrBytesPath]
 _numbers = itertools.count(1)
 
 
-def next_number() -> int:
-    """Return the number of the next box: its groups are named by it."""
-    return next(_numbers)
-
-
 @attrs.frozen
 class Invocation:
     """What is run, and how: `args` as `subprocess` takes them, `env` in place of the spec's."""
@@ -54,53 +50,87 @@ class Invocation:
     options: Options = NO_OPTIONS
 
 
-def starting(
-    spec: "BoxSpec", invocation: Invocation, number: int, cgroup: "Cgroup | None" = None
-) -> Command:
+def starting(spec: "BoxSpec", invocation: Invocation, cgroup: "Cgroup | None" = None) -> Command:
     """Make a command with a box of its own, and refuse at once what can be known to fail.
 
     The box is in the group `cgroup`, if one is given, or below it in one of its own.
     """
-    return _boxed(spec, invocation, number, _within(cgroup))
+    return _boxed(spec, invocation, _within(cgroup))
 
 
-def staying(spec: "BoxSpec", number: int, cgroup: "Cgroup | None") -> Command:
+def staying(spec: "BoxSpec", cgroup: "Cgroup | None") -> Command:
     """Make a box's first process, which stays without a command; `cgroup` is as for `starting`."""
     if not spec.init:
         raise ValueError("init: a box that stays is kept by its first process, so it must be True")
-    return _boxed(spec, None, number, _within(cgroup))
+    return _boxed(spec, None, _within(cgroup))
 
 
-def staying_beside(spec: "BoxSpec", number: int, groups: BoxGroups | None) -> Command:
+def staying_beside(spec: "BoxSpec", groups: BoxGroups | None) -> Command:
     """Make the same for a box that is in the groups of another, and has none of its own."""
-    return _boxed(spec, None, number, _beside(groups))
+    return _boxed(spec, None, _beside(groups))
 
 
-def _boxed(spec: "BoxSpec", invocation: Invocation | None, number: int, within: Within) -> Command:
+def _boxed(spec: "BoxSpec", invocation: Invocation | None, within: Within) -> Command:
     options = None if invocation is None else invocation.options
     kept = KEPT.recall(spec, options, within)
-
-    def looked_up() -> Command:
-        lowered = KEPT.look_up(spec, options, within)
-        return _checked(spec, lowered, invocation, number)
-
     if kept is None:
-        return looked_up()
+        return _looked_up(spec, invocation, within)
+    lowered = kept.quickest
+    key = _key(spec, invocation)
+    if key and key in lowered.known:
+        return lowered.known[key]
 
     def again() -> Command:
         if kept.outdated():
-            return _command(spec, kept.quickest, invocation, number, anew=looked_up)
-        return looked_up()
+            anew = functools.partial(_looked_up, spec, invocation, within)
+            return _command(spec, kept.quickest, invocation, anew=anew)
+        return _looked_up(spec, invocation, within)
 
-    return _command(spec, kept.quickest, invocation, number, anew=again)
+    command = _command(spec, lowered, invocation, anew=again)
+    if key:
+        remember(lowered.known, key, command)
+    return command
 
 
-def _checked(
-    spec: "BoxSpec", lowered: Lowered, invocation: Invocation | None, number: int
-) -> Command:
+def _looked_up(spec: "BoxSpec", invocation: Invocation | None, within: Within) -> Command:
+    options = None if invocation is None else invocation.options
+    lowered = KEPT.look_up(spec, options, within)
     lowered.check_sources(spec.hostname)
     lowered.check_rights()
-    return _command(spec, lowered, invocation, number)
+    return _command(spec, lowered, invocation)
+
+
+def _key(spec: "BoxSpec", invocation: Invocation | None) -> Hashable:
+    """Return by what a command is known again that was made from a spec before; None: it is not.
+
+    Only what cannot change, so strings alone: what a path is may change with what made it.
+    """
+    if invocation is None:
+        return spec
+    args, env = invocation.args, invocation.env
+    if not isinstance(args, list | tuple) or {*map(type, args)} != _TEXT:
+        return None
+    if env is None:
+        return spec, tuple(args)
+    if type(env) is not dict or not {*map(type, env), *map(type, env.values())} <= _TEXT:
+        return None
+    return spec, tuple(args), tuple(env.items())
+
+
+_TEXT = {str}
+
+
+def _owning(lowered: Lowered, hostname: str | None) -> Callable[[], Own]:
+    """Return what makes a box's own share of a plan: mostly it is the same for all."""
+
+    def of(number: int) -> Own:
+        data = lowered.data_of(number, hostname)
+        return Own(data, lowered.groups_of(number), lowered.works_of(number))
+
+    if lowered.is_numbered:
+        return lambda: of(next(_numbers))
+    same = of(0)
+    return lambda: same
 
 
 @attrs.frozen(eq=False)
@@ -143,38 +173,34 @@ class Parking:
             environment = _environment(invocation.env)
         box = self.command
         return Command(
-            args=invocation.args,
-            argv=_argv(listed),
-            environment=environment,
-            plan=box.plan,
-            failure=lambda index, errno: self.lowered.failure(index, errno, listed, spec.hostname),
-            end_signal=box.end_signal,
-            stop_signal=box.stop_signal,
-            groups=box.groups,
-            works=box.works,
-            parked=parked,
+            _argv(listed),
+            environment,
+            box.ready,
+            lambda: parked.lent,
+            lambda index, errno: self.lowered.failure(index, errno, listed, spec.hostname),
+            box.end_signal,
+            box.stop_signal,
             anew=anew,
+            parked=parked,
         )
 
 
-def parking(
-    spec: "BoxSpec", number: int, cgroup: "Cgroup | None", *, stays: bool = False
-) -> Parking:
+def parking(spec: "BoxSpec", cgroup: "Cgroup | None", *, stays: bool = False) -> Parking:
     """Make the start of a box that waits for its command, or `stays`. See `nsbox.pool`."""
-    return _parking(spec, number, _within(cgroup), stays=stays)
+    return _parking(spec, _within(cgroup), stays=stays)
 
 
-def parking_beside(spec: "BoxSpec", number: int, groups: BoxGroups | None) -> Parking:
+def parking_beside(spec: "BoxSpec", groups: BoxGroups | None) -> Parking:
     """Make the start of a box that `stays`, and waits until it is wanted, as `staying_beside`."""
-    return _parking(spec, number, _beside(groups), stays=True)
+    return _parking(spec, _beside(groups), stays=True)
 
 
-def _parking(spec: "BoxSpec", number: int, within: Within, *, stays: bool) -> Parking:
+def _parking(spec: "BoxSpec", within: Within, *, stays: bool) -> Parking:
     origin = Origin(spec, None if stays else PARKED, within)
     origin.lowered.check_sources(spec.hostname)
     origin.lowered.check_rights()
     lowered = origin.lowered.quickest
-    return Parking(_command(spec, lowered, None if stays else _LATER, number), lowered, origin)
+    return Parking(_command(spec, lowered, None if stays else _LATER), lowered, origin)
 
 
 _LATER = Invocation(("",), options=PARKED)
@@ -189,10 +215,7 @@ def joining(
     kept = KEPT.recall(spec, invocation.options, within, joining=True)
 
     def command(lowered: Lowered, anew: Callable[[], Command] | None = None) -> Command:
-        made = _command(spec, lowered, invocation, 0, anew=anew, joined=given)
-        if groups is not None and made.groups is not None:
-            made.groups.of_box = groups.of_box
-        return made
+        return _command(spec, lowered, invocation, anew=anew, joined=given, groups=groups)
 
     def anew() -> Command:
         return command(KEPT.look_up_joining(spec, invocation.options, within))
@@ -237,29 +260,31 @@ def _command(
     spec: "BoxSpec",
     lowered: Lowered,
     invocation: Invocation | None,
-    number: int,
     *,
     anew: Callable[[], Command] | None = None,
     joined: Mapping[int, int] | None = None,
+    groups: BoxGroups | None = None,
 ) -> Command:
+    """Make a command with a box, or in one: then `joined` leads there, and these are its groups."""
     listed: tuple[StrOrBytesPath, ...] = ()
     env, options = None, NO_OPTIONS
     if invocation is not None:
         listed, env, options = arguments(invocation.args), invocation.env, invocation.options
     if env is not None:
         check_environment("env", env)
+    argv = _argv(listed)
+    environment = _kept_environment(spec.env) if env is None else _environment(env)
+    checked = anew is not None
     return Command(
-        invocation and invocation.args,
-        _argv(listed),
-        _kept_environment(spec.env) if env is None else _environment(env),
-        lowered.plan_of(number, spec.hostname),
+        argv,
+        environment,
+        Ready(lowered.encoded, argv, environment, end_signal=lowered.end_signal, checked=checked),
+        _owning(lowered, spec.hostname)
+        if groups is None
+        else functools.partial(Own, lowered.encoded.data, groups.shared),
         lambda index, errno: lowered.failure(index, errno, listed, spec.hostname),
         lowered.end_signal,
         STOP_COMMAND if spec.init else signal.SIGSTOP,
-        BoxGroups(lowered.directories(number), made=lowered.groups.made)
-        if lowered.groups.directories
-        else None,
-        lowered.works_of(number),
         functools.partial(connected, spec) if spec.link is not None and joined is None else None,
         functools.partial(_published, spec) if spec.ports and joined is None else None,
         _joined(lowered) if joined is None else joined,

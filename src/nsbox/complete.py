@@ -12,6 +12,7 @@ from nsbox.usage import CompletedProcess
 
 def complete(
     command: Command,
+    args: Any,
     *,
     stdin: Stream = None,
     input: Any = None,  # noqa: A002
@@ -27,24 +28,30 @@ def complete(
 ) -> CompletedProcess:
     """Start a command and wait for its end; the parameters are those of `subprocess.run`.
 
-    With `output_max`, more bytes than that end it, with `OutputExceeded`.
+    `args` are its arguments as they were given. With `output_max`, more bytes than that end it,
+    with `OutputExceeded`.
     """
-    most = bytes_at_most(output_max)
-    streams: dict[str, Any] = {"stdin": stdin, "stdout": stdout, "stderr": stderr}
-    with process(
+    most = None if output_max is None else bytes_at_most(output_max)
+    if input is not None or capture_output:
+        streams = {"stdin": stdin, "stdout": stdout, "stderr": stderr}
+        with_pipes(streams, has_input=input is not None, capture_output=capture_output)
+        stdin, stdout, stderr = streams.values()
+    text_of_pipes = Text(encoding, errors) if text or encoding or errors else None
+    with Process(
         command,
-        **with_pipes(streams, has_input=input is not None, capture_output=capture_output),
-        encoding=encoding,
-        errors=errors,
-        text=text,
+        args,
+        stdin=stdin,
+        stdout=stdout,
+        stderr=stderr,
+        text=text_of_pipes,
         tell_of_exec=False,
     ) as running:
         output, error = running.communicate(input, timeout, output_max=most)
     assert running.returncode is not None
     assert running.usage is not None
     if check and running.returncode:
-        raise subprocess.CalledProcessError(running.returncode, running.args, output, error)
-    return CompletedProcess(running.args, running.returncode, output, error, running.usage)
+        raise subprocess.CalledProcessError(running.returncode, args, output, error)
+    return CompletedProcess(args, running.returncode, output, error, running.usage)
 
 
 def bytes_at_most(output_max: int | str | None) -> int | None:
@@ -67,6 +74,7 @@ def with_pipes(streams: dict[str, Any], *, has_input: bool, capture_output: bool
 
 def process(
     command: Command,
+    args: Any,
     *,
     stdin: Stream = None,
     stdout: Stream = None,
@@ -74,14 +82,13 @@ def process(
     encoding: str | None = None,
     errors: str | None = None,
     text: bool | None = None,
-    tell_of_exec: bool = True,
 ) -> Process:
     """Start a command; the parameters are those of `subprocess.Popen`."""
     return Process(
         command,
+        args,
         stdin=stdin,
         stdout=stdout,
         stderr=stderr,
         text=Text(encoding, errors) if text or encoding or errors else None,
-        tell_of_exec=tell_of_exec,
     )

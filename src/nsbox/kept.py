@@ -67,7 +67,7 @@ class Kept:
         if lowered.refusal is not None:  # the caller may have got the right to it since
             return lower(named, caller, options, within, state)
         if named is shared and lowered.checks:
-            _remember(self._latest, (shared, options, within, os.getpid(), False), lowered)
+            remember(self._latest, (shared, options, within, os.getpid(), False), lowered)
         return lowered
 
     def look_up_joining(self, spec: "BoxSpec", options: Options, within: Within) -> Lowered:
@@ -76,7 +76,7 @@ class Kept:
         named = without_handles(shared)
         lowered = lower_joining(named, Caller.current(), options, within)
         if named is shared:
-            _remember(self._latest, (shared, options, within, os.getpid(), True), lowered)
+            remember(self._latest, (shared, options, within, os.getpid(), True), lowered)
         return lowered
 
     def forget(self) -> None:
@@ -94,11 +94,11 @@ class Kept:
     def _share(self, spec: "BoxSpec") -> "BoxSpec":
         shared = attrs.evolve(spec, hostname=spec.hostname and HOST_NAME, ports=())
         if spec.link is None and Namespace not in map(type, spec.namespaces.values()):
-            _remember(self._shares, spec, shared)
+            remember(self._shares, spec, shared)
         return shared
 
 
-def _remember(kept: dict[_K, _V], key: _K, value: _V) -> None:
+def remember(kept: dict[_K, _V], key: _K, value: _V) -> None:
     """Keep it as the latest; the oldest go."""
     kept.pop(key, None)
     kept[key] = value

@@ -3,31 +3,44 @@
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import Any, Protocol
+from typing import NamedTuple, Protocol
 
 import attrs
 
 from nsbox import _native
-from nsbox._native import Encoded
+from nsbox._native import Ready
 from nsbox.cgroup.account import BoxGroups
 from nsbox.errors import StepError
 from nsbox.frozen import FrozenMap
 from nsbox.link import Port, Publication
 from nsbox.perform import given_descriptors
+from nsbox.plan import Slot
 from nsbox.security.notify import Handler
+
+
+class Own(NamedTuple):
+    """What a box that is launched has for itself.
+
+    - `data` is that of its plan.
+    - `groups` are its cgroups, which the plan makes or joins.
+    - `works` are the work folders of its overlays, which the plan makes and its end removes.
+    """
+
+    data: bytes
+    groups: BoxGroups | None = None
+    works: tuple[str, ...] = ()
 
 
 @attrs.frozen
 class Command:
-    """What is launched: made by `nsbox.commands` from a spec and its arguments.
+    """What is launched, once or more: made by `nsbox.commands` from a spec and its arguments.
 
-    - `args` as they were given, `argv` as the kernel takes them; none where a first process is to
-      stay without a command.
+    - `argv` and `environment` are as the kernel takes them; none where a first process is to stay
+      without a command.
+    - `ready` is that with the plan, in C's form; `own` makes what each box has for itself.
     - `failure` makes the error for a step, by its index, that failed with an errno.
     - `end_signal` is what the first process, or the kernel, takes as the order to end the box,
       `stop_signal` as that to stop the command.
-    - `groups` are its cgroups, which the plan makes or joins.
-    - `works` are the work folders of its overlays, which the plan makes and its end removes.
     - `connect` makes its place on a network, if it is to have one; given up as it ends.
     - `publish` takes the ports of the host's that are to lead into it, if any are.
     - `joined` are namespaces that it joins and that are open already, as descriptors by slot;
@@ -39,15 +52,13 @@ class Command:
       any longer: its checks tell.
     """
 
-    args: Any
     argv: tuple[bytes, ...]
     environment: tuple[bytes, ...]
-    plan: Encoded
+    ready: Ready
+    own: "Callable[[], Own]"
     failure: Callable[[int, int], StepError]
     end_signal: int
     stop_signal: int
-    groups: BoxGroups | None
-    works: tuple[str, ...]
     connect: Callable[[], Port | None] | None = None
     publish: Callable[[], Publication | None] | None = None
     joined: Mapping[int, int] = FrozenMap()
@@ -57,6 +68,11 @@ class Command:
     handler: Handler | None = None
     anew: "Callable[[], Command] | None" = None
     parked: "Parked | None" = None
+    _joined: list[int] = attrs.field(init=False)
+
+    @_joined.default
+    def _list_joined(self) -> list[int]:
+        return given_descriptors(self.joined)[Slot.PAGE :]
 
     @property
     def is_plain(self) -> bool:
@@ -69,6 +85,7 @@ class Command:
 
     def begin(
         self,
+        own: "Own",
         given: Mapping[int, int],
         standard: Sequence[int],
         *,
@@ -81,17 +98,18 @@ class Command:
         """
         if self.parked is not None:
             return self.parked.release(self.argv, self.environment, standard)
-        return _native.launch(
-            self.plan,
-            self.argv,
-            self.environment,
-            given_descriptors({**given, **self.passed}, standard),
+        return self.ready.launch(
+            own.data,
+            self._descriptors(given, standard),
             tell_of_exec=tell_of_exec,
-            end_signal=self.end_signal,
-            checked=self.anew is not None,
             room=room,
-            groups=None if self.groups is None else self.groups.to_end,
+            groups=None if own.groups is None else own.groups.to_end,
         )
+
+    def _descriptors(self, given: Mapping[int, int], standard: Sequence[int]) -> list[int]:
+        if given is self.joined and not self.passed:  # mostly
+            return [*standard, *self._joined]
+        return given_descriptors({**given, **self.passed}, standard)
 
 
 class OutdatedError(Exception):
@@ -99,7 +117,9 @@ class OutdatedError(Exception):
 
 
 class Parked(Protocol):
-    """A box that waits for its command."""
+    """A box that waits for its command; `lent` is what it has for itself, as long as that runs."""
+
+    lent: Own
 
     def release(
         self, argv: Sequence[bytes], environment: Sequence[bytes], standard: Sequence[int]

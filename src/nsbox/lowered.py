@@ -1,19 +1,25 @@
 """A `BoxSpec` lowered: its steps, encoded once and used for every box that is started from it."""
 
+import functools
 import os
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
+from typing import TYPE_CHECKING
 
 import attrs
 
 from nsbox import hints, sequence
-from nsbox._native import Encoded
+from nsbox._native import Encoded, Groups
 from nsbox._native.operations import Operation
 from nsbox.cgroup import lower as cgroups
+from nsbox.cgroup.account import BoxGroups, to_end
 from nsbox.cgroup.hierarchy import Hierarchy
 from nsbox.errors import StepError, UnsupportedError
 from nsbox.pipes import StrOrBytesPath
 from nsbox.plan import Step, encode
 from nsbox.template import Held, Template
+
+if TYPE_CHECKING:
+    from nsbox.launch import Command
 
 HOST_NAME = os.urandom(32).hex()
 """What stands in a plan for a host name, which is at most as long: nobody else's text has it."""
@@ -25,7 +31,8 @@ class Lowered:
 
     By its `checks`, done before the steps, whoever starts the next box finds out whether they still
     hold; without any, that is to be looked up first. Boxes that differ by their numbers and host
-    names alone share one: these are filled in by `plan_of`.
+    names alone share one: these are filled in by `data_of`. `known` are the commands that were made
+    from it, kept by whoever makes them.
     """
 
     steps: tuple[Step, ...]
@@ -42,6 +49,8 @@ class Lowered:
     encoded: Encoded = attrs.field(init=False)
     _around_name: tuple[bytes, bytes] | None = attrs.field(init=False)
     _names: tuple[str, ...] = attrs.field(init=False)
+    _to_end: Groups = attrs.field(init=False)
+    known: "dict[Hashable, Command]" = attrs.field(init=False, factory=dict)
 
     @encoded.default
     def _encode(self) -> Encoded:
@@ -61,6 +70,10 @@ class Lowered:
         """Whole names only: a file of the caller's may have the placeholder in it."""
         made = [folder for _, folder in self.groups.directories] if self.groups.made else []
         return tuple(dict.fromkeys(map(os.path.basename, (*made, *self.works))))
+
+    @_to_end.default
+    def _list_groups(self) -> Groups:
+        return to_end(dict(self.groups.directories), made=self.groups.made)
 
     def failing(self, index: int, errno: int) -> "Lowered":
         """Return the same with one step that is not done, as if the kernel had said `errno`.
@@ -88,17 +101,18 @@ class Lowered:
         self.template.let_go()
         return False
 
-    def plan_of(self, number: int, hostname: str | None) -> Encoded:
-        """Return the plan for the box of this number and host name."""
+    @property
+    def is_numbered(self) -> bool:
+        """Whether boxes differ by their numbers, which their groups and work folders have."""
+        return bool(self._names)
+
+    def data_of(self, number: int, hostname: str | None) -> bytes:
+        """Return the data of the plan for the box of this number and host name."""
         data = self.encoded.data
         if hostname is not None and self._around_name is not None:
             before, after = self._around_name
             data = before + _bytes(hostname).ljust(len(HOST_NAME), b"\0") + after
-        if self._names:
-            data = self._with_number(data, number)
-        if data is self.encoded.data:
-            return self.encoded
-        return Encoded(self.encoded.steps, data, self.encoded.step_count, self.encoded.checks)
+        return self._with_number(data, number)
 
     def _with_number(self, data: bytes, number: int) -> bytes:
         for name in self._names:
@@ -109,12 +123,19 @@ class Lowered:
         """Return the work folders of the overlays of the box of this number."""
         return self.works and tuple(_numbered(folder, number) for folder in self.works)
 
-    def directories(self, number: int) -> dict[Hierarchy, str]:
-        """Return the folders of the groups that the box of this number is in."""
-        if not self.groups.made:
-            return dict(self.groups.directories)
+    def groups_of(self, number: int) -> BoxGroups | None:
+        """Return the groups that the box of this number is in, if it is in any of its own."""
+        if not self.groups.directories:
+            return None
+        made, to_end = self.groups.made, self._to_end
+        if made:
+            to_end = to_end.renamed(lambda text: self._with_number(text, number))
+        return BoxGroups(functools.partial(self._directories, number), to_end, made=made)
+
+    def _directories(self, number: int) -> dict[Hierarchy, str]:
         return {
-            hierarchy: _numbered(folder, number) for hierarchy, folder in self.groups.directories
+            hierarchy: _numbered(folder, number) if self.groups.made else folder
+            for hierarchy, folder in self.groups.directories
         }
 
     def check_sources(self, box: str | None) -> None:

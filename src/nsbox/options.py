@@ -145,11 +145,19 @@ NO_OPTIONS = Options()
 """No options: all is as the spec says."""
 
 
-def options(*, pass_fds: Iterable[int], **given: Any) -> Options:
+_UNSAID = (None,) * 5
+
+
+def options(
+    *, cwd: Any, user: Any, group: Any, extra_groups: Any, umask: Any, pass_fds: Iterable[int]
+) -> Options:
     """Return the options given; mostly none are, and that takes no time."""
-    if not pass_fds and list(given.values()).count(None) == len(given):
+    said = cwd, user, group, extra_groups, umask
+    if said == _UNSAID and not pass_fds:
         return NO_OPTIONS
-    return Options(**given, pass_fds=pass_fds)
+    return Options(
+        cwd=cwd, user=user, group=group, extra_groups=extra_groups, umask=umask, pass_fds=pass_fds
+    )
 
 
 def _packed(numbers: tuple[int, ...]) -> bytes:

@@ -106,6 +106,14 @@ class Ends:
 
 
 _MADE = (None, PIPE, DEVNULL)
+_INHERITED = Ends(None, None, None)
+
+
+def ends(stdin: Stream, stdout: Stream, stderr: Stream) -> Ends:
+    """Open the ends of three streams; most launches leave the command the caller's own."""
+    if stdin is stdout is stderr is None:
+        return _INHERITED
+    return Ends(stdin, stdout, stderr)
 
 
 def _descriptor(stream: Any) -> int:

@@ -88,13 +88,13 @@ class Pool:
         """Run a command in a box of its own and wait for its end: `nsbox.run`, sooner."""
         check_names("run", parameters, RunParameters)
         invocation, rest = invoke(args, parameters)
-        return complete(self.starting(invocation), **rest)
+        return complete(self.starting(invocation), args, **rest)
 
     def popen(self, args: Args, **parameters: Unpack[PopenParameters]) -> Process:
         """Start a command in a box of its own: `nsbox.popen`, sooner."""
         check_names("popen", parameters, PopenParameters)
         invocation, rest = invoke(args, parameters)
-        return process(self.starting(invocation), **rest)
+        return process(self.starting(invocation), args, **rest)
 
     def start(self) -> "Box":
         """Start a box that stays: `BoxSpec.start`, sooner where the pool has `stays`."""
@@ -108,8 +108,7 @@ class Pool:
         """Make a command with a box, one that is ready if there is one."""
 
         def on_demand() -> Command:
-            number = commands.next_number()
-            return commands.starting(self.spec, invocation, number, self._cgroup)
+            return commands.starting(self.spec, invocation, self._cgroup)
 
         plain = invocation.options is NO_OPTIONS or invocation.options == NO_OPTIONS
         ready = self._stock.take() if plain and not self.stays else None

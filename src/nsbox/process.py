@@ -37,6 +37,7 @@ class Process(Displayed):
     def __init__(
         self,
         command: Command,
+        args: Any = None,
         *,
         stdin: Stream = None,
         stdout: Stream = None,
@@ -44,7 +45,7 @@ class Process(Displayed):
         text: pipes.Text | None = None,
         tell_of_exec: bool = True,
     ) -> None:
-        self.args = command.args
+        self.args = args
         self.pid = -1
         self.returncode: int | None = None
         self.usage: Usage | None = None
@@ -78,15 +79,8 @@ class Process(Displayed):
         tell_of_exec: bool,
     ) -> bool:
         """Launch it; False where its plan does not hold any longer, and nothing was done."""
-        self._failure = command.failure
-        self._end_signal = command.end_signal
-        self._never_caught: dict[int, int] = {
-            signal.SIGKILL: command.end_signal,
-            signal.SIGSTOP: command.stop_signal,
-        }
-        self._groups = command.groups
-        self._works = command.works
-        with pipes.Ends(*streams) as ends:
+        self._command, self._own = command, command.own()
+        with pipes.ends(*streams) as ends:
             launch = self._launch if command.is_plain else self._launch_with_more
             if not launch(command, command.joined, ends.child, tell_of_exec=tell_of_exec):
                 return False
@@ -124,7 +118,9 @@ class Process(Displayed):
         """Have it started by C, with these descriptors; False as `_start` says."""
         self._started = time.monotonic()
         try:
-            launched = self._launched = command.begin(given, standard, tell_of_exec=tell_of_exec)
+            launched = self._launched = command.begin(
+                self._own, given, standard, tell_of_exec=tell_of_exec
+            )
         except OutdatedError:
             return False
         except BaseException:
@@ -132,7 +128,7 @@ class Process(Displayed):
             raise
         if launched.pidfd < 0:
             self._launched = None
-            if command.anew is not None and launched.outcome.step < command.plan.checks:
+            if command.anew is not None and launched.outcome.step < command.ready.checks:
                 return False
             self._fail(launched.outcome)
         self.pid = launched.pid
@@ -145,7 +141,7 @@ class Process(Displayed):
     def _fail(self, outcome: _native.Outcome) -> NoReturn:
         """Tell of a start that came to nothing, and leave nothing of it."""
         self._remove_what_was_made()
-        raise self._failure(outcome.step, outcome.error)
+        raise self._command.failure(outcome.step, outcome.error)
 
     def _wait_exec(self, launched: _native.Launched) -> None:
         """Wait until the command's program runs; whatever failed leaves nothing."""
@@ -220,9 +216,13 @@ class Process(Displayed):
         """
         launched = self._launched  # another thread may learn of the end just now
         if self.poll() is None and launched is not None:
-            launched.send_signal(self._never_caught.get(sig, sig))
-            if sig == signal.SIGKILL and self._groups:
-                self._groups.thaw()
+            never_caught: dict[int, int] = {
+                signal.SIGKILL: self._command.end_signal,
+                signal.SIGSTOP: self._command.stop_signal,
+            }
+            launched.send_signal(never_caught.get(sig, sig))
+            if sig == signal.SIGKILL and self._own.groups:
+                self._own.groups.thaw()
 
     def terminate(self) -> None:
         """Send SIGTERM."""
@@ -275,9 +275,9 @@ class Process(Displayed):
             self._launched = None
             self._remove_what_was_made()
             return
-        launched.send_signal(self._end_signal)
-        if self._groups:
-            self._groups.thaw()
+        launched.send_signal(self._command.end_signal)
+        if self._own.groups:
+            self._own.groups.thaw()
         with self._waiting, contextlib.suppress(StepError):  # a thread may be waiting for the end
             patience = _deadline(_PATIENCE)
             while self._launched is not None and not self._end(_left(patience)):
@@ -308,24 +308,23 @@ class Process(Displayed):
         outcome, peak, killed = launched.outcome, None, False
         wall = time.monotonic() - self._started
         if outcome.finished:
-            with contextlib.suppress(ValueError):  # not told by a first process of ours
-                code = os.waitstatus_to_exitcode(outcome.status)
+            code = _exit_code(outcome.status, code)
             user, system = outcome.user_seconds, outcome.system_seconds
             peak = outcome.memory_peak
-        figures = launched.figures if self._groups else None
-        if self._groups and figures:
-            killed, peak_of_all = self._groups.understand(figures)
+        figures = launched.figures if self._own.groups else None
+        if self._own.groups and figures:
+            killed, peak_of_all = self._own.groups.understand(figures)
             peak = peak if peak_of_all is None else peak_of_all
         self.returncode, self.usage = code, Usage(wall, user, system, peak, killed)
         self._launched = None  # from here on it has ended, whatever interrupts the rest
         try:
-            if self._groups and figures and figures.groups_left:
-                self._groups.remove()
+            if self._own.groups and figures and figures.groups_left:
+                self._own.groups.remove()
             self._remove_works()
         finally:
             self._disconnect()
         if outcome.error:
-            raise self._failure(outcome.step, outcome.error)
+            raise self._command.failure(outcome.step, outcome.error)
 
     def _wait_until(self, deadline: float | None) -> bool:
         """Wait for the end; False where the deadline (`time.monotonic`) came first."""
@@ -358,24 +357,36 @@ class Process(Displayed):
 
     def _remove_what_was_made(self) -> None:
         """Remove what a start that came to nothing may have made, before it had a process."""
-        if self._groups:
-            self._groups.remove()
+        if self._own.groups:
+            self._own.groups.remove()
         self._remove_works()
 
     def _remove_works(self) -> None:
-        for folder in self._works:
+        for folder in self._own.works:
             remove_work(folder)
+
+
+def _exit_code(told: int, otherwise: int) -> int:
+    try:
+        return os.waitstatus_to_exitcode(told)
+    except ValueError:  # not told by a first process of ours
+        return otherwise
 
 
 _PATIENCE = 10.0
 """Seconds that a first process has to end its box when it is told to, before it is killed."""
 
 
+def groups_of(process: Process) -> BoxGroups | None:
+    """Return the groups that its box is in, if it is in any of its own."""
+    return process._own.groups
+
+
 def give_groups(process: Process) -> BoxGroups | None:
     """Return its groups for the caller to remove, who puts more into them than this box."""
-    given = process._groups
+    given = process._own.groups
     if given is not None:
-        process._groups = given.shared()
+        process._own = process._own._replace(groups=given.shared)
     return given
 
 

@@ -71,7 +71,8 @@ def run(
         ),
     )
     return complete(
-        commands.starting(spec, invocation, commands.next_number(), cgroup),
+        commands.starting(spec, invocation, cgroup),
+        invocation.args,
         stdin=stdin,
         input=input,
         stdout=stdout,
@@ -106,5 +107,4 @@ def popen(
     spec = spec or _DEFAULT
     given = spec.args if args is None else args
     invocation, rest = invoke(given, parameters, terminal=pty)
-    number = commands.next_number()
-    return process(commands.starting(spec, invocation, number, cgroup), **rest)
+    return process(commands.starting(spec, invocation, cgroup), given, **rest)

@@ -17,7 +17,7 @@ class Standing:
 
     def __init__(self, spec: BoxSpec, cgroup: "Cgroup | None", later: Later) -> None:
         self._later = later
-        self._parking = commands.parking(spec, commands.next_number(), cgroup, stays=True)
+        self._parking = commands.parking(spec, cgroup, stays=True)
         self.box = Box(spec, command=self._parking.command)
 
     def hand_over(self) -> Box:

@@ -31,7 +31,7 @@ class Held:
         self.namespace = self.mountinfo = -1
         self.mountinfo = os.open("/proc/thread-self/mountinfo", os.O_RDONLY | os.O_CLOEXEC)
         made_from = os.stat("/proc/thread-self/ns/mnt").st_ino
-        self._watch = array("q", (0, 0, 0))
+        self._watch = array("q", (0, 0, 0, 0))
         address, _ = self._watch.buffer_info()
         self.check = Step(Operation.SAME_MOUNTS, (self.mountinfo, made_from, address))
         self._pattern = _about([str(one.arguments[2]) for one in steps if _shows_host(one)])

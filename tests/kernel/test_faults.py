@@ -27,6 +27,7 @@ from nsbox import (
     RootFS,
     Security,
     TimeOffsets,
+    _native,
 )
 from nsbox.kept import KEPT
 from nsbox.lowered import Lowered
@@ -84,6 +85,7 @@ SPECS: dict[str, Make] = {
 
 def left() -> tuple[list[str], list[int], str]:
     """What a start that failed could leave; what else, the check after each test looks at."""
+    _native.forget_memory()  # kept for the next launch
     return (
         sorted(os.listdir("/proc/self/fd")),
         own_children(),

@@ -276,10 +276,10 @@ def test_boxes_that_differ_by_their_names_share_a_lowering_and_none_has_anothers
     for spec in (*specs, BoxSpec(hostname="é" * 32), *specs):
         lowered = KEPT.look_up(spec, NO_OPTIONS, None)
         assert lowered is KEPT.look_up(specs[0], NO_OPTIONS, None)
-        encoded = lowered.plan_of(1, spec.hostname)
-        assert encoded.data.count(spec.hostname.encode() + b"\0") == 1
-        assert HOST_NAME.encode() not in encoded.data
-        assert len(encoded.data) == len(lowered.encoded.data)
+        data = lowered.data_of(1, spec.hostname)
+        assert data.count(spec.hostname.encode() + b"\0") == 1
+        assert HOST_NAME.encode() not in data
+        assert len(data) == len(lowered.encoded.data)
         operations = [step.operation for step in lowered.steps]
         index = len(lowered.checks) + operations.index(Operation.SETHOSTNAME)
         failed = lowered.failure(index, errno.EPERM, ARGS, spec.hostname).step

@@ -8,7 +8,7 @@ import functools
 import itertools
 import os
 import signal
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 try:
@@ -26,6 +26,9 @@ INHERITED: int = lib.NSBOX_INHERITED
 
 SLOTS = 65
 """How many descriptors a plan can hold at once; ``SLOTS`` in page.h."""
+
+
+_LAUNCH, _NUMBERS = ffi.typeof("struct nsbox_launch *"), ffi.typeof("int32_t[]")
 
 
 class Encoded(NamedTuple):
@@ -60,6 +63,11 @@ class Groups(NamedTuple):
     peak: bytes | None = None
     kills: bytes | None = None
 
+    def renamed(self, renamed: Callable[[bytes], bytes]) -> "Groups":
+        """Return the same with other names."""
+        folders, count, peak, kills = self
+        return Groups(renamed(folders), count, peak and renamed(peak), kills and renamed(kills))
+
 
 class Figures(NamedTuple):
     """What these files told; where no folder is the box's own, `kills_before` what one told before.
@@ -76,16 +84,9 @@ class Figures(NamedTuple):
 class Launched:
     """A launch that got as far as a process, or failed at a step: see `outcome`."""
 
-    def __init__(self, request: Any, groups: Groups | None = None) -> None:
+    def __init__(self, request: Any, held: object = None) -> None:
         self._request = request
-        self._groups = groups  # held: the request only points there
-        if groups is not None:
-            request.groups = ffi.from_buffer(groups.folders)
-            request.group_count = groups.folder_count
-            if groups.peak is not None:
-                request.peak = ffi.from_buffer(groups.peak)
-            if groups.kills is not None:
-                request.kills = ffi.from_buffer(groups.kills)
+        self._held = held  # what the request points to as long as there is one
 
     @property
     def pid(self) -> int:
@@ -155,7 +156,7 @@ class Launched:
         kept = request.strings = ffi.from_buffer(strings)
         request.strings_size = len(strings)
         request.argc, request.envc = len(argv), len(environment)
-        given = request.descriptors = ffi.new("int32_t[]", descriptors)
+        given = request.descriptors = ffi.new(_NUMBERS, descriptors)
         _answer(lib.nsbox_release_parked(request, socket))
         del kept, given
 
@@ -199,6 +200,74 @@ class Launched:
         return ended.status, ended.user_us / 1e6, ended.system_us / 1e6
 
 
+class Ready:
+    """A plan and a command in C's form, from which any number of launches begin.
+
+    The checks of the plan are left out if not `checked`; what was started is ended by `end_signal`
+    where nobody holds its launch any longer.
+    """
+
+    def __init__(
+        self,
+        plan: Encoded,
+        argv: Sequence[bytes],
+        environment: Sequence[bytes],
+        *,
+        end_signal: int = signal.SIGKILL,
+        checked: bool = True,
+    ) -> None:
+        self.checks = plan.checks
+        request = self._request = ffi.new(_LAUNCH)
+        steps, strings = ffi.from_buffer(plan.steps), ffi.from_buffer(_strings(argv, environment))
+        self._held = steps, strings  # the request only points there
+        request.steps = ffi.cast("struct nsbox_step *", steps)
+        request.step_count = plan.step_count
+        request.first_step = 0 if checked else plan.checks
+        request.checks = plan.checks
+        request.strings, request.strings_size = strings, len(strings)
+        request.argc, request.envc = len(argv), len(environment)
+        request.first_process = first_process()
+        request.end_signal = end_signal
+
+    def launch(
+        self,
+        data: bytes,
+        descriptors: Sequence[int],
+        *,
+        tell_of_exec: bool,
+        room: int = 0,
+        groups: Groups | None = None,
+    ) -> Launched:
+        """Carry out the plan, with its data: one call, without the GIL.
+
+        The end of its `groups` is part of the wait for its own: see `Launched.figures`.
+
+        With `room`, bytes for a command and its environment, these come later: `Launched.release`.
+
+        `descriptors` become 0, 1, 2 ... of the box's first process, and the first three may be
+        `INHERITED`; the C fills in its own among them.
+        Raises `OSError` where the launch itself could not be prepared (memory, descriptors); a step
+        that failed is told by the outcome. Whatever a signal handler raises meanwhile is raised
+        here, and what was started is ended; so it is when nobody holds the launch any longer.
+        """
+        request = ffi.gc(ffi.new(_LAUNCH, self._request[0]), lib.nsbox_release)
+        text = request.data = ffi.from_buffer(data)
+        request.data_size = len(data)
+        given = request.descriptors = ffi.new(_NUMBERS, descriptors)
+        request.descriptor_count = len(descriptors)
+        request.room = room
+        if groups is not None:
+            _point_at_groups(request, groups)
+        launched = Launched(request, groups)
+        try:
+            _answer(lib.nsbox_launch(request, tell_of_exec))
+            del text, given  # held until here: the request only points at them
+        except BaseException:
+            launched.abandon()
+            raise
+        return launched
+
+
 def launch(
     plan: Encoded,
     argv: Sequence[bytes],
@@ -206,49 +275,10 @@ def launch(
     descriptors: Sequence[int],
     *,
     tell_of_exec: bool,
-    end_signal: int = signal.SIGKILL,
-    checked: bool = True,
-    room: int = 0,
-    groups: Groups | None = None,
 ) -> Launched:
-    """Carry out a plan: one call, without the GIL; its checks are left out if not `checked`.
-
-    The end of its `groups` is part of the wait for its own: see `Launched.figures`.
-
-    With `room`, bytes for a command and its environment, these come later: `Launched.release`.
-
-    `descriptors` become 0, 1, 2 ... of the box's first process, and the first three may be
-    `INHERITED`; the C fills in its own among them.
-    Raises `OSError` where the launch itself could not be prepared (memory, descriptors); a step
-    that failed is told by the outcome. Whatever a signal handler raises meanwhile is raised here,
-    and what was started is ended by `end_signal`; so it is when nobody holds the launch any longer.
-    """
-    strings = _strings(argv, environment)
-    steps = ffi.from_buffer(plan.steps)
-    request = ffi.gc(ffi.new("struct nsbox_launch *"), lib.nsbox_release)
-    request.steps = ffi.cast("struct nsbox_step *", steps)
-    request.step_count = plan.step_count
-    request.first_step = 0 if checked else plan.checks
-    request.checks = plan.checks
-    request.room = room
-    data = request.data = ffi.from_buffer(plan.data)
-    request.data_size = len(plan.data)
-    kept = request.strings = ffi.from_buffer(strings)
-    request.strings_size = len(strings)
-    request.argc = len(argv)
-    request.envc = len(environment)
-    given = request.descriptors = ffi.new("int32_t[]", descriptors)
-    request.descriptor_count = len(descriptors)
-    request.first_process = first_process()
-    request.end_signal = end_signal
-    launched = Launched(request, groups)
-    try:
-        _answer(lib.nsbox_launch(request, tell_of_exec))
-        del steps, data, kept, given  # held until here: the request only points at them
-    except BaseException:
-        launched.abandon()
-        raise
-    return launched
+    """Carry out a plan once: see `Ready`."""
+    ready = Ready(plan, argv, environment)
+    return ready.launch(plan.data, descriptors, tell_of_exec=tell_of_exec)
 
 
 @functools.cache
@@ -258,6 +288,11 @@ def first_process() -> int:
     Raises `OSError`: EACCES where the sysctl vm.memfd_noexec forbids it. See memfd_create(2).
     """
     return _answer(lib.nsbox_first_process())
+
+
+def forget_memory() -> None:
+    """Let go of the memory that is kept for the next launch, and of its descriptor."""
+    lib.nsbox_forget_memory()
 
 
 def capabilities() -> int:
@@ -359,6 +394,15 @@ _ROOM, _USUAL = 8192, 128
 _uncleared = ffi.new_allocator(should_clear_after_alloc=False)
 
 _ESRCH, _EINTR, _ETIMEDOUT = 3, 4, 110
+
+
+def _point_at_groups(request: Any, groups: Groups) -> None:
+    request.groups = ffi.from_buffer(groups.folders)
+    request.group_count = groups.folder_count
+    if groups.peak is not None:
+        request.peak = ffi.from_buffer(groups.peak)
+    if groups.kills is not None:
+        request.kills = ffi.from_buffer(groups.kills)
 
 
 def _strings(argv: Sequence[bytes], environment: Sequence[bytes]) -> bytes:

@@ -23,7 +23,7 @@ STEPS = [
     "copy_file.c", "identity.c", "process.c", "terminal.c", "park.c", "confine.c", "devices.c",
     "unchanged.c", "await.c",
 ]  # fmt: skip
-CALLER = ["launch.c", "release.c", "ending.c", "host.c", "beneath.c", "texts.c"]
+CALLER = ["launch.c", "memory.c", "release.c", "ending.c", "host.c", "beneath.c", "texts.c"]
 FIRST_PROCESS = ["first_process.c", "supervise.c", "tree.c"]
 WARNINGS = ["-Wall", "-Wextra", "-Wswitch-enum", "-Wno-unused-parameter"]
 FREESTANDING = [

@@ -5,12 +5,12 @@
 #include <sched.h>
 #include <signal.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "launch.h"
+#include "memory.h"
 #include "sys.h"
 
 enum { PATIENCE = 5000 }; /* milliseconds for a first process to end its box: see supervise.c */
@@ -76,8 +76,8 @@ int nsbox_wait_exec(int pidfd, int started)
     return poll(either, 2, -1) < 0 ? -errno : 0;
 }
 
-/* Let go of what was shared; what it told is kept. */
-static void forget(struct nsbox_launch *launch)
+/* Let go of what was shared, by `let_go`; what it told is kept. */
+static void forget(struct nsbox_launch *launch, void (*let_go)(void *, size_t))
 {
     struct page *page = launch->memory;
     if (launch->descriptor >= 0)
@@ -86,7 +86,7 @@ static void forget(struct nsbox_launch *launch)
     if (page) {
         launch->outcome = page->outcome;
         launch->memory = 0;
-        munmap(page, launch->memory_size); /* not what is shared says: a box could have got at it */
+        let_go(page, launch->memory_size); /* not what is shared says: a box could have got at it */
     }
 }
 
@@ -98,6 +98,8 @@ int nsbox_wait_end(struct nsbox_launch *launch, int64_t timeout_ms)
 
     if (launch->waited) /* it is told once, and was lost on a caller whose signal handler raised */
         return 0;
+    if (timeout_ms != 0)
+        memory_while_waiting();
     if (timeout_ms >= 0) {
         struct pollfd ended = {.fd = launch->pidfd, .events = POLLIN};
         int ready = poll(&ended, 1, (int)timeout_ms);
@@ -121,7 +123,7 @@ int nsbox_wait_end(struct nsbox_launch *launch, int64_t timeout_ms)
     launch->waited = 1;
     nsbox_close(launch);
     unlock(launch);
-    forget(launch);
+    forget(launch, memory_leave);
     return 0;
 }
 
@@ -176,5 +178,5 @@ void nsbox_release(struct nsbox_launch *launch)
         nsbox_end(launch);
     else
         nsbox_close(launch);
-    forget(launch);
+    forget(launch, memory_unmap);
 }

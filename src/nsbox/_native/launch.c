@@ -9,11 +9,11 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "launch.h"
+#include "memory.h"
 #include "operations.h"
 #include "steps.h"
 #include "sys.h"
@@ -54,30 +54,21 @@ static uint32_t lay_out(struct page *page, const struct nsbox_launch *launch)
     return page->strings + (launch->room ? launch->room : point(page, launch));
 }
 
-/* The shared memory of one launch, filled; *fd is its memfd, closed by the caller of this. */
-static long make_page(const struct nsbox_launch *launch, struct page **result, int *fd)
+/* The shared memory of one launch, filled; its descriptor is closed by the caller of this. */
+static long make_page(const struct nsbox_launch *launch, struct memory *memory)
 {
     struct page layout = {.size = 0};
-    uint32_t size = layout.size = lay_out(&layout, launch);
+    layout.size = lay_out(&layout, launch);
 
-    *fd = memfd_create("nsbox", MFD_CLOEXEC);
-    if (*fd < 0)
-        return -errno;
-    void *memory = MAP_FAILED;
-    if (ftruncate(*fd, size) == 0)
-        memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, *fd, 0);
-    if (memory == MAP_FAILED) {
-        long error = -errno;
-        close(*fd);
+    long error = memory_take(memory, layout.size);
+    if (error < 0)
         return error;
-    }
-    struct page *page = memory;
+    struct page *page = memory->start;
     *page = layout;
     page->outcome.descriptor = page->proc = -1;
     memcpy(at(page, page->steps), launch->steps, launch->step_count * sizeof *launch->steps);
     memcpy(at(page, page->data), launch->data, launch->data_size);
     memcpy(at(page, page->strings), launch->strings, launch->strings_size);
-    *result = page;
     return 0;
 }
 
@@ -199,26 +190,25 @@ static void begin(struct nsbox_launch *launch, struct page *page)
 
 int nsbox_launch(struct nsbox_launch *launch, int tell_of_exec)
 {
-    struct page *page;
-    int shared;
+    struct memory memory;
     take_figures_before(launch);
     launch->pid = launch->pidfd = launch->started = launch->descriptor = -1;
     launch->caller = getpid();
 
-    long error = make_page(launch, &page, &shared);
+    long error = make_page(launch, &memory);
     if (error < 0)
         return (int)error;
-    launch->memory = page;
-    launch->memory_size = page->size;
+    struct page *page = launch->memory = memory.start;
+    launch->memory_size = (uint32_t)memory.size;
     int owner = (int)SYS(__NR_pidfd_open, getpid(), 0);
     if (tell_of_exec)
         launch->started = eventfd(0, EFD_CLOEXEC);
     error = owner < 0 ? owner : tell_of_exec && launch->started < 0 ? -errno : 0;
     if (error == 0) {
-        give_descriptors(page, launch, shared, owner, launch->started);
+        give_descriptors(page, launch, memory.fd, owner, launch->started);
         begin(launch, page);
     }
-    close(shared);
+    close(memory.fd);
     if (owner >= 0)
         close(owner);
     if (launch->pidfd < 0)

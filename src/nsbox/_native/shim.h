@@ -71,6 +71,8 @@ void nsbox_end(struct nsbox_launch *launch);     /* the process, if it has not *
 void nsbox_release(struct nsbox_launch *launch); /* end and close whatever is left, and all that is
                                                     shared is gone */
 
+void nsbox_forget_memory(void);  /* what is kept for the next launch: see memory.c */
+
 int nsbox_first_process(void);   /* a sealed memfd with the first process in it */
 uint64_t nsbox_capabilities(void); /* the calling thread's effective set */
 struct nsbox_syscall {

@@ -108,13 +108,11 @@ class Boxes:
         """
         if self.nursery is not None and self._next is None:
             with contextlib.suppress(OSError, NsboxError):
-                number = commands.next_number()
-                parking = commands.parking_beside(self.nursery.box, number, self._groups)
+                parking = commands.parking_beside(self.nursery.box, self._groups)
                 self._next = Process(parking.command), parking
 
     def _start(self, nursery: Nursery) -> Process:
-        number = commands.next_number()
-        return Process(commands.staying_beside(nursery.box, number, self._groups))
+        return Process(commands.staying_beside(nursery.box, self._groups))
 
     def failure(self, head: Head) -> StepError | None:
         """Return the error of a call's process that did not get into its box, if that is told."""

@@ -197,7 +197,7 @@ class Container:
         if said.agent is not None:
             raise UnsupportedError("popen: an agent is asked about system calls: exec() tells it")
         _, joining = launch.joining(said, self._alive(), self._folders)
-        return Process(joining, **streams)
+        return Process(joining, said.args, **streams)
 
     def exec(
         self,

@@ -29,7 +29,9 @@ def run(
         freed = launch.free(said, hook)
         _, joining = launch.joining(freed, first_process, folders, program=hook.path)
         try:
-            with Process(joining, stdin=pipes.PIPE, stdout=pipes.PIPE, stderr=pipes.STDOUT) as one:
+            with Process(
+                joining, freed.args, stdin=pipes.PIPE, stdout=pipes.PIPE, stderr=pipes.STDOUT
+            ) as one:
                 output, _ = one.communicate(json.dumps(state).encode(), hook.timeout)
                 hooks.check(moment, hook, one.wait(), output)
         except subprocess.TimeoutExpired:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 import attrs
 
 from nsbox import _native, hints, procfs, sequence
+from nsbox._native import Ready
 from nsbox._native.operations import Operation
 from nsbox.caller import Caller
 from nsbox.cgroup import Resources
@@ -17,7 +18,7 @@ from nsbox.cgroup.hierarchy import Hierarchy
 from nsbox.commands import STOP_COMMAND
 from nsbox.constants import Capability
 from nsbox.errors import StepError, UnsupportedError
-from nsbox.launch import Command
+from nsbox.launch import Command, Own
 from nsbox.namespace.joining import line_up, opened
 from nsbox.oci import waiting
 from nsbox.oci.config import Description
@@ -99,16 +100,16 @@ def joining(
     given: dict[int, int] = {Slot.BOX: first_process}
 
     argv, environment = _strings(said)
+    plan = encode(steps)
+    joined = BoxGroups.joined(dict(folders), of_box=True) if folders else None
     command = Command(
-        args=said.args,
         argv=argv,
         environment=environment,
-        plan=encode(steps),
+        ready=Ready(plan, argv, environment, end_signal=signal.SIGRTMAX, checked=False),
+        own=lambda: Own(plan.data, joined),
         failure=lambda index, errno: failure(steps, index, errno, said),
         end_signal=signal.SIGRTMAX,
         stop_signal=STOP_COMMAND,
-        groups=BoxGroups(dict(folders), made=False, of_box=True) if folders else None,
-        works=(),
         joined=given,
         passed=said.options.passed(),
         terminal=bool(said.options.terminal),
@@ -133,10 +134,8 @@ def detached(
     ours, theirs = socket.socketpair()  # closed by the exec, whoever has the other end
     with ours, theirs, Channel(wanted=bool(said.options.terminal)) as channel:
         given = {Slot.BOX: first_process, Slot.WORD: theirs.fileno(), **channel.given}
-        launched = _native.launch(
-            command.plan,
-            command.argv,
-            command.environment,
+        launched = command.ready.launch(
+            command.own().data,
             given_descriptors({**given, **said.options.passed()}, tuple(standard)),
             tell_of_exec=False,
         )
