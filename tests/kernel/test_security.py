@@ -8,7 +8,7 @@ import attrs
 import pytest
 
 import nsbox
-from nsbox import BoxSpec, Resources, Rule, Seccomp, Security
+from nsbox import Argument, BoxSpec, Resources, Rule, Seccomp, Security, _native
 from nsbox.constants import Capability
 
 DEFAULT = BoxSpec()
@@ -102,6 +102,24 @@ def test_a_filter_of_ones_own_decides_by_arguments() -> None:
     rules = [Rule("mkdir", "EXDEV"), Rule("mkdirat", "EXDEV")]
     done = sh("mkdir /tmp/x", BoxSpec(security=Security(seccomp=Seccomp(rules, "allow"))))
     assert done.returncode != 0
+    assert "cross-device" in done.stderr
+
+
+def test_a_filter_of_a_thousand_instructions_decides_by_arguments() -> None:
+    never = 0x123456789ABC0000  # as no argument is
+    rules = [Rule("mkdir", "EXDEV", arguments=[Argument(1, "&==", 0o700, mask=0o7777)])]
+    rules += [Rule("mkdirat", "EXDEV", arguments=[Argument(2, "&==", 0o700, mask=0o7777)])]
+    rules += [
+        Rule(name, "kill_process", arguments=[Argument(5, "==", never | number)])
+        for number, name in enumerate(_native.syscalls())
+    ]
+    seccomp = Seccomp(rules, "allow")
+    assert len(seccomp.program()) // 8 > 1000
+    done = sh(
+        "mkdir -m 755 /tmp/x && echo made; mkdir -m 700 /tmp/y; ls /tmp",
+        BoxSpec(security=Security(seccomp=seccomp)),
+    )
+    assert done.stdout.split() == ["made", "x"]
     assert "cross-device" in done.stderr
 
 

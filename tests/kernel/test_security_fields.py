@@ -1,6 +1,7 @@
 """Fields of `Security` beside capabilities and filters of rules: keys, programs, labels."""
 
 import errno
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,6 @@ import pytest
 
 import nsbox
 from nsbox import BoxSpec, FilterProgram, Seccomp, Security, _native
-from nsbox.security import bpf
 
 KEYS = r"""
 import ctypes, sys
@@ -75,11 +75,11 @@ def test_a_program_of_ones_own_is_the_filter() -> None:
     mkdir = [
         _native.syscalls()[name] for name in ("mkdirat", "mkdir") if name in _native.syscalls()
     ]
-    program = [bpf.load_number()]
+    program = struct.pack("=HBBI", 0x20, 0, 0, 0)  # the number
     for number in mkdir:
-        program += bpf.between(number, number, 0x00050000 | errno.EXDEV)
-    program.append(bpf.result(0x7FFF0000))
-    own = FilterProgram(bpf.encode(program))
+        program += struct.pack("=HBBI", 0x15, 0, 1, number)
+        program += struct.pack("=HBBI", 0x06, 0, 0, 0x00050000 | errno.EXDEV)
+    own = FilterProgram(program + struct.pack("=HBBI", 0x06, 0, 0, 0x7FFF0000))
     spec = BoxSpec(security=Security(seccomp=own))
     done = nsbox.run(["mkdir", "/tmp/x"], spec, capture_output=True, text=True)
     assert done.returncode != 0

@@ -3,7 +3,7 @@
 import errno
 import functools
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -171,8 +171,8 @@ class Seccomp:
 
     def allows(self, *names: str) -> bool:
         """Return whether it allows all these calls, whatever their arguments are."""
-        rules = [next(_rules_of(self, name), ([], _code(self.default))) for name in names]
-        return all(rule == ([], ALLOW) for rule in rules)
+        rules, default = _by_name(self.rules), _code(self.default)
+        return all(_answer(rules.get(name, ()), default) == ((), ALLOW) for name in names)
 
     def program(self) -> bytes:
         """Lower to the filter's instructions, an array of struct sock_filter.
@@ -183,10 +183,9 @@ class Seccomp:
 
 
 def _instructions(_: Any, attribute: "attrs.Attribute[bytes]", value: Any) -> None:
-    size = len(bpf.encode([bpf.result(0)]))
-    if not isinstance(value, bytes) or not value or len(value) % size:
+    if not isinstance(value, bytes) or not value or len(value) % bpf.SIZE:
         raise ValueError(f"{attribute.name}: bytes of struct sock_filter, not {value!r}")
-    if len(value) // size > bpf.MAX_INSTRUCTIONS:
+    if len(value) // bpf.SIZE > bpf.MAX_INSTRUCTIONS:
         raise ValueError(f"{attribute.name}: at most {bpf.MAX_INSTRUCTIONS} of them")
 
 
@@ -211,30 +210,16 @@ class FilterProgram:
 
 @functools.lru_cache(maxsize=16)
 def _program(seccomp: Seccomp) -> bytes:
-    numbers = _native.syscalls()
-    default, allowed, others = _code(seccomp.default), set[int](), []
-    for name, number in numbers.items():
-        rules = list(_rules_of(seccomp, name))
-        if rules and not rules[0][0]:
-            (_, action), *_ = rules
-            if action == ALLOW:
-                allowed.add(number)
-            elif action != default:
-                others.append(bpf.between(number, number, action))
-        elif rules:
-            others.append(bpf.one(number, rules, default))
-    machine = os.uname().machine
+    numbers, machine = _native.syscalls(), os.uname().machine
+    default, rules = _code(seccomp.default), _by_name(seccomp.rules)
     unknown = default if seccomp.default in ("allow", "log") else ERRNO | errno.ENOSYS
-    program = bpf.require_architecture(_ARCHITECTURES[machine], ERRNO | errno.EPERM)
-    program.append(bpf.load_number())
+    end = max(numbers.values()) + 1
+    answers: dict[int, bpf.Answer] = dict.fromkeys(range(end), ((), default))
+    answers |= {number: _answer(rules.get(name, ()), default) for name, number in numbers.items()}
+    answers[end] = (), unknown
     if machine == "x86_64":
-        program += bpf.at_least(_X32_BIT, ERRNO | errno.EPERM)
-    program += bpf.at_least(max(numbers.values()) + 1, unknown)
-    for first, last in _ranges(allowed) if default != ALLOW else ():
-        program += bpf.between(first, last, ALLOW)
-    for block in others:
-        program += block
-    program.append(bpf.result(default))
+        answers[_X32_BIT] = (), ERRNO | errno.EPERM
+    program = bpf.program(_ARCHITECTURES[machine], ERRNO | errno.EPERM, answers)
     if len(program) > bpf.MAX_INSTRUCTIONS:
         raise ValueError(
             f"seccomp: a filter of {len(program)} instructions; the kernel takes "
@@ -243,28 +228,24 @@ def _program(seccomp: Seccomp) -> bytes:
     return bpf.encode(program)
 
 
-def _rules_of(seccomp: Seccomp, name: str) -> Iterator[tuple[list[bpf.Test], int]]:
-    """Return the rules for one call, up to the first that always fits."""
-    for rule in seccomp.rules:
-        if name in rule.names:
-            tests = [(a.index, a.comparison, a.value, a.mask) for a in rule.arguments]
-            yield tests, _code(rule.action)
-            if not tests:
-                return
+def _by_name(rules: Iterable[Rule]) -> dict[str, list[Rule]]:
+    found: dict[str, list[Rule]] = {}
+    for rule in rules:
+        for name in dict.fromkeys(rule.names):
+            found.setdefault(name, []).append(rule)
+    return found
+
+
+def _answer(rules: Iterable[Rule], default: int) -> bpf.Answer:
+    """Return what one call's rules say, up to the first that always fits."""
+    conditional: list[bpf.Rule] = []
+    for rule in rules:
+        if not rule.arguments:
+            return tuple(conditional), _code(rule.action)
+        tests = tuple((a.index, a.comparison, a.value, a.mask) for a in rule.arguments)
+        conditional.append((tests, _code(rule.action)))
+    return tuple(conditional), default
 
 
 def _code(action: str | int) -> int:
     return _ACTIONS[action] if isinstance(action, str) else ERRNO | action
-
-
-def _ranges(numbers: set[int]) -> Iterator[tuple[int, int]]:
-    """Join consecutive numbers: a third of the instructions, and of the time to load them."""
-    first = last = -2
-    for number in sorted(numbers):
-        if number != last + 1:
-            if first >= 0:
-                yield first, last
-            first = number
-        last = number
-    if first >= 0:
-        yield first, last

@@ -18,15 +18,10 @@ MOUNT_CALLS = ("fsopen", "fsconfig", "fsmount", "open_tree", "move_mount", "moun
 
 WITHOUT = """\
 import ctypes, json, os, shutil, sys
-from nsbox import _native
-from nsbox.security import bpf
+from nsbox.security.seccomp import Rule, Seccomp
 
 def without(calls, answer):
-    program = [bpf.load_number()]
-    for call in calls:
-        number = _native.syscalls()[call]
-        program += bpf.between(number, number, 0x50000 | answer)  # SECCOMP_RET_ERRNO
-    raw = bpf.encode([*program, bpf.result(0x7FFF0000)])  # SECCOMP_RET_ALLOW
+    raw = Seccomp([Rule(calls, answer)], "allow").program()
     class Program(ctypes.Structure):
         _fields_ = [("len", ctypes.c_ushort), ("filter", ctypes.c_char_p)]
     libc = ctypes.CDLL(None)
