@@ -5,12 +5,11 @@ import os
 import signal
 import socket
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from nsbox import _native, commands
 from nsbox.launch import OutdatedError
 from nsbox.plan import Slot
-from nsbox.rootfs.overlay import remove_work
 from nsbox.spec import BoxSpec
 
 if TYPE_CHECKING:
@@ -18,6 +17,8 @@ if TYPE_CHECKING:
 
 ROOM = 1 << 18
 """Bytes for a command and its environment; a longer one gets a box made on demand."""
+
+_T = TypeVar("_T")
 
 Later = Callable[[Callable[[], None]], None]
 
@@ -50,38 +51,39 @@ class Ahead:
     def _launch(self, given: dict[int, int], standard: Sequence[int]) -> _native.Launched:
         command = self.parking.command
         with command.opened(None) as opened:
-            launched = command.begin(
-                self._own,
-                {**command.joined, **opened, **given},
-                standard,
-                tell_of_exec=True,
-                room=ROOM,
-            )
+            joined = {**command.joined, **opened, **given}
+            launched = command.prepared(self._own, joined, standard, room=ROOM)
+            launched.begin(tell_of_exec=True)
         if launched.pidfd < 0:
             raise command.failure(launched.outcome.step, launched.outcome.error)
         return launched
 
-    def release(
+    def lend(
         self, argv: Sequence[bytes], environment: Sequence[bytes], standard: Sequence[int]
     ) -> _native.Launched:
-        """Give it a command, with its standard descriptors.
+        """Make the launch of a command in it, with its standard descriptors."""
+        self.launched.hand(argv, environment, standard)
+        return _Lent(self.launched, self)
+
+    def released(self, release: Callable[[int], _T]) -> _T:
+        """Have it given its command by `release`, at the socket where it waits for that.
 
         Raises `OutdatedError`, also where a step of it has failed: on demand it fails again, and is
         told of.
         """
+        socket = self.socket.fileno()
         try:
             if self.parking.origin.has_changed:
                 raise OSError(errno.ESTALE, "what it was made from has changed")
             try:
-                self.launched.release(argv, environment, standard, self.socket.fileno())
+                return release(socket)
             except OSError as error:
                 if error.errno != errno.ESTALE or not self.parking.first.outdated():
                     raise
-                self.launched.release(argv, environment, standard, self.socket.fileno())
+                return release(socket)
         except OSError as error:
             self._leave(self.discard)
             raise OutdatedError from error
-        return _Lent(self.launched, self)
 
     def discard(self) -> None:
         """End it unused."""
@@ -89,13 +91,23 @@ class Ahead:
         self.launched.send_signal(signal.SIGKILL)
         self.bury()
 
+    def abandon(self) -> None:
+        """End it, whatever runs in it; a fork of its owner only lets go of it."""
+        if os.getpid() != self._maker:
+            self.launched.abandon()
+            return
+        self.launched.send_signal(signal.SIGKILL)
+        while not self.launched.wait_end(None):
+            pass
+        self.bury_later()
+
     def bury_later(self) -> None:
         """`bury` it when nobody waits for that."""
         self._leave(self.bury)
 
     def bury(self) -> None:
         """Take down what is left of it, once it has ended."""
-        while self.launched.wait_end(None) is None:
+        while not self.launched.wait_end(None):
             pass
         self._remove()
 
@@ -105,10 +117,7 @@ class Ahead:
 
     def _remove(self) -> None:
         self.socket.close()
-        if self._own.groups is not None:
-            self._own.groups.remove()
-        for folder in self._own.works:
-            remove_work(folder)
+        self._own.remove()
 
 
 class _Lent(_native.Launched):
@@ -119,20 +128,42 @@ class _Lent(_native.Launched):
         self._ahead = ahead
         self._told: _native.Outcome | None = None
 
+    def begin(self, *, tell_of_exec: bool) -> None:  # noqa: ARG002 - the box has been told before
+        self._ahead.released(self.release)
+
+    def run(self) -> None:
+        self._hear(self._ahead.released(self.run_parked))
+
     @property
     def outcome(self) -> _native.Outcome:
         return self._told or super().outcome
 
-    def wait_end(self, timeout: float | None) -> tuple[int, float, float] | None:
+    def wait_end(self, timeout: float | None) -> bool:
         if self._told is None:
             told = self.wait_answer(self._ahead.socket.fileno(), timeout)
-            if told is None:
-                return None
-            if not told.finished:  # killed, or no command has begun
-                ended = super().wait_end(timeout)
-                if ended is not None:
-                    self._ahead.bury_later()
-                return ended
-            self._ahead.bury_later()
-            self._told = told
+            return told is not None and self._hear(told, timeout)
+        return True
+
+    def _hear(self, told: _native.Outcome | None, timeout: float | None = None) -> bool:
+        if told is None:
+            return False
+        if not told.finished:  # killed, or no command has begun
+            return super().wait_end(timeout)
+        self._told = told
+        return True
+
+    @property
+    def has_ended(self) -> bool:
+        return self._told is not None or super().has_ended
+
+    @property
+    def ended(self) -> tuple[int, float, float]:
+        if self._told is None:
+            return super().ended
         return 0, self._told.user_seconds, self._told.system_seconds
+
+    def leave(self) -> None:
+        self._ahead.bury_later()
+
+    def abandon(self) -> None:
+        self._ahead.abandon()

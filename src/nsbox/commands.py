@@ -77,8 +77,9 @@ def _boxed(spec: "BoxSpec", invocation: Invocation | None, within: Within) -> Co
         return _looked_up(spec, invocation, within)
     lowered = kept.quickest
     key = _key(spec, invocation)
-    if key and key in lowered.known:
-        return lowered.known[key]
+    known = lowered.known.get(key) if key else None
+    if known is not None:
+        return known
 
     def again() -> Command:
         if kept.outdated():

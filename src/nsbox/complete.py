@@ -7,6 +7,7 @@ from nsbox.launch import Command
 from nsbox.pipes import PIPE, Stream, Text
 from nsbox.process import Process
 from nsbox.sizes import size_in_bytes
+from nsbox.straight import straight
 from nsbox.usage import CompletedProcess
 
 
@@ -31,6 +32,12 @@ def complete(
     `args` are its arguments as they were given. With `output_max`, more bytes than that end it,
     with `OutputExceeded`.
     """
+    piped = stdin, stdout, stderr, input, encoding, errors
+    if piped == _NOTHING and not (capture_output or text or timeout) and command.is_straight:
+        code, usage = straight(command)
+        if check and code:
+            raise subprocess.CalledProcessError(code, args)
+        return CompletedProcess(args, code, None, None, usage)
     most = None if output_max is None else bytes_at_most(output_max)
     if input is not None or capture_output:
         streams = {"stdin": stdin, "stdout": stdout, "stderr": stderr}
@@ -52,6 +59,9 @@ def complete(
     if check and running.returncode:
         raise subprocess.CalledProcessError(running.returncode, args, output, error)
     return CompletedProcess(args, running.returncode, output, error, running.usage)
+
+
+_NOTHING = (None,) * 6
 
 
 def bytes_at_most(output_max: int | str | None) -> int | None:

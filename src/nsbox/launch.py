@@ -15,6 +15,7 @@ from nsbox.frozen import FrozenMap
 from nsbox.link import Port, Publication
 from nsbox.perform import given_descriptors
 from nsbox.plan import Slot
+from nsbox.rootfs.overlay import remove_work
 from nsbox.security.notify import Handler
 
 
@@ -29,6 +30,17 @@ class Own(NamedTuple):
     data: bytes
     groups: BoxGroups | None = None
     works: tuple[str, ...] = ()
+
+    def remove(self) -> None:
+        """Remove what a launch may have made of it, after all in the box has ended."""
+        if self.groups is not None:
+            self.groups.remove()
+        self.remove_works()
+
+    def remove_works(self) -> None:
+        """Remove the work folders alone."""
+        for folder in self.works:
+            remove_work(folder)
 
 
 @attrs.frozen
@@ -50,6 +62,9 @@ class Command:
     - `parked` is a box that was made ahead for it.
     - `anew` makes the same command by another plan, where this one is a kept one that may not hold
       any longer: its checks tell.
+
+    It `is_plain` where nothing has to be opened for its start alone, as for most; and `is_straight`
+    where nothing has to be done for it from its start to its end either.
     """
 
     argv: tuple[bytes, ...]
@@ -68,40 +83,35 @@ class Command:
     handler: Handler | None = None
     anew: "Callable[[], Command] | None" = None
     parked: "Parked | None" = None
+    is_plain: bool = attrs.field(init=False)
+    is_straight: bool = attrs.field(init=False)
     _joined: list[int] = attrs.field(init=False)
 
     @_joined.default
     def _list_joined(self) -> list[int]:
         return given_descriptors(self.joined)[Slot.PAGE :]
 
-    @property
-    def is_plain(self) -> bool:
-        """Whether nothing has to be opened for its start alone, as for most."""
+    @is_plain.default
+    def _opens_nothing(self) -> bool:
         return self.namespaces is None and self.handler is None and not self.terminal
+
+    @is_straight.default
+    def _is_left_alone(self) -> bool:
+        return self.is_plain and self.connect is None and self.publish is None
 
     def opened(self, port: Port | None) -> AbstractContextManager[Mapping[int, int]]:
         """Open the namespaces that it joins and that are not open."""
         return contextlib.nullcontext({}) if self.namespaces is None else self.namespaces(port)
 
-    def begin(
-        self,
-        own: "Own",
-        given: Mapping[int, int],
-        standard: Sequence[int],
-        *,
-        tell_of_exec: bool,
-        room: int = 0,
+    def prepared(
+        self, own: Own, given: Mapping[int, int], standard: Sequence[int], *, room: int = 0
     ) -> _native.Launched:
-        """Launch it, or give it to the box that was made ahead for it.
-
-        Raises `OSError`, and `OutdatedError` where that box cannot have it.
-        """
+        """Make its launch, for which nothing has been done yet."""
         if self.parked is not None:
-            return self.parked.release(self.argv, self.environment, standard)
-        return self.ready.launch(
+            return self.parked.lend(self.argv, self.environment, standard)
+        return self.ready.prepared(
             own.data,
             self._descriptors(given, standard),
-            tell_of_exec=tell_of_exec,
             room=room,
             groups=None if own.groups is None else own.groups.to_end,
         )
@@ -121,7 +131,7 @@ class Parked(Protocol):
 
     lent: Own
 
-    def release(
+    def lend(
         self, argv: Sequence[bytes], environment: Sequence[bytes], standard: Sequence[int]
     ) -> _native.Launched:
-        """Give it one, with its standard descriptors. Raises `OutdatedError`."""
+        """Make its launch, with its standard descriptors: to begin it raises `OutdatedError`."""

@@ -16,6 +16,8 @@ from nsbox._native import INHERITED
 
 PIPE, STDOUT, DEVNULL = subprocess.PIPE, subprocess.STDOUT, subprocess.DEVNULL
 CHUNK = 1 << 16
+ALL_INHERITED = (INHERITED, INHERITED - 1, INHERITED - 2)
+"""The caller's own standard streams."""
 
 StrOrBytesPath = str | bytes | os.PathLike[str] | os.PathLike[bytes]
 
@@ -59,7 +61,7 @@ class Ends:
             asked.append(_descriptor(1) if stdout is None else STDOUT)
         else:
             asked.append(stderr if stderr in _MADE else _descriptor(stderr))
-        self.child = [INHERITED, INHERITED - 1, INHERITED - 2]
+        self.child = [*ALL_INHERITED]
         self.ours = [-1, -1, -1]
         self._closed_after: list[int] = []
         try:

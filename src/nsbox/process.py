@@ -16,8 +16,8 @@ from nsbox.display import Displayed
 from nsbox.errors import OutputExceeded, StepError
 from nsbox.launch import Command, OutdatedError
 from nsbox.link import Publication
+from nsbox.outcome import clear_away, take_down
 from nsbox.pipes import Stream
-from nsbox.rootfs.overlay import remove_work
 from nsbox.security.notify import Listener
 from nsbox.terminal import Channel, Terminal
 from nsbox.usage import Usage
@@ -118,13 +118,13 @@ class Process(Displayed):
         """Have it started by C, with these descriptors; False as `_start` says."""
         self._started = time.monotonic()
         try:
-            launched = self._launched = command.begin(
-                self._own, given, standard, tell_of_exec=tell_of_exec
-            )
+            launched = self._launched = command.prepared(self._own, given, standard)
+            launched.begin(tell_of_exec=tell_of_exec)
         except OutdatedError:
+            self._launched = None
             return False
         except BaseException:
-            self._remove_what_was_made()
+            self._own.remove()
             raise
         if launched.pidfd < 0:
             self._launched = None
@@ -140,7 +140,7 @@ class Process(Displayed):
 
     def _fail(self, outcome: _native.Outcome) -> NoReturn:
         """Tell of a start that came to nothing, and leave nothing of it."""
-        self._remove_what_was_made()
+        self._own.remove()
         raise self._command.failure(outcome.step, outcome.error)
 
     def _wait_exec(self, launched: _native.Launched) -> None:
@@ -273,7 +273,7 @@ class Process(Displayed):
             return
         if launched.pid < 0:  # it has failed, which was not told of yet
             self._launched = None
-            self._remove_what_was_made()
+            self._own.remove()
             return
         launched.send_signal(self._command.end_signal)
         if self._own.groups:
@@ -291,40 +291,26 @@ class Process(Displayed):
         if launched is None:
             return True
         try:
-            ended = launched.wait_end(timeout)
+            has_ended = launched.wait_end(timeout)
         except OSError:
             if self._launched is None:  # a signal handler has waited for it meanwhile
                 return True
             raise
-        if self._launched is None:
-            return True
-        if ended is None:
-            return False
-        self._take_down(launched, *ended)
-        return True
+        if has_ended and self._launched is not None:
+            self._take_down(launched)
+        return has_ended or self._launched is None
 
-    def _take_down(self, launched: _native.Launched, code: int, user: float, system: float) -> None:
+    def _take_down(self, launched: _native.Launched) -> None:
         """Take down how it ended and what that cost, and remove what is left of it."""
-        outcome, peak, killed = launched.outcome, None, False
         wall = time.monotonic() - self._started
-        if outcome.finished:
-            code = _exit_code(outcome.status, code)
-            user, system = outcome.user_seconds, outcome.system_seconds
-            peak = outcome.memory_peak
-        figures = launched.figures if self._own.groups else None
-        if self._own.groups and figures:
-            killed, peak_of_all = self._own.groups.understand(figures)
-            peak = peak if peak_of_all is None else peak_of_all
-        self.returncode, self.usage = code, Usage(wall, user, system, peak, killed)
+        self.returncode, self.usage = take_down(launched, self._own, wall)
         self._launched = None  # from here on it has ended, whatever interrupts the rest
         try:
-            if self._own.groups and figures and figures.groups_left:
-                self._own.groups.remove()
-            self._remove_works()
+            clear_away(launched, self._own)
         finally:
             self._disconnect()
-        if outcome.error:
-            raise self._command.failure(outcome.step, outcome.error)
+        if launched.error:
+            raise self._command.failure(launched.outcome.step, launched.error)
 
     def _wait_until(self, deadline: float | None) -> bool:
         """Wait for the end; False where the deadline (`time.monotonic`) came first."""
@@ -354,23 +340,6 @@ class Process(Displayed):
             self.published.close()
         if self.port is not None:
             self.port.close()
-
-    def _remove_what_was_made(self) -> None:
-        """Remove what a start that came to nothing may have made, before it had a process."""
-        if self._own.groups:
-            self._own.groups.remove()
-        self._remove_works()
-
-    def _remove_works(self) -> None:
-        for folder in self._own.works:
-            remove_work(folder)
-
-
-def _exit_code(told: int, otherwise: int) -> int:
-    try:
-        return os.waitstatus_to_exitcode(told)
-    except ValueError:  # not told by a first process of ours
-        return otherwise
 
 
 _PATIENCE = 10.0

@@ -283,14 +283,18 @@ KEEP_THE_INTERPRETER = {"getpid", "fspath", "waitstatus_to_exitcode"}
 @pytest.mark.parametrize(
     "resources", [Resources(), Resources(memory_max="64M", cpu_max=0.5, pids_max=20)]
 )
+@pytest.mark.parametrize(
+    ("timeout", "wanted"), [(None, ["nsbox_run"]), (60, ["nsbox_launch", "nsbox_wait_end"])]
+)
 def test_a_run_gives_up_the_interpreter_for_its_start_and_its_end_alone(
-    resources: Resources, root: None
+    resources: Resources, timeout: float | None, wanted: list[str], root: None
 ) -> None:
+    """And for both at once where nothing has to be done meanwhile."""
     if resources != Resources() and not nsbox.probe().cgroups.writable:
         pytest.skip(f"needs cgroups: {nsbox.probe().cgroups.reason}")
     spec = BoxSpec(resources=resources)
     for _ in range(3):  # the third is made by what is kept
-        nsbox.run(["true"], spec)
+        nsbox.run(["true"], spec, timeout=timeout)
     called = []
 
     def note(_: Any, event: str, function: Any) -> None:
@@ -301,13 +305,13 @@ def test_a_run_gives_up_the_interpreter_for_its_start_and_its_end_alone(
     gc.disable()
     sys.setprofile(note)
     try:
-        nsbox.run(["true"], spec)
+        nsbox.run(["true"], spec, timeout=timeout)
     finally:
         sys.setprofile(None)
         gc.enable()
     calls = [name for name in called if name not in KEEP_THE_INTERPRETER]
-    assert calls[:2] == ["nsbox_launch", "nsbox_wait_end"]
-    assert set(calls[2:]) <= ({"rmdir"} if resources != Resources() else set())
+    assert calls[: len(wanted)] == wanted
+    assert set(calls[len(wanted) :]) <= ({"rmdir"} if resources != Resources() else set())
 
 
 def test_a_caller_whose_working_folder_is_gone_runs_boxes_as_others_do(tmp_path: Path) -> None:

@@ -70,23 +70,44 @@ class Groups(NamedTuple):
 
 
 class Figures(NamedTuple):
-    """What these files told; where no folder is the box's own, `kills_before` what one told before.
-
-    `groups_left` is how many folders could not be removed yet.
-    """
+    """What these files told; and what one told before, where no folder is the box's own."""
 
     peak: bytes
     kills: bytes
     kills_before: bytes
-    groups_left: int
 
 
 class Launched:
-    """A launch that got as far as a process, or failed at a step: see `outcome`."""
+    """A launch: prepared, then begun; it gets as far as a process, or fails at a step: `outcome`.
+
+    Whoever forgets it ends the process.
+    """
 
     def __init__(self, request: Any, held: object = None) -> None:
         self._request = request
-        self._held = held  # what the request points to as long as there is one
+        self._held = held  # what the request points to
+
+    def begin(self, *, tell_of_exec: bool) -> None:
+        """Carry out the plan: one call, without the GIL.
+
+        Raises `OSError` where the launch itself could not be prepared (memory, descriptors); a step
+        that failed is told by the outcome. Whatever a signal handler raises meanwhile is raised
+        here, and what was started is ended.
+        """
+        try:
+            _answer(lib.nsbox_launch(self._request, tell_of_exec))
+        except BaseException:
+            self.abandon()
+            raise
+
+    def run(self) -> None:
+        """Do that and wait for the end, in the same call; with a signal it may come back before.
+
+        What a signal handler raises is raised with the process as it is.
+        """
+        result = lib.nsbox_run(self._request)
+        if result != -_EINTR:
+            _answer(result)
 
     @property
     def pid(self) -> int:
@@ -108,6 +129,16 @@ class Launched:
         )
 
     @property
+    def error(self) -> int:
+        """The errno of the step that failed, as the outcome of one that has ended tells; or 0."""
+        return int(self._request.outcome.error)
+
+    @property
+    def groups_left(self) -> int:
+        """How many folders of its groups could not be removed yet."""
+        return int(self._request.groups_left)
+
+    @property
     def figures(self) -> Figures:
         """What its groups told, once it has ended."""
         told = self._request
@@ -115,7 +146,6 @@ class Launched:
             ffi.string(told.peak_told),
             ffi.string(told.kills_told),
             ffi.string(told.kills_before),
-            told.groups_left,
         )
 
     def send_signal(self, sig: int) -> None:
@@ -139,26 +169,32 @@ class Launched:
         finally:
             lib.nsbox_close_started(self._request)
 
-    def release(
-        self,
-        argv: Sequence[bytes],
-        environment: Sequence[bytes],
-        descriptors: Sequence[int],
-        socket: int,
+    def hand(
+        self, argv: Sequence[bytes], environment: Sequence[bytes], descriptors: Sequence[int]
     ) -> None:
-        """Give a parked box its command, by the socket that it waits at.
+        """Have ready what a parked box is to get: a command, with its standard descriptors."""
+        request = self._request
+        strings = request.strings = ffi.from_buffer(_strings(argv, environment))
+        request.strings_size = len(strings)
+        request.argc, request.envc = len(argv), len(environment)
+        given = request.descriptors = ffi.new(_NUMBERS, descriptors)
+        self._held = strings, given, self._held
+
+    def release(self, socket: int) -> None:
+        """Give it that, by the socket that it waits at.
 
         Raises `OSError`: ESTALE where it has failed or what it was made from has changed, E2BIG
         where there is no room for so long a command.
         """
-        strings = _strings(argv, environment)
-        request = self._request
-        kept = request.strings = ffi.from_buffer(strings)
-        request.strings_size = len(strings)
-        request.argc, request.envc = len(argv), len(environment)
-        given = request.descriptors = ffi.new(_NUMBERS, descriptors)
-        _answer(lib.nsbox_release_parked(request, socket))
-        del kept, given
+        _answer(lib.nsbox_release_parked(self._request, socket))
+
+    def run_parked(self, socket: int) -> Outcome | None:
+        """`release` it and `wait_answer`, in the same call; None where a signal came before."""
+        result = lib.nsbox_run_parked(self._request, socket)
+        if result == -_EINTR:
+            return None
+        _answer(result)
+        return _outcome(self._request.outcome)
 
     def wait_answer(self, socket: int, timeout: float | None) -> Outcome | None:
         """Wait for what a parked box tells, before it has ended; None when `timeout` is over."""
@@ -167,6 +203,9 @@ class Launched:
             return None
         _answer(result)
         return _outcome(self._request.outcome)
+
+    def leave(self) -> None:
+        """Take notice that nothing more is asked of it, which has ended."""
 
     def take_descriptor(self) -> int:
         """Return what a step has opened for the caller, who owns it from now on; or -1."""
@@ -186,15 +225,25 @@ class Launched:
         """`end` it, and let go of all that is left; so does whoever forgets the launch."""
         lib.nsbox_release(self._request)
 
-    def wait_end(self, timeout: float | None) -> tuple[int, float, float] | None:
-        """Wait for the first process's end, reap it, return its exit code, user and system time.
+    def wait_end(self, timeout: float | None) -> bool:
+        """Wait for the first process's end and reap it; False when `timeout` (s) is over first.
 
-        All that the launch held is let go then. None when ``timeout`` (seconds) is over first.
+        All that the launch held is let go then.
         """
         result = lib.nsbox_wait_end(self._request, _milliseconds(timeout))
         if result in (-_ETIMEDOUT, -_EINTR):
-            return None
+            return False
         _answer(result)
+        return True
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether its end was waited for."""
+        return bool(self._request.waited)
+
+    @property
+    def ended(self) -> tuple[int, float, float]:
+        """The exit code of the first process that has ended, its user and system time."""
         ended = self._request
         ffi.gc(ended, None)  # nothing is left to be released, and to do so would give up the GIL
         return ended.status, ended.user_us / 1e6, ended.system_us / 1e6
@@ -228,27 +277,24 @@ class Ready:
         request.argc, request.envc = len(argv), len(environment)
         request.first_process = first_process()
         request.end_signal = end_signal
+        request.pid = request.pidfd = request.started = request.descriptor = -1
 
-    def launch(
+    def prepared(
         self,
         data: bytes,
         descriptors: Sequence[int],
         *,
-        tell_of_exec: bool,
         room: int = 0,
         groups: Groups | None = None,
     ) -> Launched:
-        """Carry out the plan, with its data: one call, without the GIL.
+        """Prepare a launch with the data of the plan.
 
         The end of its `groups` is part of the wait for its own: see `Launched.figures`.
 
-        With `room`, bytes for a command and its environment, these come later: `Launched.release`.
+        With `room`, bytes for a command and its environment, these come later: `Launched.hand`.
 
         `descriptors` become 0, 1, 2 ... of the box's first process, and the first three may be
         `INHERITED`; the C fills in its own among them.
-        Raises `OSError` where the launch itself could not be prepared (memory, descriptors); a step
-        that failed is told by the outcome. Whatever a signal handler raises meanwhile is raised
-        here, and what was started is ended; so it is when nobody holds the launch any longer.
         """
         request = ffi.gc(ffi.new(_LAUNCH, self._request[0]), lib.nsbox_release)
         text = request.data = ffi.from_buffer(data)
@@ -258,14 +304,7 @@ class Ready:
         request.room = room
         if groups is not None:
             _point_at_groups(request, groups)
-        launched = Launched(request, groups)
-        try:
-            _answer(lib.nsbox_launch(request, tell_of_exec))
-            del text, given  # held until here: the request only points at them
-        except BaseException:
-            launched.abandon()
-            raise
-        return launched
+        return Launched(request, (self, text, given, groups))
 
 
 def launch(
@@ -277,8 +316,9 @@ def launch(
     tell_of_exec: bool,
 ) -> Launched:
     """Carry out a plan once: see `Ready`."""
-    ready = Ready(plan, argv, environment)
-    return ready.launch(plan.data, descriptors, tell_of_exec=tell_of_exec)
+    launched = Ready(plan, argv, environment).prepared(plan.data, descriptors)
+    launched.begin(tell_of_exec=tell_of_exec)
+    return launched
 
 
 @functools.cache

@@ -216,3 +216,9 @@ int nsbox_launch(struct nsbox_launch *launch, int tell_of_exec)
     launch->descriptor = page->outcome.descriptor;
     return (int)error;
 }
+
+int nsbox_run(struct nsbox_launch *launch)
+{
+    int error = nsbox_launch(launch, 0);
+    return error < 0 || launch->pidfd < 0 ? error : nsbox_wait_end(launch, -1);
+}

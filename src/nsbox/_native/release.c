@@ -67,3 +67,9 @@ int nsbox_wait_answer(struct nsbox_launch *launch, int socket, int64_t timeout_m
     take_figures(launch);
     return 0;
 }
+
+int nsbox_run_parked(struct nsbox_launch *launch, int socket)
+{
+    int error = nsbox_release_parked(launch, socket);
+    return error < 0 ? error : nsbox_wait_answer(launch, socket, -1);
+}

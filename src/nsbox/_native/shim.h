@@ -58,7 +58,9 @@ struct nsbox_launch {
 
 /* Each gives 0, or -errno where it could not do its own part; a step that failed is in the outcome. */
 int nsbox_launch(struct nsbox_launch *launch, int tell_of_exec);
+int nsbox_run(struct nsbox_launch *launch); /* and wait for the end, in the same call */
 int nsbox_release_parked(struct nsbox_launch *launch, int socket); /* -E2BIG: no room, -ESTALE */
+int nsbox_run_parked(struct nsbox_launch *launch, int socket); /* both, in the same call */
 int nsbox_wait_answer(struct nsbox_launch *launch, int socket, int64_t timeout_ms);
 int nsbox_wait_exec(int pidfd, int started);
 int nsbox_wait_end(struct nsbox_launch *launch, int64_t timeout_ms); /* and let go of all of it */

@@ -134,11 +134,8 @@ def detached(
     ours, theirs = socket.socketpair()  # closed by the exec, whoever has the other end
     with ours, theirs, Channel(wanted=bool(said.options.terminal)) as channel:
         given = {Slot.BOX: first_process, Slot.WORD: theirs.fileno(), **channel.given}
-        launched = command.ready.launch(
-            command.own().data,
-            given_descriptors({**given, **said.options.passed()}, tuple(standard)),
-            tell_of_exec=False,
-        )
+        launched = command.prepared(command.own(), given, tuple(standard))
+        launched.begin(tell_of_exec=False)
         try:
             theirs.close()
             terminal = channel.receive()
