@@ -260,12 +260,11 @@ class Box(Displayed):
 
     def joining(self, invocation: Invocation) -> Command:
         """Make what is launched for a command in the box: for `run`, `popen` and `nsbox.aio`."""
-        if self.poll() is not None:
-            raise self._has_ended()
-        if self._groups is not None and self._groups.frozen:
-            # Whoever joins it would sleep before its first word, and the calling thread with it.
-            raise BlockingIOError(errno.EAGAIN, "the box is frozen, nothing can be started in it")
-        return commands.joining(self._unlinked, invocation, self.fileno(), self._groups)
+        try:
+            first_process = self.fileno()
+        except ValueError:  # it was waited for; else the plan begins by asking whether it is alive
+            raise self._has_ended() from None
+        return commands.joining(self._unlinked, invocation, first_process, self._groups)
 
     @functools.cached_property
     def _unlinked(self) -> "BoxSpec":

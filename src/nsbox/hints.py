@@ -105,6 +105,16 @@ def _ranges(step: Step) -> str | None:
     )
 
 
+def _ended(step: Step) -> str | None:
+    return "hint: the box has ended" if step.operation is Operation.ALIVE else None
+
+
+def _frozen(step: Step) -> str | None:
+    if step.operation is not Operation.THAWED:
+        return None
+    return "hint: the box is frozen, nothing can be started in it before it is thawed"
+
+
 def _join(step: Step) -> str:
     return (
         "hint: to move into a namespace takes CAP_SYS_ADMIN in the user namespace that it belongs "
@@ -308,6 +318,8 @@ _TABLE: dict[tuple[str, int], Callable[[Step], str | None]] = {
     (Operation.UNSHARE.syscall, errno.EINVAL): _missing_kind,
     (Operation.UNSHARE.syscall, errno.ENOSPC): _limit,
     (Operation.UNSHARE.syscall, errno.EUSERS): _limit,
+    (Operation.ALIVE.syscall, errno.ESRCH): _ended,
+    (Operation.THAWED.syscall, errno.EAGAIN): _frozen,
     (Operation.SETNS.syscall, errno.EPERM): _join,
     (Operation.SETNS.syscall, errno.EINVAL): _join_refused,
     (Operation.SETNS.syscall, errno.EUSERS): _join_time,

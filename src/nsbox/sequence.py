@@ -36,6 +36,9 @@ if TYPE_CHECKING:
 _NO_GROUPS = Step(Operation.SETGROUPS, (b"",))
 """What the starter may do by its supplementary groups, the box may not."""
 
+_FIRST = "first process"
+"""Of the box that is joined: what its pidfd is shown as."""
+
 
 BEGETTING = Step(Operation.SETNS, (Slot.NS_PID, "the call's box", NamespaceType.PID.clone_flag))
 """What is done before such a fork as in `forked`: its children begin in that pid namespace."""
@@ -95,6 +98,8 @@ def joining(
 ) -> Iterator[Step]:
     """Join a box from outside: by the pidfd of its first process, all of its namespaces at once."""
     lineup = line_up(spec.choices, spec.id_map, caller)
+    yield Step(Operation.ALIVE, (Slot.BOX, _FIRST))
+    yield from cgroups.thawed(groups)
     yield from _clone(CloneFlag(0), groups)
     yield Step(Operation.UNSHARE_FILES)
     yield from groups.join_v1
@@ -145,7 +150,7 @@ def _join_all(lineup: Lineup, caller: Caller) -> Iterator[Step]:
     # Rights from outside hold in all of them; rights that come with the user namespace, only there.
     for together in (kinds - user, user) if caller.privileged else (kinds,):
         if together:
-            yield Step(Operation.SETNS, (Slot.BOX, "first process", clone_flags(together)))
+            yield Step(Operation.SETNS, (Slot.BOX, _FIRST, clone_flags(together)))
 
 
 def _leave_caller(

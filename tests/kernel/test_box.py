@@ -1,6 +1,9 @@
 """A box that stays: commands in it, what they may do, and how it ends."""
 
+import contextlib
 import os
+import random
+import select
 import signal
 import subprocess
 import sys
@@ -10,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 from living import LOOK, living
 
@@ -164,6 +168,69 @@ def test_a_timeout_ends_the_command_and_not_the_box(box: Box) -> None:
     if box.spec.namespaces[NamespaceType.PID] is Choice.NEW:  # else others sleep as well
         assert "sleep" not in living(box.run(LOOK, capture_output=True, text=True).stdout)
     assert box.poll() is None
+
+
+SIBLINGS = """
+import ctypes, os, platform, signal, sys, time
+SYS_CLONE = {"x86_64": 56}.get(platform.machine(), 220)
+CLONE_PARENT = 0x8000
+clone = ctypes.CDLL(None).syscall
+def sibling():
+    return clone(SYS_CLONE, CLONE_PARENT | signal.SIGCHLD, 0, 0, 0, 0)
+for life in sys.argv[2:]:
+    if sibling() == 0:
+        while life == "ever":  # one makes another and ends, so that none is found where it was
+            if sibling():
+                os._exit(0)
+        if life == "more":  # it makes another, and ends
+            os._exit(0) if sibling() else os.execvp("sleep", ["sleep", sys.argv[1]])
+        os._exit(0) if life == "none" else os.execvp("sleep", ["sleep", sys.argv[1]])
+"""
+
+
+@pytest.mark.parametrize("spec", SPECS)
+@pytest.mark.parametrize("lives", [["all"], ["none"], ["more"], ["ever"], ["none", "all", "ever"]])
+def test_what_a_command_makes_a_child_of_its_starter_ends_with_it(
+    spec: BoxSpec, lives: list[str]
+) -> None:
+    word = str(random.randrange(10**8, 10**9))
+    spec = attrs.evolve(spec, rootfs=RootFS.system(python=True))
+    with spec.start() as box:
+        for _ in range(3):
+            command = [sys.executable, "-c", SIBLINGS, word, *lives]
+            assert box.run(command, timeout=60).returncode == 0
+            assert not _commands_with(word)
+    staying = [sys.executable, "-c", f"{SIBLINGS}\ntime.sleep(1000)", word, *lives]
+    with nsbox.popen(staying, spec) as command:
+        time.sleep(0.2)
+        command.kill()
+        command.wait(timeout=20)
+        assert not _commands_with(word)
+
+
+def _commands_with(word: str) -> list[str]:
+    """Return the pids of all here that have this argument."""
+    found = []
+    for file in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            if word.encode() in file.read_bytes().split(b"\0"):
+                found.append(file.parent.name)
+    return found
+
+
+def test_a_box_that_has_just_ended_takes_no_command() -> None:
+    with BoxSpec().start() as box:
+        assert box.run(["true"]).returncode == 0
+        os.kill(box.pid, signal.SIGKILL)
+        assert select.select([box], [], [], 20)[0]
+        for _ in range(2):  # it has not been waited for
+            with pytest.raises(ProcessLookupError, match="has ended"):
+                box.run(["true"])
+            with pytest.raises(ProcessLookupError, match="has ended"):
+                box.popen(["true"])
+        assert box.wait() == -signal.SIGKILL
+        with pytest.raises(ProcessLookupError, match="has ended"):
+            box.run(["true"])
 
 
 def test_a_command_that_fails_to_start_leaves_nothing_in_it(box: Box) -> None:

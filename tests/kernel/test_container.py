@@ -301,6 +301,19 @@ def test_commands_join_a_container_created_or_running(create, tmp_path):
         made.exec(["/bin/missing"])
 
 
+def test_no_command_joins_a_container_that_is_frozen(create):
+    made = create("sleep 60")
+    made.start()
+    made.cgroup.freeze()
+    try:
+        for join in (made.run, made.popen, made.exec):
+            with pytest.raises(BlockingIOError, match="frozen"):
+                join(["/bin/sh", "-c", ":"])
+    finally:
+        made.cgroup.thaw()
+    assert made.run(["/bin/sh", "-c", ":"]).returncode == 0
+
+
 def test_what_a_command_leaves_is_process_ones(create):
     made = create("sleep 60")
     made.start()

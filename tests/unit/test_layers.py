@@ -64,6 +64,7 @@ LATE = {
     ("cgroup.account", "nsbox.cgroup.removing"): "only groups that are in use take patience",
     ("cgroup.account", "nsbox.cgroup.stopping"): "most boxes end by themselves",
     ("cgroup.lower", "nsbox.cgroup.making"): "only a box with limits needs the controllers",
+    ("cgroup.lower", "nsbox.cgroup.stopping"): "only a box that is joined could be stopped",
     ("cgroup.waiting", "asyncio"): "only who waits in a loop has it, and has it loaded",
     ("namespace.ranges", "nsbox.host"): "only a failure pays for looking at the host",
 }

@@ -30,6 +30,10 @@ class Operation(enum.Enum):
         "proc_pid_mountinfo(5)",
     )
 
+    # Whether a box can be joined: asked by the caller itself, before the clone.
+    ALIVE = "ppoll({process:slot}<{file:shown}>, POLLIN) -> 0", "pidfd_open(2)"
+    THAWED = "read({path:text}) -> not {frozen:text}", "cgroups(7)"
+
     # Before the clone: done by the caller itself.
     MKDIR = "mkdir({path:text}, {mode:number})", "mkdir(2)"
     BPF_DEVICES = (

@@ -77,6 +77,11 @@ static long do_step(struct run *run, const struct nsbox_step *step)
     case OP_SAME_MOUNTS:
         return same_mounts((int)NUMBER(0), NUMBER(1), (struct watch *)NUMBER(2));
 
+    case OP_ALIVE:
+        return is_alive(FD(0));
+    case OP_THAWED:
+        return is_thawed(TEXT(0), TEXT(1));
+
     case OP_OPEN_FOLDER:
         return KEEP(0, SYS(__NR_openat, AT_FDCWD, TEXT(1), O_PATH | O_DIRECTORY | O_CLOEXEC, 0));
     case OP_MKDIR:

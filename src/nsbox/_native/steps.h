@@ -61,6 +61,9 @@ long unchanged(const char *path, int64_t mtime);
 long same_kind(const char *path, int folder);
 long same_mounts(int mountinfo, int64_t inode, struct watch *watch);
 
+long is_alive(int pidfd);
+long is_thawed(const char *path, const char *frozen);
+
 long attach_devices(const char *folder, const char *program, int64_t size);
 
 long drop_from_bounding_set(uint64_t dropped);

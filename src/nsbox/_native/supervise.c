@@ -19,6 +19,8 @@
 enum {
     END_BOX = 64, /* SIGRTMAX: the owner's word, where SIGKILL would leave descendants */
     PATIENCE = 2000, /* about as many milliseconds, for those that were killed to be gone */
+    MANY = 100, /* that are waited for before the others are ended */
+    ECHILD_ = 10,
     STOP_COMMAND = 32 /* SIGSTOP for the command; a number that libc keeps from programs */
 };
 
@@ -54,6 +56,18 @@ static void wait_for_a_child(void)
         SYS(__NR_rt_sigtimedwait, &ended, 0, &moment, KERNEL_SIGSET_SIZE);
 }
 
+/* Without a child there is nothing below us, and none can come: whoever ends leaves its children to
+ * others before it can be waited for, and only a child of ours could make another (CLONE_PARENT). So
+ * most ends take no look at /proc. Those that end and make others faster than they are waited for are
+ * children all the same. See wait(2), ECHILD. */
+static int has_children(void)
+{
+    long result = 1;
+    for (int i = 0; i < MANY && result > 0; i++)
+        result = SYS(__NR_wait4, -1, 0, __WALL | WNOHANG, 0);
+    return result != -ECHILD_;
+}
+
 static void end_all_others(int proc)
 {
     if (is_first()) { /* only here does -1 mean no more than the box */
@@ -64,7 +78,7 @@ static void end_all_others(int proc)
     }
     /* Orphans of theirs may become ours. A process that somebody in the box traces is not ours to
      * wait for until its tracer has: what is dead is left to it, see ptrace(2). */
-    for (int i = 0; i < PATIENCE && kill_descendants(proc) > 0; i++)
+    for (int i = 0; i < PATIENCE && has_children() && kill_descendants(proc) > 0; i++)
         wait_for_a_child();
     while (SYS(__NR_wait4, -1, 0, __WALL | WNOHANG, 0) > 0)
         ;

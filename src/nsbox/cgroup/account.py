@@ -64,15 +64,6 @@ class BoxGroups:
         """
         return _kills(told.kills) > _kills(told.kills_before), int(told.peak) if told.peak else None
 
-    @property
-    def frozen(self) -> bool:
-        """Whether all in them is stopped; no, where nothing could stop it."""
-        from nsbox.cgroup import stopping  # noqa: PLC0415 - a command alone is never asked
-
-        with contextlib.suppress(OSError, UnsupportedError):
-            return stopping.is_frozen(self.directories)
-        return False
-
     def thaw(self) -> None:
         """Let all in them go on if they are the box's own: a frozen task could not end."""
         if not self.of_box:

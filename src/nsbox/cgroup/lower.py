@@ -1,6 +1,7 @@
 """`Resources` lowered to steps: groups made by the caller, joined by the child before all else."""
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
 
 import attrs
 
@@ -9,6 +10,7 @@ from nsbox.cgroup import v1
 from nsbox.cgroup.hierarchy import Hierarchy, own_groups
 from nsbox.cgroup.owner import PREFIX, owner
 from nsbox.cgroup.resources import Resources
+from nsbox.errors import UnsupportedError
 from nsbox.plan import Step
 
 NUMBER = "########"
@@ -75,6 +77,14 @@ def lower(
 def join(directories: Mapping[Hierarchy, str]) -> Groups:
     """Lower being in groups that are there."""
     return _groups(tuple(directories.items()), (), made=False)
+
+
+def thawed(groups: Groups) -> Iterator[Step]:
+    """Make sure that nothing has stopped all in groups that are there, where something could."""
+    from nsbox.cgroup import stopping  # noqa: PLC0415 - a command alone joins none
+
+    with contextlib.suppress(OSError, UnsupportedError):
+        yield Step(Operation.THAWED, stopping.telling(dict(groups.directories)))
 
 
 def _groups(

@@ -44,10 +44,19 @@ def thaw(directories: Directories) -> None:
 
 def is_frozen(directories: Directories) -> bool:
     """Whether all tasks are stopped, by the group itself or one above."""
+    path, frozen = telling(directories)
+    return frozen in (files.read(path) or "").split("\n")
+
+
+def telling(directories: Directories) -> tuple[str, str]:
+    """Return the file that tells whether all tasks are stopped, and its line where they are.
+
+    Raises `UnsupportedError` where no hierarchy of the group can stop them.
+    """
     folder = _freezing(directories)
     if folder == unified(directories):
-        return "frozen 1" in (files.read(f"{folder}/cgroup.events") or "").split("\n")
-    return files.read(f"{folder}/freezer.state") == "FROZEN\n"
+        return f"{folder}/cgroup.events", "frozen 1"
+    return f"{folder}/freezer.state", "FROZEN"
 
 
 def kill(directories: Directories, timeout: float = 5.0) -> None:
