@@ -58,11 +58,9 @@ class Ahead:
             raise command.failure(launched.outcome.step, launched.outcome.error)
         return launched
 
-    def lend(
-        self, argv: Sequence[bytes], environment: Sequence[bytes], standard: Sequence[int]
-    ) -> _native.Launched:
+    def lend(self, strings: _native.Strings, standard: Sequence[int]) -> _native.Launched:
         """Make the launch of a command in it, with its standard descriptors."""
-        self.launched.hand(argv, environment, standard)
+        self.launched.hand(strings, standard)
         return _Lent(self.launched, self)
 
     def released(self, release: Callable[[int], _T]) -> _T:

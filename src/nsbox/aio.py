@@ -19,7 +19,7 @@ from nsbox import commands, process
 from nsbox.commands import Args, Invocation
 from nsbox.complete import bytes_at_most, with_pipes
 from nsbox.errors import OutputExceeded
-from nsbox.launch import Command
+from nsbox.launch import Command, Parked
 from nsbox.parameters import PopenParameters, RunParameters, check_names, invoke
 from nsbox.pipes import CHUNK, Text, decoded, encoded
 from nsbox.spec import BoxSpec
@@ -50,7 +50,7 @@ async def run(
     """
     check_names("run", parameters, RunParameters)
     invocation, rest = invoke(args, parameters)
-    return await _complete(_starting(spec, invocation, cgroup), args, **rest)
+    return await _complete(*_starting(spec, invocation, cgroup), args, **rest)
 
 
 async def popen(
@@ -66,7 +66,7 @@ async def popen(
     """
     check_names("popen", parameters, PopenParameters)
     invocation, rest = invoke(args, parameters)
-    return await Process._start(_starting(spec, invocation, cgroup), args, **_streams(rest))
+    return await Process._start(*_starting(spec, invocation, cgroup), args, **_streams(rest))
 
 
 async def start(spec: "BoxSpec | Pool | None" = None, *, cgroup: "Cgroup | None" = None) -> "Box":
@@ -120,8 +120,10 @@ class Process:
         self._loop.add_reader(self._pidfd, self._end)
 
     @classmethod
-    async def _start(cls, command: Command, args: Args, **streams: Any) -> "Process":
-        sync = process.Process(command, args, **streams, tell_of_exec=False)
+    async def _start(
+        cls, command: Command, parked: Parked | None, args: Args, **streams: Any
+    ) -> "Process":
+        sync = process.Process(command, args, parked, **streams, tell_of_exec=False)
         try:
             self = cls(sync)
         except BaseException:
@@ -285,13 +287,13 @@ class Box:
         """Run a command in the box, as `nsbox.Box.run` does with the same parameters."""
         check_names("run", parameters, RunParameters)
         invocation, rest = invoke(args, parameters)
-        return await _complete(self.sync.joining(invocation), args, **rest)
+        return await _complete(self.sync.joining(invocation), None, args, **rest)
 
     async def popen(self, args: Args, **parameters: Unpack[PopenParameters]) -> Process:
         """Start a command in the box, with the parameters of `nsbox.Box.popen`."""
         check_names("popen", parameters, PopenParameters)
         invocation, rest = invoke(args, parameters)
-        return await Process._start(self.sync.joining(invocation), args, **_streams(rest))
+        return await Process._start(self.sync.joining(invocation), None, args, **_streams(rest))
 
     async def wait(self) -> int:
         """Wait for the end of the box; return the return code of its first process."""
@@ -333,11 +335,11 @@ class Box:
 
 def _starting(
     spec: "BoxSpec | Pool | None", invocation: Invocation, cgroup: "Cgroup | None"
-) -> Command:
+) -> tuple[Command, Parked | None]:
     if spec is not None and not isinstance(spec, BoxSpec):
         _check_group(cgroup)
         return spec.starting(invocation)
-    return commands.starting(spec or _DEFAULT, invocation, cgroup)
+    return commands.starting(spec or _DEFAULT, invocation, cgroup), None
 
 
 def _check_group(cgroup: "Cgroup | None") -> None:
@@ -354,6 +356,7 @@ def _streams(rest: dict[str, Any]) -> dict[str, Any]:
 
 async def _complete(
     command: Command,
+    parked: Parked | None,
     args: Args,
     *,
     input: Any = None,  # noqa: A002
@@ -371,7 +374,7 @@ async def _complete(
     streams = with_pipes(streams, has_input=input is not None, capture_output=capture_output)
     kind = Text(encoding, errors) if text or encoding or errors else None
     data = encoded(input, kind) if isinstance(input, str) and kind else input
-    async with await Process._start(command, args, **streams) as running:
+    async with await Process._start(command, parked, args, **streams) as running:
         try:
             async with asyncio.timeout(timeout):
                 output = await running.communicate(data, output_max=most)

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from nsbox._native import Ready
+from nsbox._native import Ready, Strings
 from nsbox.caller import Caller
 from nsbox.cgroup.account import BoxGroups
 from nsbox.cgroup.hierarchy import Hierarchy
 from nsbox.errors import StepError
 from nsbox.fields import frozen_map, is_kernel_text
 from nsbox.kept import KEPT, remember
-from nsbox.launch import Command, Own, Parked
+from nsbox.launch import Command, Own
 from nsbox.link import Port, Publication, check_tracing, connected, unlinked
 from nsbox.lower import Within
 from nsbox.lowered import Lowered
@@ -76,7 +76,7 @@ def _boxed(spec: "BoxSpec", invocation: Invocation | None, within: Within) -> Co
     if kept is None:
         return _looked_up(spec, invocation, within)
     lowered = kept.quickest
-    key = _key(spec, invocation)
+    key = known_as(spec, invocation)
     known = lowered.known.get(key) if key else None
     if known is not None:
         return known
@@ -101,7 +101,7 @@ def _looked_up(spec: "BoxSpec", invocation: Invocation | None, within: Within) -
     return _command(spec, lowered, invocation)
 
 
-def _key(spec: "BoxSpec", invocation: Invocation | None) -> Hashable:
+def known_as(spec: "BoxSpec", invocation: Invocation | None) -> Hashable:
     """Return by what a command is known again that was made from a spec before; None: it is not.
 
     Only what cannot change, so strings alone: what a path is may change with what made it.
@@ -163,27 +163,27 @@ class Parking:
             return False
         return True
 
-    def given(
-        self, spec: "BoxSpec", invocation: Invocation, parked: Parked, anew: Callable[[], Command]
-    ) -> Command:
-        """Return the command that such a box is given, `anew` if it cannot have it."""
-        listed = arguments(invocation.args)
-        environment = self.command.environment
-        if invocation.env is not None:
-            check_environment("env", invocation.env)
-            environment = _environment(invocation.env)
-        box = self.command
-        return Command(
-            _argv(listed),
-            environment,
+    def given(self, spec: "BoxSpec", invocation: Invocation, cgroup: "Cgroup | None") -> Command:
+        """Return the command that such a box is given; `anew` it has a box made on demand."""
+        key = known_as(spec, invocation)
+        key = key and (key, _within(cgroup))
+        known = self.lowered.known.get(key) if key else None
+        if known is not None:
+            return known
+        listed, box = arguments(invocation.args), self.command
+        lowered = self.lowered  # of which a box itself is no part
+        command = Command(
+            Strings.of(_argv(listed), _environment_of(spec, invocation)),
             box.ready,
-            lambda: parked.lent,
-            lambda index, errno: self.lowered.failure(index, errno, listed, spec.hostname),
+            box.own,
+            lambda index, errno: lowered.failure(index, errno, listed, spec.hostname),
             box.end_signal,
             box.stop_signal,
-            anew=anew,
-            parked=parked,
+            anew=functools.partial(starting, spec, invocation, cgroup),
         )
+        if key:
+            remember(lowered.known, key, command)
+        return command
 
 
 def parking(spec: "BoxSpec", cgroup: "Cgroup | None", *, stays: bool = False) -> Parking:
@@ -268,18 +268,14 @@ def _command(
 ) -> Command:
     """Make a command with a box, or in one: then `joined` leads there, and these are its groups."""
     listed: tuple[StrOrBytesPath, ...] = ()
-    env, options = None, NO_OPTIONS
+    options = NO_OPTIONS
     if invocation is not None:
-        listed, env, options = arguments(invocation.args), invocation.env, invocation.options
-    if env is not None:
-        check_environment("env", env)
-    argv = _argv(listed)
-    environment = _kept_environment(spec.env) if env is None else _environment(env)
+        listed, options = arguments(invocation.args), invocation.options
+    strings = Strings.of(_argv(listed), _environment_of(spec, invocation))
     checked = anew is not None
     return Command(
-        argv,
-        environment,
-        Ready(lowered.encoded, argv, environment, end_signal=lowered.end_signal, checked=checked),
+        strings,
+        Ready(lowered.encoded, strings, end_signal=lowered.end_signal, checked=checked),
         _owning(lowered, spec.hostname)
         if groups is None
         else functools.partial(Own, lowered.encoded.data, groups.shared),
@@ -297,6 +293,13 @@ def _command(
         spec.security.handler if invocation is not None else None,
         anew,
     )
+
+
+def _environment_of(spec: "BoxSpec", invocation: Invocation | None) -> tuple[bytes, ...]:
+    if invocation is None or invocation.env is None:
+        return _kept_environment(spec.env)
+    check_environment("env", invocation.env)
+    return _environment(invocation.env)
 
 
 def _environment(env: Mapping[str, str]) -> tuple[bytes, ...]:

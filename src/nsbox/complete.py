@@ -3,7 +3,7 @@
 import subprocess
 from typing import Any
 
-from nsbox.launch import Command
+from nsbox.launch import Command, Parked
 from nsbox.pipes import PIPE, Stream, Text
 from nsbox.process import Process
 from nsbox.sizes import size_in_bytes
@@ -13,6 +13,7 @@ from nsbox.usage import CompletedProcess
 
 def complete(
     command: Command,
+    parked: Parked | None,
     args: Any,
     *,
     stdin: Stream = None,
@@ -29,12 +30,12 @@ def complete(
 ) -> CompletedProcess:
     """Start a command and wait for its end; the parameters are those of `subprocess.run`.
 
-    `args` are its arguments as they were given. With `output_max`, more bytes than that end it,
-    with `OutputExceeded`.
+    `args` are its arguments as they were given, `parked` is a box made ahead for it. With
+    `output_max`, more bytes than that end it, with `OutputExceeded`.
     """
     piped = stdin, stdout, stderr, input, encoding, errors
     if piped == _NOTHING and not (capture_output or text or timeout) and command.is_straight:
-        code, usage = straight(command)
+        code, usage = straight(command, parked)
         if check and code:
             raise subprocess.CalledProcessError(code, args)
         return CompletedProcess(args, code, None, None, usage)
@@ -47,6 +48,7 @@ def complete(
     with Process(
         command,
         args,
+        parked,
         stdin=stdin,
         stdout=stdout,
         stderr=stderr,
@@ -84,6 +86,7 @@ def with_pipes(streams: dict[str, Any], *, has_input: bool, capture_output: bool
 
 def process(
     command: Command,
+    parked: Parked | None,
     args: Any,
     *,
     stdin: Stream = None,
@@ -97,6 +100,7 @@ def process(
     return Process(
         command,
         args,
+        parked,
         stdin=stdin,
         stdout=stdout,
         stderr=stderr,

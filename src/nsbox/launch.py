@@ -8,7 +8,7 @@ from typing import NamedTuple, Protocol
 import attrs
 
 from nsbox import _native
-from nsbox._native import Ready
+from nsbox._native import Ready, Strings
 from nsbox.cgroup.account import BoxGroups
 from nsbox.errors import StepError
 from nsbox.frozen import FrozenMap
@@ -47,8 +47,8 @@ class Own(NamedTuple):
 class Command:
     """What is launched, once or more: made by `nsbox.commands` from a spec and its arguments.
 
-    - `argv` and `environment` are as the kernel takes them; none where a first process is to stay
-      without a command.
+    - `strings` are its arguments and environment; none where a first process is to stay without a
+      command.
     - `ready` is that with the plan, in C's form; `own` makes what each box has for itself.
     - `failure` makes the error for a step, by its index, that failed with an errno.
     - `end_signal` is what the first process, or the kernel, takes as the order to end the box,
@@ -59,7 +59,6 @@ class Command:
       `namespaces` opens the others, if there are any: one may be of that place.
     - `passed` are descriptors for the command, by slot; `terminal` asks for one of the box's own.
     - `handler` is asked about its system calls, if anybody is.
-    - `parked` is a box that was made ahead for it.
     - `anew` makes the same command by another plan, where this one is a kept one that may not hold
       any longer: its checks tell.
 
@@ -67,8 +66,7 @@ class Command:
     where nothing has to be done for it from its start to its end either.
     """
 
-    argv: tuple[bytes, ...]
-    environment: tuple[bytes, ...]
+    strings: Strings
     ready: Ready
     own: "Callable[[], Own]"
     failure: Callable[[int, int], StepError]
@@ -82,7 +80,6 @@ class Command:
     terminal: bool = False
     handler: Handler | None = None
     anew: "Callable[[], Command] | None" = None
-    parked: "Parked | None" = None
     is_plain: bool = attrs.field(init=False)
     is_straight: bool = attrs.field(init=False)
     _joined: list[int] = attrs.field(init=False)
@@ -107,8 +104,6 @@ class Command:
         self, own: Own, given: Mapping[int, int], standard: Sequence[int], *, room: int = 0
     ) -> _native.Launched:
         """Make its launch, for which nothing has been done yet."""
-        if self.parked is not None:
-            return self.parked.lend(self.argv, self.environment, standard)
         return self.ready.prepared(
             own.data,
             self._descriptors(given, standard),
@@ -131,7 +126,5 @@ class Parked(Protocol):
 
     lent: Own
 
-    def lend(
-        self, argv: Sequence[bytes], environment: Sequence[bytes], standard: Sequence[int]
-    ) -> _native.Launched:
-        """Make its launch, with its standard descriptors: to begin it raises `OutdatedError`."""
+    def lend(self, strings: Strings, standard: Sequence[int]) -> _native.Launched:
+        """Make a command's launch in it: to begin that raises `OutdatedError`."""

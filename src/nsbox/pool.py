@@ -88,13 +88,13 @@ class Pool:
         """Run a command in a box of its own and wait for its end: `nsbox.run`, sooner."""
         check_names("run", parameters, RunParameters)
         invocation, rest = invoke(args, parameters)
-        return complete(self.starting(invocation), args, **rest)
+        return complete(*self.starting(invocation), args, **rest)
 
     def popen(self, args: Args, **parameters: Unpack[PopenParameters]) -> Process:
         """Start a command in a box of its own: `nsbox.popen`, sooner."""
         check_names("popen", parameters, PopenParameters)
         invocation, rest = invoke(args, parameters)
-        return process(self.starting(invocation), args, **rest)
+        return process(*self.starting(invocation), args, **rest)
 
     def start(self) -> "Box":
         """Start a box that stays: `BoxSpec.start`, sooner where the pool has `stays`."""
@@ -104,17 +104,13 @@ class Pool:
                 return ready.hand_over()
         return self.spec.start(cgroup=self._cgroup)
 
-    def starting(self, invocation: Invocation) -> Command:
-        """Make a command with a box, one that is ready if there is one."""
-
-        def on_demand() -> Command:
-            return commands.starting(self.spec, invocation, self._cgroup)
-
+    def starting(self, invocation: Invocation) -> tuple[Command, Ahead | None]:
+        """Make a command, and take a box that is ready for it if there is one."""
         plain = invocation.options is NO_OPTIONS or invocation.options == NO_OPTIONS
         ready = self._stock.take() if plain and not self.stays else None
         if not isinstance(ready, Ahead):
-            return on_demand()
-        return ready.parking.given(self.spec, invocation, ready, on_demand)
+            return commands.starting(self.spec, invocation, self._cgroup), None
+        return ready.parking.given(self.spec, invocation, self._cgroup), ready
 
     @property
     def ready(self) -> int:

@@ -14,7 +14,7 @@ from nsbox import _native, pipes
 from nsbox.cgroup.account import BoxGroups
 from nsbox.display import Displayed
 from nsbox.errors import OutputExceeded, StepError
-from nsbox.launch import Command, OutdatedError
+from nsbox.launch import Command, OutdatedError, Parked
 from nsbox.link import Publication
 from nsbox.outcome import clear_away, take_down
 from nsbox.pipes import Stream
@@ -38,6 +38,7 @@ class Process(Displayed):
         self,
         command: Command,
         args: Any = None,
+        parked: Parked | None = None,
         *,
         stdin: Stream = None,
         stdout: Stream = None,
@@ -62,9 +63,9 @@ class Process(Displayed):
         try:
             if command.publish is not None:
                 self.published = command.publish()
-            while not self._start(command, streams, text, tell_of_exec=tell_of_exec):
+            while not self._start(command, parked, streams, text, tell_of_exec=tell_of_exec):
                 assert command.anew is not None
-                command = command.anew()
+                command, parked = command.anew(), None
         except BaseException:
             self._abandon()
             self._disconnect()
@@ -73,13 +74,15 @@ class Process(Displayed):
     def _start(
         self,
         command: Command,
+        parked: Parked | None,
         streams: tuple[Stream, Stream, Stream],
         text: pipes.Text | None,
         *,
         tell_of_exec: bool,
     ) -> bool:
         """Launch it; False where its plan does not hold any longer, and nothing was done."""
-        self._command, self._own = command, command.own()
+        self._command, self._parked = command, parked
+        self._own = command.own() if parked is None else parked.lent
         with pipes.ends(*streams) as ends:
             launch = self._launch if command.is_plain else self._launch_with_more
             if not launch(command, command.joined, ends.child, tell_of_exec=tell_of_exec):
@@ -118,7 +121,11 @@ class Process(Displayed):
         """Have it started by C, with these descriptors; False as `_start` says."""
         self._started = time.monotonic()
         try:
-            launched = self._launched = command.prepared(self._own, given, standard)
+            if self._parked is None:
+                launched = command.prepared(self._own, given, standard)
+            else:
+                launched = self._parked.lend(command.strings, standard)
+            self._launched = launched
             launched.begin(tell_of_exec=tell_of_exec)
         except OutdatedError:
             self._launched = None

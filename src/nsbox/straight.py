@@ -2,27 +2,31 @@
 
 import time
 
-from nsbox.launch import Command, OutdatedError
+from nsbox.launch import Command, OutdatedError, Parked
 from nsbox.outcome import clear_away, take_down
 from nsbox.pipes import ALL_INHERITED
 from nsbox.usage import Usage
 
 
-def straight(command: Command) -> tuple[int, Usage]:
+def straight(command: Command, parked: Parked | None) -> tuple[int, Usage]:
     """Run it with the caller's own standard streams; return its exit code and what it cost.
 
     Whatever a signal handler raises ends it. Raises `OSError` and `StepError` as a start does.
     """
-    while (done := _once(command)) is None:
+    while (done := _once(command, parked)) is None:
         assert command.anew is not None
-        command = command.anew()
+        command, parked = command.anew(), None
     return done
 
 
-def _once(command: Command) -> tuple[int, Usage] | None:
+def _once(command: Command, parked: Parked | None) -> tuple[int, Usage] | None:
     """Do so, or return None where its plan does not hold any longer, and nothing was done."""
-    own, began = command.own(), time.monotonic()
-    launched = command.prepared(own, command.joined, ALL_INHERITED)
+    began = time.monotonic()
+    if parked is None:
+        own = command.own()
+        launched = command.prepared(own, command.joined, ALL_INHERITED)
+    else:
+        own, launched = parked.lent, parked.lend(command.strings, ALL_INHERITED)
     try:
         launched.run()
         while launched.pid > 0 and not launched.has_ended:  # a signal came in between

@@ -132,5 +132,7 @@ class Template:
         """Make it anew, some time later: what it was made from has changed."""
         if self._copy is None and not self._making:
             return  # another thread has found out before
+        if self._copy is not None:
+            self._copy.known.clear()  # they hold it, and it holds descriptors
         self._copy = None
         self._patience = self._left = min(2 * self._patience + 1, _MOST_PATIENCE)

@@ -40,6 +40,19 @@ class Encoded(NamedTuple):
     checks: int = 0
 
 
+class Strings(NamedTuple):
+    """A command and its environment in the form that C reads: each string ends with a NUL."""
+
+    text: bytes
+    argc: int
+    envc: int
+
+    @classmethod
+    def of(cls, argv: Sequence[bytes], environment: Sequence[bytes]) -> "Strings":
+        """Put them together."""
+        return cls(b"\0".join((*argv, *environment, b"")), len(argv), len(environment))
+
+
 class Outcome(NamedTuple):
     """What the box reported; nothing in it is the caller's own observation."""
 
@@ -169,16 +182,12 @@ class Launched:
         finally:
             lib.nsbox_close_started(self._request)
 
-    def hand(
-        self, argv: Sequence[bytes], environment: Sequence[bytes], descriptors: Sequence[int]
-    ) -> None:
+    def hand(self, strings: Strings, descriptors: Sequence[int]) -> None:
         """Have ready what a parked box is to get: a command, with its standard descriptors."""
         request = self._request
-        strings = request.strings = ffi.from_buffer(_strings(argv, environment))
-        request.strings_size = len(strings)
-        request.argc, request.envc = len(argv), len(environment)
+        text = _point_at_strings(request, strings)
         given = request.descriptors = ffi.new(_NUMBERS, descriptors)
-        self._held = strings, given, self._held
+        self._held = text, given, self._held
 
     def release(self, socket: int) -> None:
         """Give it that, by the socket that it waits at.
@@ -259,22 +268,19 @@ class Ready:
     def __init__(
         self,
         plan: Encoded,
-        argv: Sequence[bytes],
-        environment: Sequence[bytes],
+        strings: Strings,
         *,
         end_signal: int = signal.SIGKILL,
         checked: bool = True,
     ) -> None:
         self.checks = plan.checks
         request = self._request = ffi.new(_LAUNCH)
-        steps, strings = ffi.from_buffer(plan.steps), ffi.from_buffer(_strings(argv, environment))
-        self._held = steps, strings  # the request only points there
+        steps = ffi.from_buffer(plan.steps)
+        self._held = steps, _point_at_strings(request, strings)  # the request only points there
         request.steps = ffi.cast("struct nsbox_step *", steps)
         request.step_count = plan.step_count
         request.first_step = 0 if checked else plan.checks
         request.checks = plan.checks
-        request.strings, request.strings_size = strings, len(strings)
-        request.argc, request.envc = len(argv), len(environment)
         request.first_process = first_process()
         request.end_signal = end_signal
         request.pid = request.pidfd = request.started = request.descriptor = -1
@@ -316,7 +322,7 @@ def launch(
     tell_of_exec: bool,
 ) -> Launched:
     """Carry out a plan once: see `Ready`."""
-    launched = Ready(plan, argv, environment).prepared(plan.data, descriptors)
+    launched = Ready(plan, Strings.of(argv, environment)).prepared(plan.data, descriptors)
     launched.begin(tell_of_exec=tell_of_exec)
     return launched
 
@@ -445,8 +451,11 @@ def _point_at_groups(request: Any, groups: Groups) -> None:
         request.kills = ffi.from_buffer(groups.kills)
 
 
-def _strings(argv: Sequence[bytes], environment: Sequence[bytes]) -> bytes:
-    return b"\0".join((*argv, *environment, b""))
+def _point_at_strings(request: Any, strings: Strings) -> Any:
+    text = request.strings = ffi.from_buffer(strings.text)
+    request.strings_size = len(text)
+    request.argc, request.envc = strings.argc, strings.envc
+    return text
 
 
 def _outcome(told: Any) -> Outcome:

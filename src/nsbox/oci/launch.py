@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 import attrs
 
 from nsbox import _native, hints, procfs, sequence
-from nsbox._native import Ready
+from nsbox._native import Ready, Strings
 from nsbox._native.operations import Operation
 from nsbox.caller import Caller
 from nsbox.cgroup import Resources
@@ -99,13 +99,12 @@ def joining(
         steps = (*steps[:-1], Step(Operation.EXECVE_PATH, (program, said.args)))
     given: dict[int, int] = {Slot.BOX: first_process}
 
-    argv, environment = _strings(said)
+    strings = Strings.of(*_strings(said))
     plan = encode(steps)
     joined = BoxGroups.joined(dict(folders), of_box=True) if folders else None
     command = Command(
-        argv=argv,
-        environment=environment,
-        ready=Ready(plan, argv, environment, end_signal=signal.SIGRTMAX, checked=False),
+        strings=strings,
+        ready=Ready(plan, strings, end_signal=signal.SIGRTMAX, checked=False),
         own=lambda: Own(plan.data, joined),
         failure=lambda index, errno: failure(steps, index, errno, said),
         end_signal=signal.SIGRTMAX,
