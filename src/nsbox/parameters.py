@@ -37,18 +37,18 @@ class RunParameters(PopenParameters, total=False):
     output_max: int | str | None
 
 
-_OPTIONS = ("cwd", "user", "group", "extra_groups", "umask", "pass_fds")
+_OPTIONS = frozenset(("cwd", "user", "group", "extra_groups", "umask", "pass_fds"))
 
 
 def invoke(
     args: Args, parameters: Mapping[str, Any], *, terminal: Pty = False
 ) -> tuple[Invocation, dict[str, Any]]:
     """Split parameters: what is run and how, and the rest, about streams and waiting."""
-    rest = {name: value for name, value in parameters.items() if name not in _OPTIONS}
-    options = {name: parameters[name] for name in _OPTIONS if name in parameters}
+    rest = dict(parameters)
     env = rest.pop("env", None)
-    if not options and not terminal:
+    if not terminal and _OPTIONS.isdisjoint(rest):
         return Invocation(args, env), rest
+    options = {name: rest.pop(name) for name in _OPTIONS if name in rest}
     return Invocation(args, env, Options(**options, terminal=terminal)), rest
 
 

@@ -147,7 +147,11 @@ def _standing() -> "type[Standing]":
 
 
 class _Stock:
-    """The boxes of a pool, and the thread that makes them and takes down what they leave."""
+    """The boxes of a pool, and the thread that makes them and takes down what they leave.
+
+    Who takes a box, or leaves one, only rings: the bell is a lock that the thread waits for. Who
+    waits for boxes does so at the condition.
+    """
 
     def __init__(self, make: "Callable[[Later], Made]", size: int) -> None:
         self.size = size
@@ -155,6 +159,7 @@ class _Stock:
         self.ready: collections.deque[Made] = collections.deque()
         self._make_by = make
         self._chores: collections.deque[Callable[[], None]] = collections.deque()
+        self._bell = threading.Lock()
         self._changed = threading.Condition()
         self._closed = self._done = False
         self.ready.append(self._make())  # what cannot be made is told of at once
@@ -166,11 +171,11 @@ class _Stock:
             raise
 
     def take(self) -> "Made | None":
-        if os.getpid() != self.owner or self._closed:
+        if self._closed or os.getpid() != self.owner:
             return None
         ready = self._next()
         if len(self.ready) <= self.size // 2:  # sooner, it would only be in the command's way
-            self._wake()
+            self._ring()
         return ready
 
     def _make(self) -> "Made":
@@ -184,17 +189,16 @@ class _Stock:
 
     def later(self, chore: Callable[[], None]) -> None:
         """Do something when there is nobody to wait for it, or at once where nobody else will."""
-        with self._changed:
-            if not self._done:
-                self._chores.append(chore)
-                self._changed.notify_all()
-                return
-        chore()
+        self._chores.append(chore)
+        if self._done:  # said before the thread looked for the last time
+            self._do_chores()
+        else:
+            self._ring()
 
     def fill(self, timeout: float | None) -> bool:
         if os.getpid() != self.owner:
             return False
-        self._wake()
+        self._ring()
         with self._changed:
             self._changed.wait_for(lambda: self._closed or len(self.ready) >= self.size, timeout)
             return not self._closed and len(self.ready) >= self.size
@@ -203,42 +207,48 @@ class _Stock:
         if os.getpid() != self.owner:
             return
         within = self._changed._is_owned()  # type: ignore[attr-defined]
-        with self._changed:
-            self._closed = True
-            self._changed.notify_all()
+        self._closed = True
+        self._tell()
+        self._ring()
         # A signal handler, or a collection of garbage, may close it in the middle of a call that
         # has what the thread waits for.
         if self._thread is not threading.current_thread() and not within:
             self._thread.join()
 
-    def _wake(self) -> None:
+    def _ring(self) -> None:
+        with contextlib.suppress(RuntimeError):  # it has been rung
+            self._bell.release()
+
+    def _tell(self) -> None:
         with self._changed:
             self._changed.notify_all()
 
     def _work(self) -> None:
         resume = 0.0
-        while True:
-            with self._changed:
-                lacking = len(self.ready) < self.size and time.monotonic() >= resume
-                self._done = self._closed and not self._chores and not self.ready
-                if self._done:
-                    return
-                if not self._closed and not self._chores and not lacking:
-                    pause = _PAUSE if len(self.ready) < self.size else None
-                    self._changed.wait(pause)
-                    if self.ready and not self._closed:
-                        self._changed.wait(_LULL)
-                    continue
-            if self._closed and (ahead := self._next()) is not None:
-                self._do(ahead.discard)
-            elif self._chores:
+        while not self._closed:
+            self._do_chores()
+            if len(self.ready) >= self.size or time.monotonic() < resume:
+                self._listen()
+                continue
+            try:
+                self.ready.append(self._make())
+            except Exception:  # on demand it fails again, and is told of
+                resume = time.monotonic() + _PAUSE
+            self._tell()
+        while (ahead := self._next()) is not None:
+            self._do(ahead.discard)
+        self._done = True
+        self._do_chores()
+
+    def _listen(self) -> None:
+        self._bell.acquire(timeout=_PAUSE if len(self.ready) < self.size else -1)
+        if self.ready and not self._closed:
+            self._bell.acquire(timeout=_LULL)
+
+    def _do_chores(self) -> None:
+        with contextlib.suppress(IndexError):
+            while True:
                 self._do(self._chores.popleft())
-            elif not self._closed:
-                try:
-                    self.ready.append(self._make())
-                except Exception:  # on demand it fails again, and is told of
-                    resume = time.monotonic() + _PAUSE
-                self._wake()
 
     @staticmethod
     def _do(chore: Callable[[], None]) -> None:

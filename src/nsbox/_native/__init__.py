@@ -284,6 +284,7 @@ class Ready:
         request.first_process = first_process()
         request.end_signal = end_signal
         request.pid = request.pidfd = request.started = request.descriptor = -1
+        request.peak_file = request.kills_file = -1
 
     def prepared(
         self,

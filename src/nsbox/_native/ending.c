@@ -38,26 +38,46 @@ void bury(struct nsbox_launch *launch)
     launch->pidfd = launch->pid = -1;
 }
 
-static void read_text(const char *path, char *text, size_t room)
+static void open_text(const char *path, int32_t *file)
 {
-    int fd = path ? open(path, O_RDONLY | O_CLOEXEC) : -1;
-    if (fd < 0)
+    if (path && *file < 0)
+        *file = open(path, O_RDONLY | O_CLOEXEC);
+}
+
+static void close_text(int32_t *file)
+{
+    if (*file >= 0)
+        close(*file);
+    *file = -1;
+}
+
+static void read_text(const char *path, int32_t *file, char *text, size_t room)
+{
+    open_text(path, file);
+    if (*file < 0)
         return;
-    ssize_t length = read(fd, text, room - 1);
+    ssize_t length = read(*file, text, room - 1);
     text[length > 0 ? length : 0] = 0;
-    close(fd);
+    close_text(file);
 }
 
 void take_figures_before(struct nsbox_launch *launch)
 {
     if (!launch->group_count)
-        read_text(launch->kills, launch->kills_before, sizeof launch->kills_before);
+        read_text(launch->kills, &launch->kills_file, launch->kills_before,
+                  sizeof launch->kills_before);
+}
+
+void open_figures(struct nsbox_launch *launch)
+{
+    open_text(launch->peak, &launch->peak_file);
+    open_text(launch->kills, &launch->kills_file);
 }
 
 void take_figures(struct nsbox_launch *launch)
 {
-    read_text(launch->peak, launch->peak_told, sizeof launch->peak_told);
-    read_text(launch->kills, launch->kills_told, sizeof launch->kills_told);
+    read_text(launch->peak, &launch->peak_file, launch->peak_told, sizeof launch->peak_told);
+    read_text(launch->kills, &launch->kills_file, launch->kills_told, sizeof launch->kills_told);
 }
 
 static void remove_groups(struct nsbox_launch *launch)
@@ -98,8 +118,10 @@ int nsbox_wait_end(struct nsbox_launch *launch, int64_t timeout_ms)
 
     if (launch->waited) /* it is told once, and was lost on a caller whose signal handler raised */
         return 0;
-    if (timeout_ms != 0)
+    if (timeout_ms != 0) { /* there is time for it */
+        open_figures(launch);
         memory_while_waiting();
+    }
     if (timeout_ms >= 0) {
         struct pollfd ended = {.fd = launch->pidfd, .events = POLLIN};
         int ready = poll(&ended, 1, (int)timeout_ms);
@@ -148,6 +170,8 @@ void nsbox_close_started(struct nsbox_launch *launch)
 void nsbox_close(struct nsbox_launch *launch)
 {
     nsbox_close_started(launch);
+    close_text(&launch->peak_file);
+    close_text(&launch->kills_file);
     if (launch->pidfd >= 0)
         close(launch->pidfd);
     launch->pidfd = -1;

@@ -213,6 +213,8 @@ int nsbox_launch(struct nsbox_launch *launch, int tell_of_exec)
         close(owner);
     if (launch->pidfd < 0)
         nsbox_close_started(launch);
+    if (launch->room && launch->pidfd >= 0) /* who is in a hurry comes later */
+        open_figures(launch);
     launch->descriptor = page->outcome.descriptor;
     return (int)error;
 }

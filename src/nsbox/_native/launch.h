@@ -16,6 +16,7 @@ void bury(struct nsbox_launch *launch);
 
 /* What the groups tell of the box, while they are there; and before, where they are not its own. */
 void take_figures(struct nsbox_launch *launch);
+void open_figures(struct nsbox_launch *launch); /* sooner than they are wanted */
 void take_figures_before(struct nsbox_launch *launch);
 
 #endif

@@ -43,6 +43,7 @@ struct nsbox_launch {
     const char *groups; /* folders of the box's own, each NUL-terminated: removed at its end */
     uint32_t group_count, groups_left; /* left: that could not be removed yet */
     const char *peak, *kills;          /* files of groups, to be read before that; or NULL */
+    int32_t peak_file, kills_file;     /* these, as soon as they are open, or -1 */
     char peak_told[32], kills_told[512], kills_before[512]; /* before: where no group is its own */
 
     int32_t pid, pidfd, started; /* started: an eventfd that tells of the exec, or -1 */

@@ -3,10 +3,10 @@
 import contextlib
 import functools
 import os
+import re
 from collections.abc import Callable, Mapping
 
 from nsbox._native import Figures, Groups
-from nsbox.cgroup import formats
 from nsbox.cgroup.hierarchy import Hierarchy
 from nsbox.errors import UnsupportedError
 
@@ -108,5 +108,9 @@ def to_end(directories: Mapping[Hierarchy, str], *, made: bool) -> Groups:
     return Groups(b"\0".join((*folders.values(), b"")), len(folders), peak, kills)
 
 
+_KILLS = re.compile(rb"^oom_kill (\d+)$", re.MULTILINE)
+
+
 def _kills(text: bytes) -> int:
-    return formats.flat(text.decode()).get("oom_kill", 0) if text else 0
+    found = _KILLS.search(text)
+    return int(found[1]) if found else 0
