@@ -86,7 +86,6 @@ class Ahead:
     def discard(self) -> None:
         """End it unused."""
         self._leaves = True
-        self.launched.send_signal(signal.SIGKILL)
         self.bury()
 
     def abandon(self) -> None:
@@ -94,9 +93,7 @@ class Ahead:
         if os.getpid() != self._maker:
             self.launched.abandon()
             return
-        self.launched.send_signal(signal.SIGKILL)
-        while not self.launched.wait_end(None):
-            pass
+        self._end()
         self.bury_later()
 
     def bury_later(self) -> None:
@@ -104,10 +101,14 @@ class Ahead:
         self._leave(self.bury)
 
     def bury(self) -> None:
-        """Take down what is left of it, once it has ended."""
+        """Take down what is left of it, once its command has ended."""
+        self._end()
+        self._remove()
+
+    def _end(self) -> None:
+        self.launched.send_signal(signal.SIGKILL)
         while not self.launched.wait_end(None):
             pass
-        self._remove()
 
     def _leave(self, chore: Callable[[], None]) -> None:
         self._leaves = True
