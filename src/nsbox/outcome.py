@@ -16,7 +16,7 @@ def take_down(launched: Launched, own: Own, wall: float) -> tuple[int, Usage]:
         code = _exit_code(outcome.status, code)
         user, system, peak = outcome.user_seconds, outcome.system_seconds, outcome.memory_peak
     if own.groups is not None:
-        killed, peak_of_all = own.groups.understand(launched.figures)
+        killed, peak_of_all = launched.group_killed, launched.group_peak
         peak = peak if peak_of_all is None else peak_of_all
     return code, Usage(wall, user, system, peak, killed)
 

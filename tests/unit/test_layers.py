@@ -23,7 +23,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("namespace", "cgroup"),
     ("rootfs", "security", "leftovers"),
     ("terminal options", "link", "publish", "reaping", "kernel_parameters", "memory_policy"),
-    ("complete launch process", "task"),
+    ("complete launch outcome process straight", "task"),
     (
         "box commands kept lower lowered origin parameters running scheduling sequence spec"
         " template",

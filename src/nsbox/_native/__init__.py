@@ -82,14 +82,6 @@ class Groups(NamedTuple):
         return Groups(renamed(folders), count, peak and renamed(peak), kills and renamed(kills))
 
 
-class Figures(NamedTuple):
-    """What these files told; and what one told before, where no folder is the box's own."""
-
-    peak: bytes
-    kills: bytes
-    kills_before: bytes
-
-
 class Launched:
     """A launch: prepared, then begun; it gets as far as a process, or fails at a step: `outcome`.
 
@@ -152,14 +144,15 @@ class Launched:
         return int(self._request.groups_left)
 
     @property
-    def figures(self) -> Figures:
-        """What its groups told, once it has ended."""
-        told = self._request
-        return Figures(
-            ffi.string(told.peak_told),
-            ffi.string(told.kills_told),
-            ffi.string(told.kills_before),
-        )
+    def group_peak(self) -> int | None:
+        """The most memory that its groups used, in bytes, once it has ended; None: not told."""
+        peak = int(self._request.peak_bytes)
+        return None if peak < 0 else peak
+
+    @property
+    def group_killed(self) -> bool:
+        """Whether the kernel ended a task of theirs for want of memory, since it began."""
+        return bool(self._request.kills_told > self._request.kills_before)
 
     def send_signal(self, sig: int) -> None:
         """Signal the first process; nothing is done where it has ended. See pidfd_send_signal(2).
@@ -296,7 +289,7 @@ class Ready:
     ) -> Launched:
         """Prepare a launch with the data of the plan.
 
-        The end of its `groups` is part of the wait for its own: see `Launched.figures`.
+        The end of its `groups` is part of the wait for its own: see `Launched.group_peak`.
 
         With `room`, bytes for a command and its environment, these come later: `Launched.hand`.
 

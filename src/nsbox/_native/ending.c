@@ -1,9 +1,11 @@
 /* The end of a launch, from the caller's side: waited for, told, and nothing left of it. */
+#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
@@ -51,21 +53,38 @@ static void close_text(int32_t *file)
     *file = -1;
 }
 
-static void read_text(const char *path, int32_t *file, char *text, size_t room)
+/* The number behind a key at the beginning of a line: of "oom_kill 1", say. An empty key is that of a
+ * file with nothing but a number. -1: there is none. */
+static int64_t number_behind(const char *text, const char *key)
 {
+    size_t length = strlen(key);
+    for (; text; text = strchr(text, '\n'), text = text ? text + 1 : 0)
+        if (strncmp(text, key, length) == 0 && isdigit((unsigned char)text[length]))
+            return strtoll(text + length, 0, 10);
+    return -1;
+}
+
+static int64_t read_number(const char *path, int32_t *file, const char *key)
+{
+    char text[512];
     open_text(path, file);
     if (*file < 0)
-        return;
-    ssize_t length = read(*file, text, room - 1);
-    text[length > 0 ? length : 0] = 0;
+        return -1;
+    ssize_t length = read(*file, text, sizeof text - 1);
     close_text(file);
+    text[length > 0 ? length : 0] = 0;
+    return number_behind(text, key);
+}
+
+static int64_t read_kills(struct nsbox_launch *launch)
+{
+    int64_t kills = read_number(launch->kills, &launch->kills_file, "oom_kill ");
+    return kills < 0 ? 0 : kills;
 }
 
 void take_figures_before(struct nsbox_launch *launch)
 {
-    if (!launch->group_count)
-        read_text(launch->kills, &launch->kills_file, launch->kills_before,
-                  sizeof launch->kills_before);
+    launch->kills_before = launch->group_count ? 0 : read_kills(launch);
 }
 
 void open_figures(struct nsbox_launch *launch)
@@ -76,8 +95,8 @@ void open_figures(struct nsbox_launch *launch)
 
 void take_figures(struct nsbox_launch *launch)
 {
-    read_text(launch->peak, &launch->peak_file, launch->peak_told, sizeof launch->peak_told);
-    read_text(launch->kills, &launch->kills_file, launch->kills_told, sizeof launch->kills_told);
+    launch->peak_bytes = read_number(launch->peak, &launch->peak_file, "");
+    launch->kills_told = read_kills(launch);
 }
 
 static void remove_groups(struct nsbox_launch *launch)

@@ -44,7 +44,8 @@ struct nsbox_launch {
     uint32_t group_count, groups_left; /* left: that could not be removed yet */
     const char *peak, *kills;          /* files of groups, to be read before that; or NULL */
     int32_t peak_file, kills_file;     /* these, as soon as they are open, or -1 */
-    char peak_told[32], kills_told[512], kills_before[512]; /* before: where no group is its own */
+    int64_t peak_bytes;                /* what they told; -1: nothing */
+    int64_t kills_told, kills_before;  /* before: where no group is its own, else 0 */
 
     int32_t pid, pidfd, started; /* started: an eventfd that tells of the exec, or -1 */
     int32_t descriptor;          /* what a step has opened for the caller, or -1 */

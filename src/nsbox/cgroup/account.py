@@ -3,10 +3,9 @@
 import contextlib
 import functools
 import os
-import re
 from collections.abc import Callable, Mapping
 
-from nsbox._native import Figures, Groups
+from nsbox._native import Groups
 from nsbox.cgroup.hierarchy import Hierarchy
 from nsbox.errors import UnsupportedError
 
@@ -57,13 +56,6 @@ class BoxGroups:
         """Return the same for whoever is not to remove them."""
         return BoxGroups(self._named, self.to_end, made=False, of_box=self.of_box)
 
-    def understand(self, told: Figures) -> tuple[bool, int | None]:
-        """Return whether the kernel ended a task of theirs for want of memory, and the peak.
-
-        That is the most memory that the box used, in bytes, where it has a group of its own for it.
-        """
-        return _kills(told.kills) > _kills(told.kills_before), int(told.peak) if told.peak else None
-
     def thaw(self) -> None:
         """Let all in them go on if they are the box's own: a frozen task could not end."""
         if not self.of_box:
@@ -106,11 +98,3 @@ def to_end(directories: Mapping[Hierarchy, str], *, made: bool) -> Groups:
     if not made:
         return Groups(kills=kills)
     return Groups(b"\0".join((*folders.values(), b"")), len(folders), peak, kills)
-
-
-_KILLS = re.compile(rb"^oom_kill (\d+)$", re.MULTILINE)
-
-
-def _kills(text: bytes) -> int:
-    found = _KILLS.search(text)
-    return int(found[1]) if found else 0
