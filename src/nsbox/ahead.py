@@ -109,6 +109,7 @@ class Ahead:
         self.launched.send_signal(signal.SIGKILL)
         while not self.launched.wait_end(None):
             pass
+        self.launched.settle()
 
     def _leave(self, chore: Callable[[], None]) -> None:
         self._leaves = True
@@ -125,41 +126,20 @@ class _Lent(_native.Launched):
     def __init__(self, launched: _native.Launched, ahead: Ahead) -> None:
         super().__init__(launched._request, launched)
         self._ahead = ahead
-        self._told: _native.Outcome | None = None
 
     def begin(self, *, tell_of_exec: bool) -> None:  # noqa: ARG002 - the box has been told before
         self._ahead.released(self.release)
 
     def run(self) -> None:
-        self._hear(self._ahead.released(self.run_parked))
-
-    @property
-    def outcome(self) -> _native.Outcome:
-        return self._told or super().outcome
+        if self._ahead.released(self.run_parked) is False:
+            super().wait_end(None)
 
     def wait_end(self, timeout: float | None) -> bool:
-        if self._told is None:
-            told = self.wait_answer(self._ahead.socket.fileno(), timeout)
-            return told is not None and self._hear(told, timeout)
-        return True
+        answered = self.wait_answer(self._ahead.socket.fileno(), timeout)
+        return super().wait_end(timeout) if answered is False else answered is True
 
-    def _hear(self, told: _native.Outcome | None, timeout: float | None = None) -> bool:
-        if told is None:
-            return False
-        if not told.finished:  # killed, or no command has begun
-            return super().wait_end(timeout)
-        self._told = told
-        return True
-
-    @property
-    def has_ended(self) -> bool:
-        return self._told is not None or super().has_ended
-
-    @property
-    def ended(self) -> tuple[int, float, float]:
-        if self._told is None:
-            return super().ended
-        return 0, self._told.user_seconds, self._told.system_seconds
+    def settle(self) -> None:
+        """Leave that to who takes the box down."""
 
     def leave(self) -> None:
         self._ahead.bury_later()

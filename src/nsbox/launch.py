@@ -83,6 +83,7 @@ class Command:
     is_plain: bool = attrs.field(init=False)
     is_straight: bool = attrs.field(init=False)
     _joined: list[int] = attrs.field(init=False)
+    _used: list[_native.Launched] = attrs.field(init=False, factory=list)
 
     @_joined.default
     def _list_joined(self) -> list[int]:
@@ -111,10 +112,29 @@ class Command:
             groups=None if own.groups is None else own.groups.to_end,
         )
 
+    def prepared_again(self, own: Own) -> _native.Launched | None:
+        """Make a launch with the caller's streams of one that was kept, if there is one."""
+        try:
+            launched = self._used.pop()
+        except IndexError:
+            return None
+        launched.renew(own.data, None if own.groups is None else own.groups.to_end)
+        return launched
+
+    def keep(self, launched: _native.Launched) -> None:
+        """Keep one that has ended, and had the caller's streams, for the next."""
+        if len(self._used) < _MOST_KEPT:
+            self._used.append(launched)
+        else:
+            launched.settle()
+
     def _descriptors(self, given: Mapping[int, int], standard: Sequence[int]) -> list[int]:
         if given is self.joined and not self.passed:  # mostly
             return [*standard, *self._joined]
         return given_descriptors({**given, **self.passed}, standard)
+
+
+_MOST_KEPT = 4
 
 
 class OutdatedError(Exception):

@@ -16,7 +16,7 @@ from nsbox.display import Displayed
 from nsbox.errors import OutputExceeded, StepError
 from nsbox.launch import Command, OutdatedError, Parked
 from nsbox.link import Publication
-from nsbox.outcome import clear_away, take_down
+from nsbox.outcome import clear_away, usage
 from nsbox.pipes import Stream
 from nsbox.security.notify import Listener
 from nsbox.terminal import Channel, Terminal
@@ -309,15 +309,16 @@ class Process(Displayed):
 
     def _take_down(self, launched: _native.Launched) -> None:
         """Take down how it ended and what that cost, and remove what is left of it."""
-        wall = time.monotonic() - self._started
-        self.returncode, self.usage = take_down(launched, self._own, wall)
+        told, wall = launched.told, time.monotonic() - self._started
+        self.returncode, self.usage = told.code, usage(told, wall)
         self._launched = None  # from here on it has ended, whatever interrupts the rest
+        launched.settle()
         try:
-            clear_away(launched, self._own)
+            clear_away(launched, told, self._own)
         finally:
             self._disconnect()
-        if launched.error:
-            raise self._command.failure(launched.outcome.step, launched.error)
+        if told.error:
+            raise self._command.failure(told.step, told.error)
 
     def _wait_until(self, deadline: float | None) -> bool:
         """Wait for the end; False where the deadline (`time.monotonic`) came first."""

@@ -2,8 +2,9 @@
 
 import time
 
+from nsbox._native import NOT_BEGUN
 from nsbox.launch import Command, OutdatedError, Parked
-from nsbox.outcome import clear_away, take_down
+from nsbox.outcome import clear_away, usage
 from nsbox.pipes import ALL_INHERITED
 from nsbox.usage import Usage
 
@@ -22,14 +23,16 @@ def straight(command: Command, parked: Parked | None) -> tuple[int, Usage]:
 def _once(command: Command, parked: Parked | None) -> tuple[int, Usage] | None:
     """Do so, or return None where its plan does not hold any longer, and nothing was done."""
     began = time.monotonic()
+    own = command.own() if parked is None else parked.lent
     if parked is None:
-        own = command.own()
-        launched = command.prepared(own, command.joined, ALL_INHERITED)
+        launched = command.prepared_again(own) or command.prepared(
+            own, command.joined, ALL_INHERITED
+        )
     else:
-        own, launched = parked.lent, parked.lend(command.strings, ALL_INHERITED)
+        launched = parked.lend(command.strings, ALL_INHERITED)
     try:
         launched.run()
-        while launched.pid > 0 and not launched.has_ended:  # a signal came in between
+        while not (told := launched.told).ended:  # a signal came in between
             launched.wait_end(None)
     except OutdatedError:
         return None
@@ -40,14 +43,15 @@ def _once(command: Command, parked: Parked | None) -> tuple[int, Usage] | None:
         launched.abandon()
         own.remove()
         raise
-    if launched.pid < 0:
-        outcome = launched.outcome
-        if command.anew is not None and outcome.step < command.ready.checks:
+    if told.ended == NOT_BEGUN:
+        if command.anew is not None and told.step < command.ready.checks:
             return None
         own.remove()
-        raise command.failure(outcome.step, outcome.error)
-    done = take_down(launched, own, time.monotonic() - began)
-    clear_away(launched, own)
-    if launched.error:
-        raise command.failure(launched.outcome.step, launched.error)
+        raise command.failure(told.step, told.error)
+    done = told.code, usage(told, time.monotonic() - began)
+    clear_away(launched, told, own)
+    if told.error:
+        raise command.failure(told.step, told.error)
+    if parked is None:
+        command.keep(launched)
     return done

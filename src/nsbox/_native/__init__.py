@@ -28,7 +28,8 @@ SLOTS = 65
 """How many descriptors a plan can hold at once; ``SLOTS`` in page.h."""
 
 
-_LAUNCH, _NUMBERS = ffi.typeof("struct nsbox_launch *"), ffi.typeof("int32_t[]")
+_LAUNCH = ffi.typeof("struct nsbox_launch *")
+_NUMBERS, _WORDS = ffi.typeof("int32_t[]"), ffi.typeof("int64_t *")
 
 
 class Encoded(NamedTuple):
@@ -54,15 +55,28 @@ class Strings(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What the box reported; nothing in it is the caller's own observation."""
+    """How far a launch has got: the step, and its errno if it has failed."""
 
     step: int
     error: int
-    finished: bool
-    status: int
-    user_seconds: float
-    system_seconds: float
-    memory_peak: int
+
+
+class Told(NamedTuple):
+    """What a box has come to: ``struct nsbox_told`` in shim.h."""
+
+    ended: int
+    code: int
+    step: int
+    error: int
+    user_us: int
+    system_us: int
+    peak_bytes: int
+    group_peak_bytes: int
+    killed: int
+    groups_left: int
+
+
+NOT_BEGUN: int = lib.NSBOX_NOT_BEGUN
 
 
 class Groups(NamedTuple):
@@ -88,9 +102,10 @@ class Launched:
     Whoever forgets it ends the process.
     """
 
-    def __init__(self, request: Any, held: object = None) -> None:
+    def __init__(self, request: Any, held: Any = None) -> None:
         self._request = request
         self._held = held  # what the request points to
+        self._told = ffi.cast(_WORDS, ffi.addressof(request, "told"))
 
     def begin(self, *, tell_of_exec: bool) -> None:
         """Carry out the plan: one call, without the GIL.
@@ -126,33 +141,27 @@ class Launched:
 
     @property
     def outcome(self) -> Outcome:
-        """What the box has reported so far."""
+        """What the box has reported so far; nothing in it is the caller's own observation."""
         # What is shared begins with it (page.h); a call to ask for it would give up the GIL.
         shared = self._request.memory
-        return _outcome(
-            ffi.cast("struct nsbox_outcome *", shared) if shared else self._request.outcome
-        )
+        told = ffi.cast("struct nsbox_outcome *", shared) if shared else self._request.outcome
+        return Outcome(told.step, told.error)
 
     @property
-    def error(self) -> int:
-        """The errno of the step that failed, as the outcome of one that has ended tells; or 0."""
-        return int(self._request.outcome.error)
+    def told(self) -> Told:
+        """What it has come to, once it has."""
+        return Told._make(ffi.unpack(self._told, _TOLD))
 
-    @property
-    def groups_left(self) -> int:
-        """How many folders of its groups could not be removed yet."""
-        return int(self._request.groups_left)
+    def settle(self) -> None:
+        """Take notice that it has ended: there is nothing to be let go of."""
+        ffi.gc(self._request, None)  # which would give up the GIL
 
-    @property
-    def group_peak(self) -> int | None:
-        """The most memory that its groups used, in bytes, once it has ended; None: not told."""
-        peak = int(self._request.peak_bytes)
-        return None if peak < 0 else peak
-
-    @property
-    def group_killed(self) -> bool:
-        """Whether the kernel ended a task of theirs for want of memory, since it began."""
-        return bool(self._request.kills_told > self._request.kills_before)
+    def renew(self, data: bytes, groups: Groups | None) -> None:
+        """Use it for another box, now that the last one has ended."""
+        kept, old_data, old_groups = self._held
+        if old_data is not data or old_groups is not groups:
+            self._held = kept, data, groups
+            _point_at_box(self._request, data, groups)
 
     def send_signal(self, sig: int) -> None:
         """Signal the first process; nothing is done where it has ended. See pidfd_send_signal(2).
@@ -190,21 +199,13 @@ class Launched:
         """
         _answer(lib.nsbox_release_parked(self._request, socket))
 
-    def run_parked(self, socket: int) -> Outcome | None:
+    def run_parked(self, socket: int) -> bool | None:
         """`release` it and `wait_answer`, in the same call; None where a signal came before."""
-        result = lib.nsbox_run_parked(self._request, socket)
-        if result == -_EINTR:
-            return None
-        _answer(result)
-        return _outcome(self._request.outcome)
+        return _heard(lib.nsbox_run_parked(self._request, socket))
 
-    def wait_answer(self, socket: int, timeout: float | None) -> Outcome | None:
-        """Wait for what a parked box tells, before it has ended; None when `timeout` is over."""
-        result = lib.nsbox_wait_answer(self._request, socket, _milliseconds(timeout))
-        if result in (-_ETIMEDOUT, -_EINTR):
-            return None
-        _answer(result)
-        return _outcome(self._request.outcome)
+    def wait_answer(self, socket: int, timeout: float | None) -> bool | None:
+        """Wait for what a parked box tells; None when `timeout` is over, False if it has died."""
+        return _heard(lib.nsbox_wait_answer(self._request, socket, _milliseconds(timeout)))
 
     def leave(self) -> None:
         """Take notice that nothing more is asked of it, which has ended."""
@@ -237,18 +238,6 @@ class Launched:
             return False
         _answer(result)
         return True
-
-    @property
-    def has_ended(self) -> bool:
-        """Whether its end was waited for."""
-        return bool(self._request.waited)
-
-    @property
-    def ended(self) -> tuple[int, float, float]:
-        """The exit code of the first process that has ended, its user and system time."""
-        ended = self._request
-        ffi.gc(ended, None)  # nothing is left to be released, and to do so would give up the GIL
-        return ended.status, ended.user_us / 1e6, ended.system_us / 1e6
 
 
 class Ready:
@@ -297,14 +286,11 @@ class Ready:
         `INHERITED`; the C fills in its own among them.
         """
         request = ffi.gc(ffi.new(_LAUNCH, self._request[0]), lib.nsbox_release)
-        text = request.data = ffi.from_buffer(data)
-        request.data_size = len(data)
         given = request.descriptors = ffi.new(_NUMBERS, descriptors)
         request.descriptor_count = len(descriptors)
         request.room = room
-        if groups is not None:
-            _point_at_groups(request, groups)
-        return Launched(request, (self, text, given, groups))
+        _point_at_box(request, data, groups)
+        return Launched(request, ((self, given), data, groups))
 
 
 def launch(
@@ -428,6 +414,8 @@ class Texts:
         lib.nsbox_close_texts(self._request)
 
 
+_TOLD = len(Told._fields)
+
 _ROOM, _USUAL = 8192, 128
 """Bytes: what a read is given at least, and more than most of these files hold."""
 
@@ -436,13 +424,15 @@ _uncleared = ffi.new_allocator(should_clear_after_alloc=False)
 _ESRCH, _EINTR, _ETIMEDOUT = 3, 4, 110
 
 
-def _point_at_groups(request: Any, groups: Groups) -> None:
-    request.groups = ffi.from_buffer(groups.folders)
-    request.group_count = groups.folder_count
-    if groups.peak is not None:
-        request.peak = ffi.from_buffer(groups.peak)
-    if groups.kills is not None:
-        request.kills = ffi.from_buffer(groups.kills)
+def _point_at_box(request: Any, data: bytes, groups: Groups | None) -> None:
+    """These have to be held as long as the request is used: it only points at them."""
+    request.data, request.data_size = ffi.from_buffer(data), len(data)
+    if groups is not None:
+        request.groups, request.group_count = ffi.from_buffer(groups.folders), groups.folder_count
+        if groups.peak is not None:
+            request.peak = ffi.from_buffer(groups.peak)
+        if groups.kills is not None:
+            request.kills = ffi.from_buffer(groups.kills)
 
 
 def _point_at_strings(request: Any, strings: Strings) -> Any:
@@ -452,16 +442,10 @@ def _point_at_strings(request: Any, strings: Strings) -> Any:
     return text
 
 
-def _outcome(told: Any) -> Outcome:
-    return Outcome(
-        told.step,
-        told.error,
-        told.finished == 1,
-        told.status,
-        told.user_us / 1e6,
-        told.system_us / 1e6,
-        told.peak_kib * 1024,
-    )
+def _heard(result: int) -> bool | None:
+    if result in (-_ETIMEDOUT, -_EINTR):
+        return None
+    return _answer(result) == 0
 
 
 def _milliseconds(timeout: float | None) -> int:

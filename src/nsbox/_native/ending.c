@@ -93,19 +93,53 @@ void open_figures(struct nsbox_launch *launch)
     open_text(launch->kills, &launch->kills_file);
 }
 
-void take_figures(struct nsbox_launch *launch)
+static void take_figures(struct nsbox_launch *launch)
 {
-    launch->peak_bytes = read_number(launch->peak, &launch->peak_file, "");
-    launch->kills_told = read_kills(launch);
+    launch->told.group_peak_bytes = read_number(launch->peak, &launch->peak_file, "");
+    launch->told.killed = read_kills(launch) > launch->kills_before;
+}
+
+static int64_t exit_code(int status)
+{
+    return status & 0x7f ? -(status & 0x7f) : status >> 8 & 0xff;
+}
+
+/* What the first process has told of its command, where it has. */
+static void take_outcome(struct nsbox_launch *launch)
+{
+    const struct nsbox_outcome *outcome = &launch->outcome;
+    launch->told.step = outcome->step;
+    launch->told.error = outcome->error;
+    if (!outcome->finished)
+        return;
+    launch->told.code = exit_code(outcome->status);
+    launch->told.user_us = outcome->user_us;
+    launch->told.system_us = outcome->system_us;
+    launch->told.peak_bytes = outcome->peak_kib * 1024;
+}
+
+void tell_answer(struct nsbox_launch *launch)
+{
+    take_figures(launch);
+    take_outcome(launch);
+    launch->told.ended = NSBOX_ENDED;
+}
+
+void tell_of_nothing(struct nsbox_launch *launch)
+{
+    const struct page *page = launch->memory;
+    launch->told = (struct nsbox_told){.ended = NSBOX_NOT_BEGUN,
+                                       .step = page->outcome.step,
+                                       .error = page->outcome.error};
 }
 
 static void remove_groups(struct nsbox_launch *launch)
 {
     const char *folder = launch->groups;
-    launch->groups_left = 0;
+    launch->told.groups_left = 0;
     for (uint32_t i = 0; i < launch->group_count; i++, folder += strlen(folder) + 1)
         if (rmdir(folder) < 0 && errno != ENOENT)
-            launch->groups_left++;
+            launch->told.groups_left++;
 }
 
 /* Until the command's exec succeeded or the first process ended without one; -EINTR: ask again. */
@@ -153,11 +187,11 @@ int nsbox_wait_end(struct nsbox_launch *launch, int64_t timeout_ms)
         return (int)result;
     /* Somebody else of the caller's, or the kernel where SIGCHLD is ignored, has waited for it: its
      * status is lost, which subprocess takes for 0. */
-    launch->status = result < 0                    ? 0
+    launch->told.code = result < 0                    ? 0
                      : info.si_code == CLD_EXITED ? info.si_status
                                                    : -info.si_status;
-    launch->user_us = usage.ru_utime.tv_sec * 1000000L + usage.ru_utime.tv_usec;
-    launch->system_us = usage.ru_stime.tv_sec * 1000000L + usage.ru_stime.tv_usec;
+    launch->told.user_us = usage.ru_utime.tv_sec * 1000000L + usage.ru_utime.tv_usec;
+    launch->told.system_us = usage.ru_stime.tv_sec * 1000000L + usage.ru_stime.tv_usec;
     take_figures(launch);
     remove_groups(launch);
     lock(launch);
@@ -165,6 +199,8 @@ int nsbox_wait_end(struct nsbox_launch *launch, int64_t timeout_ms)
     nsbox_close(launch);
     unlock(launch);
     forget(launch, memory_leave);
+    take_outcome(launch);
+    launch->told.ended = NSBOX_ENDED;
     return 0;
 }
 

@@ -193,6 +193,8 @@ int nsbox_launch(struct nsbox_launch *launch, int tell_of_exec)
     struct memory memory;
     take_figures_before(launch);
     launch->pid = launch->pidfd = launch->started = launch->descriptor = -1;
+    launch->told = (struct nsbox_told){.peak_bytes = -1, .group_peak_bytes = -1};
+    launch->waited = 0; /* it may have been used for another box, which has ended */
     launch->caller = getpid();
 
     long error = make_page(launch, &memory);
@@ -211,8 +213,10 @@ int nsbox_launch(struct nsbox_launch *launch, int tell_of_exec)
     close(memory.fd);
     if (owner >= 0)
         close(owner);
-    if (launch->pidfd < 0)
+    if (launch->pidfd < 0) {
         nsbox_close_started(launch);
+        tell_of_nothing(launch);
+    }
     if (launch->room && launch->pidfd >= 0) /* who is in a hurry comes later */
         open_figures(launch);
     launch->descriptor = page->outcome.descriptor;

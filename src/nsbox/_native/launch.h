@@ -15,8 +15,11 @@ int32_t standard(int32_t given);
 void bury(struct nsbox_launch *launch);
 
 /* What the groups tell of the box, while they are there; and before, where they are not its own. */
-void take_figures(struct nsbox_launch *launch);
 void open_figures(struct nsbox_launch *launch); /* sooner than they are wanted */
 void take_figures_before(struct nsbox_launch *launch);
+
+/* To the caller, of a box that was made ahead and has answered; of a launch without a process. */
+void tell_answer(struct nsbox_launch *launch);
+void tell_of_nothing(struct nsbox_launch *launch);
 
 #endif

@@ -64,7 +64,7 @@ int nsbox_wait_answer(struct nsbox_launch *launch, int socket, int64_t timeout_m
     launch->outcome = page->outcome;
     if (!launch->outcome.finished)
         return 1;
-    take_figures(launch);
+    tell_answer(launch);
     return 0;
 }
 

@@ -21,6 +21,19 @@ struct nsbox_outcome {
     int64_t peak_kib;
 };
 
+/* What a box has come to: read by Python in one go, in this order. */
+enum { NSBOX_ENDED = 1, NSBOX_NOT_BEGUN = 2 };
+struct nsbox_told {
+    int64_t ended;       /* 0: it has not; else one of these, and the rest is filled in */
+    int64_t code;        /* as subprocess tells it: less than 0 is a signal */
+    int64_t step, error; /* the step that failed and its errno, or 0 */
+    int64_t user_us, system_us;
+    int64_t peak_bytes;       /* the largest resident set of a process; -1: not told */
+    int64_t group_peak_bytes; /* the most that its groups had; -1: not told */
+    int64_t killed;           /* 1 if the kernel has ended a task in them for want of memory */
+    int64_t groups_left;      /* how many of its folders could not be removed yet */
+};
+
 enum { NSBOX_INHERITED = -2 };
 
 /* What the caller asks for, and what it gets. */
@@ -41,21 +54,20 @@ struct nsbox_launch {
     int32_t end_signal;    /* what ends the box */
 
     const char *groups; /* folders of the box's own, each NUL-terminated: removed at its end */
-    uint32_t group_count, groups_left; /* left: that could not be removed yet */
+    uint32_t group_count;
     const char *peak, *kills;          /* files of groups, to be read before that; or NULL */
     int32_t peak_file, kills_file;     /* these, as soon as they are open, or -1 */
-    int64_t peak_bytes;                /* what they told; -1: nothing */
-    int64_t kills_told, kills_before;  /* before: where no group is its own, else 0 */
+    int64_t kills_before;              /* what the second told before, where no group is its own */
 
     int32_t pid, pidfd, started; /* started: an eventfd that tells of the exec, or -1 */
     int32_t descriptor;          /* what a step has opened for the caller, or -1 */
     int32_t caller;              /* whose all this is: a fork's copy is not the caller */
     int32_t locked;              /* 1 while the pidfd is being used or closed: ending.c */
-    int32_t waited, status;      /* 1 once the first process's end is known; its exit code */
-    int64_t user_us, system_us;  /* its CPU time then */
+    int32_t waited;              /* 1 once the first process's end is known */
     void *memory; /* what is shared, and begins with a struct nsbox_outcome; or NULL */
     uint32_t memory_size;
     struct nsbox_outcome outcome; /* once it has ended: what was told there */
+    struct nsbox_told told;
 };
 
 /* Each gives 0, or -errno where it could not do its own part; a step that failed is in the outcome. */
