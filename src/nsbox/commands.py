@@ -12,7 +12,7 @@ import attrs
 
 from nsbox._native import Ready, Strings
 from nsbox.caller import Caller
-from nsbox.cgroup.account import BoxGroups
+from nsbox.cgroup.account import BoxGroups, ending
 from nsbox.cgroup.hierarchy import Hierarchy
 from nsbox.errors import StepError
 from nsbox.fields import frozen_map, is_kernel_text
@@ -123,10 +123,10 @@ _TEXT = {str}
 
 def _owning(lowered: Lowered, hostname: str | None) -> Callable[[], Own]:
     """Return what makes a box's own share of a plan: mostly it is the same for all."""
+    pattern = lowered.pattern(hostname)
 
     def of(number: int) -> Own:
-        data = lowered.data_of(number, hostname)
-        return Own(data, lowered.groups_of(number), lowered.works_of(number))
+        return Own(pattern.of(number), lowered.groups_of(number), lowered.works_of(number))
 
     if lowered.is_numbered:
         return lambda: of(next(_numbers))
@@ -272,13 +272,20 @@ def _command(
     if invocation is not None:
         listed, options = arguments(invocation.args), invocation.options
     strings = Strings.of(_argv(listed), _environment_of(spec, invocation))
-    checked = anew is not None
+    at_end = lowered.ending if groups is None else ending(groups.directories, made=False)
+    ready = Ready(
+        lowered.encoded,
+        strings,
+        at_end,
+        end_signal=lowered.end_signal,
+        checked=anew is not None,
+    )
     return Command(
         strings,
-        Ready(lowered.encoded, strings, end_signal=lowered.end_signal, checked=checked),
+        ready,
         _owning(lowered, spec.hostname)
         if groups is None
-        else functools.partial(Own, lowered.encoded.data, groups.shared),
+        else functools.partial(Own, ready.data, groups.shared),
         lambda index, errno: lowered.failure(index, errno, listed, spec.hostname),
         lowered.end_signal,
         STOP_COMMAND if spec.init else signal.SIGSTOP,

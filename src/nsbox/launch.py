@@ -22,7 +22,7 @@ from nsbox.security.notify import Handler
 class Own(NamedTuple):
     """What a box that is launched has for itself.
 
-    - `data` is that of its plan.
+    - `data` is that of its plan and of its end.
     - `groups` are its cgroups, which the plan makes or joins.
     - `works` are the work folders of its overlays, which the plan makes and its end removes.
     """
@@ -109,7 +109,6 @@ class Command:
             own.data,
             self._descriptors(given, standard),
             room=room,
-            groups=None if own.groups is None else own.groups.to_end,
         )
 
     def prepared_again(self, own: Own) -> _native.Launched | None:
@@ -118,7 +117,7 @@ class Command:
             launched = self._used.pop()
         except IndexError:
             return None
-        launched.renew(own.data, None if own.groups is None else own.groups.to_end)
+        launched.renew(own.data)
         return launched
 
     def keep(self, launched: _native.Launched) -> None:

@@ -2,16 +2,17 @@
 
 import functools
 import os
-from collections.abc import Hashable, Sequence
+import re
+from collections.abc import Hashable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import attrs
 
 from nsbox import hints, sequence
-from nsbox._native import Encoded, Groups
+from nsbox._native import Encoded, Ending
 from nsbox._native.operations import Operation
 from nsbox.cgroup import lower as cgroups
-from nsbox.cgroup.account import BoxGroups, to_end
+from nsbox.cgroup.account import BoxGroups, ending
 from nsbox.cgroup.hierarchy import Hierarchy
 from nsbox.errors import StepError, UnsupportedError
 from nsbox.pipes import StrOrBytesPath
@@ -31,7 +32,7 @@ class Lowered:
 
     By its `checks`, done before the steps, whoever starts the next box finds out whether they still
     hold; without any, that is to be looked up first. Boxes that differ by their numbers and host
-    names alone share one: these are filled in by `data_of`. `known` are the commands that were made
+    names alone share one: these are filled in by `pattern`. `known` are the commands that were made
     from it, kept by whoever makes them.
     """
 
@@ -49,7 +50,7 @@ class Lowered:
     encoded: Encoded = attrs.field(init=False)
     _around_name: tuple[bytes, bytes] | None = attrs.field(init=False)
     _names: tuple[str, ...] = attrs.field(init=False)
-    _to_end: Groups = attrs.field(init=False)
+    ending: Ending = attrs.field(init=False)
     known: "dict[Hashable, Command]" = attrs.field(init=False, factory=dict)
 
     @encoded.default
@@ -71,9 +72,9 @@ class Lowered:
         made = [folder for _, folder in self.groups.directories] if self.groups.made else []
         return tuple(dict.fromkeys(map(os.path.basename, (*made, *self.works))))
 
-    @_to_end.default
-    def _list_groups(self) -> Groups:
-        return to_end(dict(self.groups.directories), made=self.groups.made)
+    @ending.default
+    def _end_groups(self) -> Ending:
+        return ending(dict(self.groups.directories), made=self.groups.made)
 
     def failing(self, index: int, errno: int) -> "Lowered":
         """Return the same with one step that is not done, as if the kernel had said `errno`.
@@ -106,18 +107,13 @@ class Lowered:
         """Whether boxes differ by their numbers, which their groups and work folders have."""
         return bool(self._names)
 
-    def data_of(self, number: int, hostname: str | None) -> bytes:
-        """Return the data of the plan for the box of this number and host name."""
+    def pattern(self, hostname: str | None) -> "Pattern":
+        """Return the data of the plan, and of its end, for the boxes of this host name."""
         data = self.encoded.data
         if hostname is not None and self._around_name is not None:
             before, after = self._around_name
             data = before + _bytes(hostname).ljust(len(HOST_NAME), b"\0") + after
-        return self._with_number(data, number)
-
-    def _with_number(self, data: bytes, number: int) -> bytes:
-        for name in self._names:
-            data = data.replace(_bytes(name), _bytes(_numbered(name, number)))
-        return data
+        return Pattern(data + self.ending.texts, self._names)
 
     def works_of(self, number: int) -> tuple[str, ...]:
         """Return the work folders of the overlays of the box of this number."""
@@ -127,10 +123,8 @@ class Lowered:
         """Return the groups that the box of this number is in, if it is in any of its own."""
         if not self.groups.directories:
             return None
-        made, to_end = self.groups.made, self._to_end
-        if made:
-            to_end = to_end.renamed(lambda text: self._with_number(text, number))
-        return BoxGroups(functools.partial(self._directories, number), to_end, made=made)
+        directories = functools.partial(self._directories, number)
+        return BoxGroups(directories, made=self.groups.made)
 
     def _directories(self, number: int) -> dict[Hierarchy, str]:
         return {
@@ -165,8 +159,26 @@ class Lowered:
         return StepError.of(step, errno, index, box=box, hint=hints.hint(step, errno))
 
 
+class Pattern:
+    """Bytes with names in them that end with the number of a box."""
+
+    def __init__(self, data: bytes, names: Iterable[str]) -> None:
+        wanted = [re.compile(re.escape(_bytes(name))) for name in names]
+        places = sorted({found.end() for name in wanted for found in name.finditer(data)})
+        starts, ends = (0, *places), (*(end - len(cgroups.NUMBER) for end in places), len(data))
+        self._parts = [data[start:end] for start, end in zip(starts, ends, strict=True)]
+
+    def of(self, number: int) -> bytes:
+        """Return those of the box of this number."""
+        return _digits(number).encode().join(self._parts)
+
+
 def _numbered(folder: str, number: int) -> str:
-    return folder.removesuffix(cgroups.NUMBER) + f"{number:0{len(cgroups.NUMBER)}}"
+    return folder.removesuffix(cgroups.NUMBER) + _digits(number)
+
+
+def _digits(number: int) -> str:
+    return f"{number:0{len(cgroups.NUMBER)}}"
 
 
 def _bytes(text: str) -> bytes:

@@ -8,7 +8,7 @@ import functools
 import itertools
 import os
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 try:
@@ -79,21 +79,17 @@ class Told(NamedTuple):
 NOT_BEGUN: int = lib.NSBOX_NOT_BEGUN
 
 
-class Groups(NamedTuple):
-    """The groups of a box: folders that are removed at its end, and files that are read before.
+class Ending(NamedTuple):
+    """What is done with the groups of a box at its end, which is part of the wait for that.
 
-    `folders` are `folder_count` paths, each ending with a NUL; so do those of the files.
+    `texts` begin with `folders` paths, of what is removed; `peak` and `kills` are where among them
+    the paths of files begin that are read before. Each path ends with a NUL.
     """
 
-    folders: bytes = b""
-    folder_count: int = 0
-    peak: bytes | None = None
-    kills: bytes | None = None
-
-    def renamed(self, renamed: Callable[[bytes], bytes]) -> "Groups":
-        """Return the same with other names."""
-        folders, count, peak, kills = self
-        return Groups(renamed(folders), count, peak and renamed(peak), kills and renamed(kills))
+    texts: bytes = b""
+    folders: int = 0
+    peak: int | None = None
+    kills: int | None = None
 
 
 class Launched:
@@ -156,12 +152,12 @@ class Launched:
         """Take notice that it has ended: there is nothing to be let go of."""
         ffi.gc(self._request, None)  # which would give up the GIL
 
-    def renew(self, data: bytes, groups: Groups | None) -> None:
+    def renew(self, data: bytes) -> None:
         """Use it for another box, now that the last one has ended."""
-        kept, old_data, old_groups = self._held
-        if old_data is not data or old_groups is not groups:
-            self._held = kept, data, groups
-            _point_at_box(self._request, data, groups)
+        kept, old = self._held
+        if old is not data:
+            self._held = kept, data
+            self._request.data = ffi.from_buffer(data)
 
     def send_signal(self, sig: int) -> None:
         """Signal the first process; nothing is done where it has ended. See pidfd_send_signal(2).
@@ -251,10 +247,12 @@ class Ready:
         self,
         plan: Encoded,
         strings: Strings,
+        ending: Ending = Ending(),
         *,
         end_signal: int = signal.SIGKILL,
         checked: bool = True,
     ) -> None:
+        self.data = plan.data + ending.texts
         self.checks = plan.checks
         request = self._request = ffi.new(_LAUNCH)
         steps = ffi.from_buffer(plan.steps)
@@ -263,22 +261,17 @@ class Ready:
         request.step_count = plan.step_count
         request.first_step = 0 if checked else plan.checks
         request.checks = plan.checks
+        request.data_size = size = len(plan.data)
+        request.group_count = ending.folders
+        request.peak = 0 if ending.peak is None else size + ending.peak
+        request.kills = 0 if ending.kills is None else size + ending.kills
         request.first_process = first_process()
         request.end_signal = end_signal
         request.pid = request.pidfd = request.started = request.descriptor = -1
         request.peak_file = request.kills_file = -1
 
-    def prepared(
-        self,
-        data: bytes,
-        descriptors: Sequence[int],
-        *,
-        room: int = 0,
-        groups: Groups | None = None,
-    ) -> Launched:
-        """Prepare a launch with the data of the plan.
-
-        The end of its `groups` is part of the wait for its own: see `Launched.group_peak`.
+    def prepared(self, data: bytes, descriptors: Sequence[int], *, room: int = 0) -> Launched:
+        """Prepare a launch with `data`, or with what that is for another box.
 
         With `room`, bytes for a command and its environment, these come later: `Launched.hand`.
 
@@ -286,11 +279,11 @@ class Ready:
         `INHERITED`; the C fills in its own among them.
         """
         request = ffi.gc(ffi.new(_LAUNCH, self._request[0]), lib.nsbox_release)
+        request.data = ffi.from_buffer(data)
         given = request.descriptors = ffi.new(_NUMBERS, descriptors)
         request.descriptor_count = len(descriptors)
         request.room = room
-        _point_at_box(request, data, groups)
-        return Launched(request, ((self, given), data, groups))
+        return Launched(request, ((self, given), data))
 
 
 def launch(
@@ -302,7 +295,8 @@ def launch(
     tell_of_exec: bool,
 ) -> Launched:
     """Carry out a plan once: see `Ready`."""
-    launched = Ready(plan, Strings.of(argv, environment)).prepared(plan.data, descriptors)
+    ready = Ready(plan, Strings.of(argv, environment))
+    launched = ready.prepared(ready.data, descriptors)
     launched.begin(tell_of_exec=tell_of_exec)
     return launched
 
@@ -422,17 +416,6 @@ _ROOM, _USUAL = 8192, 128
 _uncleared = ffi.new_allocator(should_clear_after_alloc=False)
 
 _ESRCH, _EINTR, _ETIMEDOUT = 3, 4, 110
-
-
-def _point_at_box(request: Any, data: bytes, groups: Groups | None) -> None:
-    """These have to be held as long as the request is used: it only points at them."""
-    request.data, request.data_size = ffi.from_buffer(data), len(data)
-    if groups is not None:
-        request.groups, request.group_count = ffi.from_buffer(groups.folders), groups.folder_count
-        if groups.peak is not None:
-            request.peak = ffi.from_buffer(groups.peak)
-        if groups.kills is not None:
-            request.kills = ffi.from_buffer(groups.kills)
 
 
 def _point_at_strings(request: Any, strings: Strings) -> Any:

@@ -40,10 +40,10 @@ void bury(struct nsbox_launch *launch)
     launch->pidfd = launch->pid = -1;
 }
 
-static void open_text(const char *path, int32_t *file)
+static void open_text(const struct nsbox_launch *launch, uint32_t path, int32_t *file)
 {
     if (path && *file < 0)
-        *file = open(path, O_RDONLY | O_CLOEXEC);
+        *file = open(launch->data + path, O_RDONLY | O_CLOEXEC);
 }
 
 static void close_text(int32_t *file)
@@ -64,10 +64,11 @@ static int64_t number_behind(const char *text, const char *key)
     return -1;
 }
 
-static int64_t read_number(const char *path, int32_t *file, const char *key)
+static int64_t read_number(const struct nsbox_launch *launch, uint32_t path, int32_t *file,
+                           const char *key)
 {
     char text[512];
-    open_text(path, file);
+    open_text(launch, path, file);
     if (*file < 0)
         return -1;
     ssize_t length = read(*file, text, sizeof text - 1);
@@ -78,7 +79,7 @@ static int64_t read_number(const char *path, int32_t *file, const char *key)
 
 static int64_t read_kills(struct nsbox_launch *launch)
 {
-    int64_t kills = read_number(launch->kills, &launch->kills_file, "oom_kill ");
+    int64_t kills = read_number(launch, launch->kills, &launch->kills_file, "oom_kill ");
     return kills < 0 ? 0 : kills;
 }
 
@@ -89,13 +90,13 @@ void take_figures_before(struct nsbox_launch *launch)
 
 void open_figures(struct nsbox_launch *launch)
 {
-    open_text(launch->peak, &launch->peak_file);
-    open_text(launch->kills, &launch->kills_file);
+    open_text(launch, launch->peak, &launch->peak_file);
+    open_text(launch, launch->kills, &launch->kills_file);
 }
 
 static void take_figures(struct nsbox_launch *launch)
 {
-    launch->told.group_peak_bytes = read_number(launch->peak, &launch->peak_file, "");
+    launch->told.group_peak_bytes = read_number(launch, launch->peak, &launch->peak_file, "");
     launch->told.killed = read_kills(launch) > launch->kills_before;
 }
 
@@ -135,7 +136,7 @@ void tell_of_nothing(struct nsbox_launch *launch)
 
 static void remove_groups(struct nsbox_launch *launch)
 {
-    const char *folder = launch->groups;
+    const char *folder = launch->data + launch->data_size;
     launch->told.groups_left = 0;
     for (uint32_t i = 0; i < launch->group_count; i++, folder += strlen(folder) + 1)
         if (rmdir(folder) < 0 && errno != ENOENT)

@@ -53,9 +53,9 @@ struct nsbox_launch {
     int32_t first_process; /* the sealed image of the first process */
     int32_t end_signal;    /* what ends the box */
 
-    const char *groups; /* folders of the box's own, each NUL-terminated: removed at its end */
-    uint32_t group_count;
-    const char *peak, *kills;          /* files of groups, to be read before that; or NULL */
+    uint32_t group_count; /* folders of the box's own, removed at its end: behind the data, each
+                             NUL-terminated */
+    uint32_t peak, kills; /* files of groups, to be read before that: offsets from the data; or 0 */
     int32_t peak_file, kills_file;     /* these, as soon as they are open, or -1 */
     int64_t kills_before;              /* what the second told before, where no group is its own */
 

@@ -5,13 +5,13 @@ import functools
 import os
 from collections.abc import Callable, Mapping
 
-from nsbox._native import Groups
+from nsbox._native import Ending
 from nsbox.cgroup.hierarchy import Hierarchy
 from nsbox.errors import UnsupportedError
 
 _FILES = {
-    1: (b"/memory.oom_control\0", b"/memory.max_usage_in_bytes\0"),
-    2: (b"/memory.events\0", b"/memory.peak\0"),
+    1: (b"/memory.oom_control", b"/memory.max_usage_in_bytes"),
+    2: (b"/memory.events", b"/memory.peak"),
 }
 """Where OOM kills are counted, and the most memory used, by version."""
 
@@ -19,28 +19,24 @@ _FILES = {
 class BoxGroups:
     """The folders that a box is in; `made` for it alone, or somebody's that it has joined.
 
-    `to_end` is what is done with them at the end of the box, in the one call that waits for it.
     Whoever joins a box joins its folders: then `of_box` is whether they were made for that.
     """
 
     def __init__(
         self,
         directories: Callable[[], Mapping[Hierarchy, str]],
-        to_end: Groups,
         *,
         made: bool,
         of_box: bool | None = None,
     ) -> None:
         self._named = directories
-        self.to_end = to_end
         self.of_box = made if of_box is None else of_box
         self._made = made
 
     @classmethod
     def joined(cls, directories: Mapping[Hierarchy, str], *, of_box: bool) -> "BoxGroups":
         """Return those of somebody else."""
-        ending = to_end(directories, made=False)
-        return cls(lambda: directories, ending, made=False, of_box=of_box)
+        return cls(lambda: directories, made=False, of_box=of_box)
 
     @functools.cached_property
     def directories(self) -> Mapping[Hierarchy, str]:
@@ -54,7 +50,7 @@ class BoxGroups:
 
     def lent(self) -> "BoxGroups":
         """Return the same for whoever is not to remove them."""
-        return BoxGroups(self._named, self.to_end, made=False, of_box=self.of_box)
+        return BoxGroups(self._named, made=False, of_box=self.of_box)
 
     def thaw(self) -> None:
         """Let all in them go on if they are the box's own: a frozen task could not end."""
@@ -86,15 +82,14 @@ class BoxGroups:
                 removing.remove(left)
 
 
-def to_end(directories: Mapping[Hierarchy, str], *, made: bool) -> Groups:
+def ending(directories: Mapping[Hierarchy, str], *, made: bool) -> Ending:
     """List what is read from groups at the end of a box, and removed if they were `made` for it."""
-    folders = {one: os.fsencode(folder) for one, folder in directories.items()}
-    peak = kills = None
-    for one, folder in folders.items():
+    texts = [os.fsencode(folder) for folder in directories.values()] if made else []
+    folders, peak, kills = len(texts), None, None
+    size = sum(map(len, texts)) + len(texts)
+    for one, folder in directories.items():
         if "memory" in one.subsystems:
-            kills_file, peak_file = _FILES[one.version]
-            kills = folder + kills_file
-            peak = folder + peak_file if made else None
-    if not made:
-        return Groups(kills=kills)
-    return Groups(b"\0".join((*folders.values(), b"")), len(folders), peak, kills)
+            kills_file, peak_file = (os.fsencode(folder) + name for name in _FILES[one.version])
+            kills, peak = size, size + len(kills_file) + 1 if made else None
+            texts += [kills_file, peak_file]
+    return Ending(b"".join(text + b"\0" for text in texts), folders, peak, kills)

@@ -13,7 +13,7 @@ from nsbox._native.operations import Operation
 from nsbox.caller import Caller
 from nsbox.cgroup import Resources
 from nsbox.cgroup import lower as cgroups
-from nsbox.cgroup.account import BoxGroups
+from nsbox.cgroup.account import BoxGroups, ending
 from nsbox.cgroup.hierarchy import Hierarchy
 from nsbox.commands import STOP_COMMAND
 from nsbox.constants import Capability
@@ -102,10 +102,12 @@ def joining(
     strings = Strings.of(*_strings(said))
     plan = encode(steps)
     joined = BoxGroups.joined(dict(folders), of_box=True) if folders else None
+    at_end = ending(dict(folders), made=False)
+    ready = Ready(plan, strings, at_end, end_signal=signal.SIGRTMAX, checked=False)
     command = Command(
         strings=strings,
-        ready=Ready(plan, strings, end_signal=signal.SIGRTMAX, checked=False),
-        own=lambda: Own(plan.data, joined),
+        ready=ready,
+        own=lambda: Own(ready.data, joined),
         failure=lambda index, errno: failure(steps, index, errno, said),
         end_signal=signal.SIGRTMAX,
         stop_signal=STOP_COMMAND,
