@@ -77,19 +77,20 @@ def _boxed(spec: "BoxSpec", invocation: Invocation | None, within: Within) -> Co
         return _looked_up(spec, invocation, within)
     lowered = kept.quickest
     key = known_as(spec, invocation)
-    known = lowered.known.get(key) if key else None
-    if known is not None:
-        return known
+    known = kept.known.get(key) if key else None
+    if known is not None and known[0] is lowered:
+        return known[1]
 
     def again() -> Command:
-        if kept.outdated():
+        kept = KEPT.recall(spec, options, within)
+        if kept is not None and kept.outdated():
             anew = functools.partial(_looked_up, spec, invocation, within)
             return _command(spec, kept.quickest, invocation, anew=anew)
         return _looked_up(spec, invocation, within)
 
     command = _command(spec, lowered, invocation, anew=again)
     if key:
-        remember(lowered.known, key, command)
+        remember(kept.known, key, (lowered, command))
     return command
 
 
@@ -167,9 +168,9 @@ class Parking:
         """Return the command that such a box is given; `anew` it has a box made on demand."""
         key = known_as(spec, invocation)
         key = key and (key, _within(cgroup))
-        known = self.lowered.known.get(key) if key else None
-        if known is not None:
-            return known
+        known = self.first.known.get(key) if key else None
+        if known is not None and known[0] is self.lowered:
+            return known[1]
         listed, box = arguments(invocation.args), self.command
         lowered = self.lowered  # of which a box itself is no part
         command = Command(
@@ -182,7 +183,7 @@ class Parking:
             anew=functools.partial(starting, spec, invocation, cgroup),
         )
         if key:
-            remember(lowered.known, key, command)
+            remember(self.first.known, key, (lowered, command))
         return command
 
 

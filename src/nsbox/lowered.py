@@ -33,7 +33,7 @@ class Lowered:
     By its `checks`, done before the steps, whoever starts the next box finds out whether they still
     hold; without any, that is to be looked up first. Boxes that differ by their numbers and host
     names alone share one: these are filled in by `pattern`. `known` are the commands that were made
-    from it, kept by whoever makes them.
+    from it or its `quickest`, with that, kept by whoever makes them: they do not lead back to it.
     """
 
     steps: tuple[Step, ...]
@@ -51,7 +51,7 @@ class Lowered:
     _around_name: tuple[bytes, bytes] | None = attrs.field(init=False)
     _names: tuple[str, ...] = attrs.field(init=False)
     ending: Ending = attrs.field(init=False)
-    known: "dict[Hashable, Command]" = attrs.field(init=False, factory=dict)
+    known: "dict[Hashable, tuple[Lowered, Command]]" = attrs.field(init=False, factory=dict)
 
     @encoded.default
     def _encode(self) -> Encoded:
@@ -100,6 +100,7 @@ class Lowered:
         if self.template.is_current():
             return True
         self.template.let_go()
+        self.known.clear()  # what holds the copy, which holds descriptors
         return False
 
     @property

@@ -31,11 +31,12 @@ class Held:
         self.namespace = self.mountinfo = -1
         self.mountinfo = os.open("/proc/thread-self/mountinfo", os.O_RDONLY | os.O_CLOEXEC)
         made_from = os.stat("/proc/thread-self/ns/mnt").st_ino
-        self._watch = array("q", (0, 0, 0, 0))
+        mounts = self._read()
+        self._watch = array("q", (0, 0, 0, _root_mount(mounts)))
         address, _ = self._watch.buffer_info()
         self.check = Step(Operation.SAME_MOUNTS, (self.mountinfo, made_from, address))
         self._pattern = _about([str(one.arguments[2]) for one in steps if _shows_host(one)])
-        self._mounts = self._look()
+        self._mounts = self._pattern.findall(mounts)
         made = perform(
             [
                 Step(Operation.CLONE3, (CloneFlag.CLONE_NEWNS,)),
@@ -50,21 +51,27 @@ class Held:
     def is_current(self) -> bool:
         """Whether the mounts that matter are what they were, though some have come or gone."""
         told = self._watch[_TOLD]
-        current = self._look() == self._mounts
+        current = self._pattern.findall(self._read()) == self._mounts
         if current:
             self._watch[_LOOKED] = told
         return current
 
-    def _look(self) -> list[bytes]:
+    def _read(self) -> bytes:
         parts: list[bytes] = []
         while part := os.pread(self.mountinfo, 1 << 20, sum(map(len, parts))):
             parts.append(part)
-        return self._pattern.findall(b"".join(parts))
+        return b"".join(parts)
 
     def __del__(self) -> None:
         for fd in (self.namespace, self.mountinfo):
             if fd >= 0:
                 os.close(fd)
+
+
+def _root_mount(mounts: bytes) -> int:
+    """Return the id of the mount at ``/``, by proc_pid_mountinfo(5); 0 where none is there."""
+    found = re.findall(rb"^(\d+) \d+ \S+ \S+ / ", mounts, re.MULTILINE)
+    return int(found[-1]) if found else 0
 
 
 def _shows_host(step: Step) -> bool:
@@ -132,7 +139,5 @@ class Template:
         """Make it anew, some time later: what it was made from has changed."""
         if self._copy is None and not self._making:
             return  # another thread has found out before
-        if self._copy is not None:
-            self._copy.known.clear()  # they hold it, and it holds descriptors
         self._copy = None
         self._patience = self._left = min(2 * self._patience + 1, _MOST_PATIENCE)

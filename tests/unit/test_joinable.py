@@ -70,9 +70,9 @@ def test_signals_of_the_callers_are_no_answer():
         ("populated 1\nfrozen 1\n", "frozen 1", False),
         ("frozen 1\npopulated 1\n", "frozen 1", False),
         ("populated 1\n", "frozen 1", True),
-        ("THAWED\n", "FROZEN", True),
-        ("FREEZING\n", "FROZEN", True),
-        ("FROZEN\n", "FROZEN", False),
+        ("THAWED\n", "FR", True),
+        ("FREEZING\n", "FR", False),
+        ("FROZEN\n", "FR", False),
         ("FROZE", "FROZEN", True),
         ("", "FROZEN", True),
         ("x" * 5000 + "FROZEN", "FROZEN", True),  # no such file is as long

@@ -268,7 +268,7 @@ class Ready:
         request.first_process = first_process()
         request.end_signal = end_signal
         request.pid = request.pidfd = request.started = request.descriptor = -1
-        request.peak_file = request.kills_file = -1
+        request.peak_file.fd = request.kills_file.fd = -1
 
     def prepared(self, data: bytes, descriptors: Sequence[int], *, room: int = 0) -> Launched:
         """Prepare a launch with `data`, or with what that is for another box.

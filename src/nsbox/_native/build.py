@@ -23,7 +23,16 @@ STEPS = [
     "copy_file.c", "identity.c", "process.c", "terminal.c", "park.c", "confine.c", "devices.c",
     "unchanged.c", "joinable.c", "await.c",
 ]  # fmt: skip
-CALLER = ["launch.c", "memory.c", "release.c", "ending.c", "host.c", "beneath.c", "texts.c"]
+CALLER = [
+    "launch.c",
+    "memory.c",
+    "kept.c",
+    "release.c",
+    "ending.c",
+    "host.c",
+    "beneath.c",
+    "texts.c",
+]
 FIRST_PROCESS = ["first_process.c", "supervise.c", "tree.c"]
 WARNINGS = ["-Wall", "-Wextra", "-Wswitch-enum", "-Wno-unused-parameter"]
 FREESTANDING = [

@@ -11,6 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "kept.h"
 #include "launch.h"
 #include "memory.h"
 #include "sys.h"
@@ -30,27 +31,33 @@ static void unlock(struct nsbox_launch *launch)
     __atomic_store_n(&launch->locked, 0, __ATOMIC_RELEASE);
 }
 
+/* The number is forgotten first: a fork in between, by another thread, must not close what comes after. */
+static void close_number(int32_t *number)
+{
+    int fd = *number;
+    *number = -1;
+    if (fd >= 0)
+        close(fd);
+}
+
 void bury(struct nsbox_launch *launch)
 {
     if (launch->pidfd < 0)
         return;
     while (SYS(__NR_waitid, 3 /* P_PIDFD */, launch->pidfd, 0, WEXITED | __WALL, 0) == -EINTR)
         ;
-    close(launch->pidfd);
-    launch->pidfd = launch->pid = -1;
+    close_number(&launch->pidfd);
+    launch->pid = -1;
 }
 
-static void open_text(const struct nsbox_launch *launch, uint32_t path, int32_t *file)
+static void open_text(const struct nsbox_launch *launch, uint32_t path, struct nsbox_kept *file)
 {
-    if (path && *file < 0)
-        *file = open(launch->data + path, O_RDONLY | O_CLOEXEC);
-}
-
-static void close_text(int32_t *file)
-{
-    if (*file >= 0)
-        close(*file);
-    *file = -1;
+    if (!path || kept_is_there(file))
+        return;
+    file->fd = -1; /* what has its number now is not ours */
+    int fd = open(launch->data + path, O_RDONLY | O_CLOEXEC);
+    if (fd >= 0)
+        kept_open(file, fd);
 }
 
 /* The number behind a key at the beginning of a line: of "oom_kill 1", say. An empty key is that of a
@@ -64,15 +71,15 @@ static int64_t number_behind(const char *text, const char *key)
     return -1;
 }
 
-static int64_t read_number(const struct nsbox_launch *launch, uint32_t path, int32_t *file,
+static int64_t read_number(const struct nsbox_launch *launch, uint32_t path, struct nsbox_kept *file,
                            const char *key)
 {
     char text[512];
     open_text(launch, path, file);
-    if (*file < 0)
+    if (file->fd < 0)
         return -1;
-    ssize_t length = read(*file, text, sizeof text - 1);
-    close_text(file);
+    ssize_t length = read(file->fd, text, sizeof text - 1);
+    kept_close(file);
     text[length > 0 ? length : 0] = 0;
     return number_behind(text, key);
 }
@@ -154,9 +161,7 @@ int nsbox_wait_exec(int pidfd, int started)
 static void forget(struct nsbox_launch *launch, void (*let_go)(void *, size_t))
 {
     struct page *page = launch->memory;
-    if (launch->descriptor >= 0)
-        close(launch->descriptor);
-    launch->descriptor = -1;
+    close_number(&launch->descriptor);
     if (page) {
         launch->outcome = page->outcome;
         launch->memory = 0;
@@ -218,19 +223,15 @@ int nsbox_signal(struct nsbox_launch *launch, int signal)
 
 void nsbox_close_started(struct nsbox_launch *launch)
 {
-    if (launch->started >= 0)
-        close(launch->started);
-    launch->started = -1;
+    close_number(&launch->started);
 }
 
 void nsbox_close(struct nsbox_launch *launch)
 {
     nsbox_close_started(launch);
-    close_text(&launch->peak_file);
-    close_text(&launch->kills_file);
-    if (launch->pidfd >= 0)
-        close(launch->pidfd);
-    launch->pidfd = -1;
+    kept_close(&launch->peak_file);
+    kept_close(&launch->kills_file);
+    close_number(&launch->pidfd);
 }
 
 void nsbox_end(struct nsbox_launch *launch)

@@ -207,10 +207,10 @@ int nsbox_launch(struct nsbox_launch *launch, int tell_of_exec)
         launch->started = eventfd(0, EFD_CLOEXEC);
     error = owner < 0 ? owner : tell_of_exec && launch->started < 0 ? -errno : 0;
     if (error == 0) {
-        give_descriptors(page, launch, memory.fd, owner, launch->started);
+        give_descriptors(page, launch, memory.file.fd, owner, launch->started);
         begin(launch, page);
     }
-    close(memory.fd);
+    kept_close(&memory.file);
     if (owner >= 0)
         close(owner);
     if (launch->pidfd < 0) {

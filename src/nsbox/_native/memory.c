@@ -7,17 +7,18 @@
  */
 #include "memory.h"
 
-#include "page.h"
-
 #include <errno.h>
-#include <fcntl.h>
+#include <pthread.h>
+#include <sched.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
-enum { AHEAD = 16 * 1024 }; /* bytes: most plans and commands take less */
+enum {
+    AHEAD = 16 * 1024, /* bytes: most plans and commands take less */
+    PATIENCE = 1000    /* yields of a fork, which has to come about by itself then */
+};
 
-/* Whoever finds this in use, by another thread or by one that a fork has left behind, does without. */
+/* Whoever finds this in use, by another thread, does without. */
 static int in_use;
 static struct memory ahead; /* what the next launch takes; or nothing: its start is 0 */
 static struct memory left;  /* what is to be unmapped */
@@ -32,47 +33,50 @@ static void end_use(void)
     __atomic_store_n(&in_use, 0, __ATOMIC_RELEASE);
 }
 
-/* It may be kept: never under the number of a standard descriptor that the caller has closed. */
-static int make_descriptor(void)
+/* A fork waits for whoever is making some, for a moment, and has none of it then: neither the mappings,
+ * see MADV_DONTFORK, nor the descriptor. */
+static _Thread_local int forks_in_use;
+
+static void before_fork(void)
 {
-    int fd = memfd_create("nsbox", MFD_CLOEXEC);
-    if (fd < 0 || fd > STDERR_FILENO)
-        return fd;
-    int higher = fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
-    close(fd);
-    return higher;
+    for (int i = 0; i < PATIENCE && !(forks_in_use = begin_use()); i++)
+        sched_yield();
+}
+
+static void after_fork(void)
+{
+    if (forks_in_use)
+        end_use();
+}
+
+static void after_fork_in_child(void)
+{
+    if (ahead.start)
+        kept_close(&ahead.file);
+    ahead.start = left.start = 0;
+    end_use();
 }
 
 static long make(struct memory *memory, size_t size, int flags)
 {
-    struct stat made;
+    int fd = memfd_create("nsbox", MFD_CLOEXEC);
     memory->size = size;
     memory->owner = getpid();
     memory->start = MAP_FAILED;
-    memory->fd = make_descriptor();
-    if (memory->fd < 0)
-        return -errno;
-    if (ftruncate(memory->fd, (off_t)size) == 0 && fstat(memory->fd, &made) == 0)
-        memory->start = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | flags, memory->fd, 0);
-    if (memory->start == MAP_FAILED) {
-        long error = -errno;
-        close(memory->fd);
+    long error = kept_open(&memory->file, fd);
+    if (error < 0)
         return error;
-    }
-    memory->device = made.st_dev;
-    memory->inode = made.st_ino;
-    return 0;
+    if (ftruncate(memory->file.fd, (off_t)size) == 0)
+        memory->start = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | flags,
+                             memory->file.fd, 0);
+    if (memory->start != MAP_FAILED)
+        return 0;
+    error = -errno;
+    kept_close(&memory->file);
+    return error;
 }
 
-static int has_its_descriptor(const struct memory *memory)
-{
-    struct stat now;
-    return fstat(memory->fd, &now) == 0 && now.st_dev == memory->device &&
-           now.st_ino == memory->inode;
-}
-
-/* What was made ahead: not in a fork, and not where the caller has closed all descriptors that it
- * did not know. */
+/* What was made ahead, unless the caller has closed all descriptors that it did not know. */
 static int take_ahead(struct memory *memory)
 {
     if (!begin_use())
@@ -82,13 +86,13 @@ static int take_ahead(struct memory *memory)
     end_use();
     if (!memory->start)
         return 0;
-    int known = has_its_descriptor(memory), ours = memory->owner == getpid();
-    if (known && ours && madvise(memory->start, memory->size, MADV_DOFORK) == 0)
+    int ours = memory->owner == getpid(); /* not in a clone, which is no fork of libc's */
+    if (ours && kept_is_there(&memory->file) &&
+        madvise(memory->start, memory->size, MADV_DOFORK) == 0)
         return 1;
     if (ours)
         munmap(memory->start, memory->size);
-    if (known)
-        close(memory->fd);
+    kept_close(&memory->file);
     return 0;
 }
 
@@ -108,7 +112,7 @@ void memory_leave(void *start, size_t size)
 {
     int kept = 0;
     if (begin_use()) {
-        kept = (!left.start || left.owner != getpid()) && madvise(start, size, MADV_DONTFORK) == 0;
+        kept = !left.start && madvise(start, size, MADV_DONTFORK) == 0;
         if (kept)
             left = (struct memory){.start = start, .size = size, .owner = getpid()};
         end_use();
@@ -126,20 +130,19 @@ static void unmap_what_is_left(void)
 
 static void make_ahead(void)
 {
-    if (ahead.start && ahead.owner == getpid())
+    static int forks_are_told;
+    if (!forks_are_told && pthread_atfork(before_fork, after_fork, after_fork_in_child) != 0)
         return;
-    if (ahead.start && has_its_descriptor(&ahead))
-        close(ahead.fd);
-    ahead.start = 0;
+    forks_are_told = 1;
     struct memory made;
-    if (make(&made, AHEAD, MAP_POPULATE) < 0)
-        return; /* the launch that wants it will tell */
+    if (ahead.start || make(&made, AHEAD, MAP_POPULATE) < 0)
+        return; /* the launch that wants it will tell what there was */
     if (madvise(made.start, made.size, MADV_DONTFORK) == 0) {
         ahead = made;
         return;
     }
     munmap(made.start, made.size);
-    close(made.fd);
+    kept_close(&made.file);
 }
 
 void memory_while_waiting(void)
@@ -156,7 +159,7 @@ void nsbox_forget_memory(void)
     struct memory memory;
     if (take_ahead(&memory)) {
         munmap(memory.start, memory.size);
-        close(memory.fd);
+        kept_close(&memory.file);
     }
     if (begin_use()) {
         unmap_what_is_left();

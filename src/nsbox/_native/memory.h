@@ -5,13 +5,13 @@
 #include <stddef.h>
 #include <sys/types.h>
 
+#include "kept.h"
+
 struct memory {
     void *start;
     size_t size;
-    int fd; /* of its memfd */
     pid_t owner;
-    dev_t device; /* by which, and by its inode, the descriptor is known again */
-    ino_t inode;
+    struct nsbox_kept file; /* its memfd */
 };
 
 /* Take `size` bytes of zeros, or more: what was made ahead, or made now. 0, or -errno. */

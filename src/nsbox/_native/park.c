@@ -47,7 +47,7 @@ long park(struct page *page, int socket)
                               .control = &rights,
                               .control_length = sizeof rights};
 
-    page->parked = 1;
+    page->parked = PARKED;
     long result = wait_for_word(socket);
     if (result == 0)
         result = SYS(__NR_recvmsg, socket, &message, CLOEXEC_ON_RECEIPT);
@@ -58,5 +58,7 @@ long park(struct page *page, int socket)
     size_t sent = (given & 1) + (given >> 1 & 1) + (given >> 2 & 1);
     if (sent && rights.length != rights_length(sent))
         return -EPROTO_;
+    if (given & AND_ENDED)
+        page->parked = PARKED_AND_ENDED;
     return place(&rights, given);
 }

@@ -7,9 +7,8 @@
 #include "launch.h"
 #include "steps.h"
 
-static long send_descriptors(int socket, const int32_t *descriptors)
+static long send_descriptors(int socket, const int32_t *descriptors, unsigned char given)
 {
-    unsigned char given = 0;
     int sent[3], count = 0;
     for (int number = 0; number < 3; number++) {
         int32_t fd = standard(descriptors[number]);
@@ -34,7 +33,7 @@ static long send_descriptors(int socket, const int32_t *descriptors)
 }
 
 /* Give a parked box its command, if it came so far and what it was made from is still so. */
-int nsbox_release_parked(struct nsbox_launch *launch, int socket)
+static int release(struct nsbox_launch *launch, int socket, unsigned char how)
 {
     struct page *page = launch->memory, layout = *page;
     struct run run;
@@ -45,7 +44,12 @@ int nsbox_release_parked(struct nsbox_launch *launch, int socket)
         return -ESTALE;
     memcpy(at(page, page->strings), launch->strings, launch->strings_size);
     point(page, launch);
-    return (int)send_descriptors(socket, launch->descriptors);
+    return (int)send_descriptors(socket, launch->descriptors, how);
+}
+
+int nsbox_release_parked(struct nsbox_launch *launch, int socket)
+{
+    return release(launch, socket, 0);
 }
 
 /* Until a parked box's command has ended and all is told, which is before the end of its first
@@ -70,6 +74,6 @@ int nsbox_wait_answer(struct nsbox_launch *launch, int socket, int64_t timeout_m
 
 int nsbox_run_parked(struct nsbox_launch *launch, int socket)
 {
-    int error = nsbox_release_parked(launch, socket);
+    int error = release(launch, socket, AND_ENDED);
     return error < 0 ? error : nsbox_wait_answer(launch, socket, -1);
 }

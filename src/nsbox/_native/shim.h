@@ -36,6 +36,12 @@ struct nsbox_told {
 
 enum { NSBOX_INHERITED = -2 };
 
+/* A descriptor that is kept: see kept.c. */
+struct nsbox_kept {
+    int32_t fd; /* or -1 */
+    uint64_t device, inode;
+};
+
 /* What the caller asks for, and what it gets. */
 struct nsbox_launch {
     const struct nsbox_step *steps;
@@ -56,8 +62,8 @@ struct nsbox_launch {
     uint32_t group_count; /* folders of the box's own, removed at its end: behind the data, each
                              NUL-terminated */
     uint32_t peak, kills; /* files of groups, to be read before that: offsets from the data; or 0 */
-    int32_t peak_file, kills_file;     /* these, as soon as they are open, or -1 */
-    int64_t kills_before;              /* what the second told before, where no group is its own */
+    struct nsbox_kept peak_file, kills_file; /* these, as soon as they are open */
+    int64_t kills_before;                    /* what the second told before, where no group is its own */
 
     int32_t pid, pidfd, started; /* started: an eventfd that tells of the exec, or -1 */
     int32_t descriptor;          /* what a step has opened for the caller, or -1 */

@@ -28,7 +28,7 @@ struct watch {
     int64_t asking; /* how many do, at this moment */
     int64_t told;   /* how often one of them was told */
     int64_t looked; /* `told`, when what matters was last found to be as it was */
-    int64_t root;   /* one more than the id of a root mount of theirs; 0: not known yet */
+    int64_t root;   /* the id of the mount that is their root; 0: not known */
 };
 
 /* One concept a file; each gives a result >= 0 or -errno. */

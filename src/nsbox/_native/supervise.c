@@ -95,14 +95,18 @@ struct supervisor {
     int ending; /* all in the box were asked to end, and it does once they have */
 };
 
-/* Tell the owner of a box that was made ahead that the answer is there, and stay out of its way: our
- * end takes a while, on the processor that it is woken on maybe. It ends us when it has the time. */
+/* Tell the owner of a box that was made ahead that the answer is there: whatever copies of its socket
+ * live on. One that waits for just that ends us when it has the time, for our end takes a while, on the
+ * processor that it is woken on maybe. */
 static void answer(const struct supervisor *box)
 {
     struct pollfd owner = {.fd = SLOT_OWNER, .events = POLLIN};
     struct timespec patience = {.tv_sec = 1};
-    SYS(__NR_close, box->parked);
-    SYS(__NR_ppoll, &owner, 1, &patience, 0, KERNEL_SIGSET_SIZE);
+    if (is_first())
+        SYS(__NR_kill, -1, SIGKILL); /* what has joined us from outside */
+    SYS(__NR_shutdown, box->parked, 2 /* SHUT_RDWR */);
+    if (box->page->parked == PARKED_AND_ENDED)
+        SYS(__NR_ppoll, &owner, 1, &patience, 0, KERNEL_SIGSET_SIZE);
 }
 
 /* Nothing outlives the command: end the rest, and count what they all used. */

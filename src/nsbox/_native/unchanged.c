@@ -58,30 +58,24 @@ static long ask(int mountinfo, struct watch *watch)
     return answer(alone && looked == __atomic_load_n(&watch->told, __ATOMIC_SEQ_CST));
 }
 
-/* The mount that the calling thread has for its root: no two namespaces have one in common. 0: this
- * kernel does not tell; see STATX_MNT_ID. */
+/* The id of the mount that the calling thread has for its root: no two namespaces have one in common.
+ * -1: this kernel does not tell; see STATX_MNT_ID. */
 static int64_t root_mount(void)
 {
     struct statx found;
     long result = SYS(__NR_statx, AT_FDCWD, "/", 0, STATX_MNT_ID, &found);
-    return result == 0 && found.stx_mask & STATX_MNT_ID ? (int64_t)found.stx_mnt_id + 1 : 0;
+    return result == 0 && found.stx_mask & STATX_MNT_ID ? (int64_t)found.stx_mnt_id : -1;
 }
 
 /* Nothing was mounted or unmounted since that was last looked at; and the calling thread is in the
  * mount namespace of that inode, whose mounts `mountinfo` tells of, and which it keeps alive. To ask
- * for that takes many times longer than for the root mount, by which it is known from then on. */
+ * for that takes many times longer than for the root mount, by which it is known mostly. */
 long same_mounts(int mountinfo, int64_t inode, struct watch *watch)
 {
     struct statx found;
     long result = ask(mountinfo, watch);
-    if (result < 0)
+    if (result < 0 || (watch->root && root_mount() == watch->root))
         return result;
-    int64_t root = root_mount();
-    if (root && root == __atomic_load_n(&watch->root, __ATOMIC_SEQ_CST))
-        return 0;
     result = SYS(__NR_statx, AT_FDCWD, "/proc/thread-self/ns/mnt", 0, STATX_INO, &found);
-    if (result < 0 || (int64_t)found.stx_ino != inode)
-        return result < 0 ? result : -ESTALE_;
-    __atomic_store_n(&watch->root, root, __ATOMIC_SEQ_CST);
-    return 0;
+    return result < 0 ? result : answer((int64_t)found.stx_ino == inode);
 }
