@@ -90,11 +90,9 @@ class Ahead:
 
     def abandon(self) -> None:
         """End it, whatever runs in it; a fork of its owner only lets go of it."""
-        if os.getpid() != self._maker:
-            self.launched.abandon()
-            return
-        self._end()
-        self.bury_later()
+        self.launched.abandon()
+        if os.getpid() == self._maker:
+            self.bury_later()
 
     def bury_later(self) -> None:
         """`bury` it when nobody waits for that."""
@@ -112,8 +110,8 @@ class Ahead:
         self.launched.settle()
 
     def _leave(self, chore: Callable[[], None]) -> None:
-        self._leaves = True
         self._later(chore)
+        self._leaves = True  # what an exception in between has done twice is harmless
 
     def _remove(self) -> None:
         self.socket.close()

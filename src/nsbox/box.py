@@ -5,7 +5,7 @@ import functools
 import os
 import signal
 import subprocess
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, Literal, Unpack
 
@@ -22,7 +22,6 @@ from nsbox.display import Displayed
 from nsbox.errors import UnsupportedError
 from nsbox.fields import StrPath, text_path
 from nsbox.frozen import FrozenMap
-from nsbox.kept import remember
 from nsbox.launch import Command
 from nsbox.namespace import Namespace, NamespaceType
 from nsbox.options import Pty
@@ -53,7 +52,6 @@ class Box(Displayed):
         self._groups = groups_of(self._first)
         self.task = Task(self._first.pid)
         self._root: Beneath | None = None
-        self._known: dict[Hashable, Command] = {}
 
     @property
     def pid(self) -> int:
@@ -266,15 +264,7 @@ class Box(Displayed):
             first_process = self.fileno()
         except ValueError:  # it was waited for; else the plan begins by asking whether it is alive
             raise self._has_ended() from None
-        key = commands.known_as(self._unlinked, invocation)
-        key = key and (key, invocation.options, os.getpid())
-        known = self._known.get(key) if key else None
-        if known is not None:
-            return known
-        made = commands.joining(self._unlinked, invocation, first_process, self._groups)
-        if key and made.anew is not None:  # whose checks tell whether it still holds
-            remember(self._known, key, made)
-        return made
+        return commands.joining(self._unlinked, invocation, first_process, self._groups)
 
     @functools.cached_property
     def _unlinked(self) -> "BoxSpec":

@@ -213,16 +213,26 @@ def joining(
 ) -> Command:
     """Make a command in a box that is there, in its groups; `first_process` is a pidfd."""
     within = _beside(groups)
-    given: dict[int, int] = {Slot.BOX: first_process}
     kept = KEPT.recall(spec, invocation.options, within, joining=True)
+    key = known_as(spec, invocation)
+    key = key and (key, first_process)
+    known = kept.known.get(key) if kept is not None and key else None
+    if known is not None:
+        return known[1]
 
     def command(lowered: Lowered, anew: Callable[[], Command] | None = None) -> Command:
+        given: dict[int, int] = {Slot.BOX: first_process}
         return _command(spec, lowered, invocation, anew=anew, joined=given, groups=groups)
 
     def anew() -> Command:
         return command(KEPT.look_up_joining(spec, invocation.options, within))
 
-    return anew() if kept is None else command(kept, anew)
+    if kept is None:
+        return anew()
+    made = command(kept, anew)
+    if key:
+        remember(kept.known, key, (kept, made))
+    return made
 
 
 def _within(cgroup: "Cgroup | None") -> Within:

@@ -33,13 +33,13 @@ def complete(
     `args` are its arguments as they were given, `parked` is a box made ahead for it. With
     `output_max`, more bytes than that end it, with `OutputExceeded`.
     """
-    piped = stdin, stdout, stderr, input, encoding, errors
-    if piped == _NOTHING and not (capture_output or text or timeout) and command.is_straight:
+    most = bytes_at_most(output_max)
+    asked = stdin, stdout, stderr, input, encoding, errors, timeout
+    if asked == _NOTHING and not (capture_output or text) and command.is_straight:
         code, usage = straight(command, parked)
         if check and code:
             raise subprocess.CalledProcessError(code, args)
         return CompletedProcess(args, code, None, None, usage)
-    most = None if output_max is None else bytes_at_most(output_max)
     if input is not None or capture_output:
         streams = {"stdin": stdin, "stdout": stdout, "stderr": stderr}
         with_pipes(streams, has_input=input is not None, capture_output=capture_output)
@@ -63,7 +63,7 @@ def complete(
     return CompletedProcess(args, running.returncode, output, error, running.usage)
 
 
-_NOTHING = (None,) * 6
+_NOTHING = (None,) * 7
 
 
 def bytes_at_most(output_max: int | str | None) -> int | None:

@@ -131,7 +131,8 @@ class Process(Displayed):
             self._launched = None
             return False
         except BaseException:
-            self._own.remove()
+            if os.getpid() == self._starter:
+                self._own.remove()
             raise
         if launched.pidfd < 0:
             self._launched = None
@@ -311,10 +312,13 @@ class Process(Displayed):
         """Take down how it ended and what that cost, and remove what is left of it."""
         told, wall = launched.told, time.monotonic() - self._started
         self.returncode, self.usage = told.code, usage(told, wall)
-        self._launched = None  # from here on it has ended, whatever interrupts the rest
-        launched.settle()
         try:
+            self._launched = None  # from here on it has ended, whatever interrupts the rest
+            launched.settle()
             clear_away(launched, told, self._own)
+        except BaseException:
+            self._own.remove()
+            raise
         finally:
             self._disconnect()
         if told.error:

@@ -1,9 +1,10 @@
 """A command from its start to its end in one call: nothing is written, read or timed meanwhile."""
 
+import os
 import time
 
-from nsbox._native import NOT_BEGUN
-from nsbox.launch import Command, OutdatedError, Parked
+from nsbox._native import NOT_BEGUN, Launched
+from nsbox.launch import Command, OutdatedError, Own, Parked
 from nsbox.outcome import clear_away, usage
 from nsbox.pipes import ALL_INHERITED
 from nsbox.usage import Usage
@@ -22,7 +23,7 @@ def straight(command: Command, parked: Parked | None) -> tuple[int, Usage]:
 
 def _once(command: Command, parked: Parked | None) -> tuple[int, Usage] | None:
     """Do so, or return None where its plan does not hold any longer, and nothing was done."""
-    began = time.monotonic()
+    starter, began = os.getpid(), time.monotonic()
     own = command.own() if parked is None else parked.lent
     if parked is None:
         launched = command.prepared_again(own) or command.prepared(
@@ -34,24 +35,31 @@ def _once(command: Command, parked: Parked | None) -> tuple[int, Usage] | None:
         launched.run()
         while not (told := launched.told).ended:  # a signal came in between
             launched.wait_end(None)
+        cost = usage(told, time.monotonic() - began)
+        if told.ended == NOT_BEGUN:
+            own.remove()
+        else:
+            clear_away(launched, told, own)
     except OutdatedError:
         return None
     except BaseException:
-        launched.send_signal(command.end_signal)
-        if own.groups is not None:
-            own.groups.thaw()
-        launched.abandon()
-        own.remove()
+        _abandon(command, launched, own, starter)
         raise
-    if told.ended == NOT_BEGUN:
-        if command.anew is not None and told.step < command.ready.checks:
-            return None
-        own.remove()
-        raise command.failure(told.step, told.error)
-    done = told.code, usage(told, time.monotonic() - began)
-    clear_away(launched, told, own)
+    if told.ended == NOT_BEGUN and command.anew is not None and told.step < command.ready.checks:
+        return None
     if told.error:
         raise command.failure(told.step, told.error)
     if parked is None:
         command.keep(launched)
-    return done
+    return told.code, cost
+
+
+def _abandon(command: Command, launched: Launched, own: Own, starter: int) -> None:
+    """End it, if it has not, and leave nothing of it; in a fork of its starter, let go of it."""
+    if os.getpid() == starter:
+        launched.send_signal(command.end_signal)
+        if own.groups is not None:
+            own.groups.thaw()
+    launched.abandon()
+    if os.getpid() == starter:
+        own.remove()

@@ -29,7 +29,6 @@ from nsbox import (
     TimeOffsets,
     _native,
 )
-from nsbox import box as boxes
 from nsbox.kept import KEPT
 from nsbox.lowered import Lowered
 
@@ -120,9 +119,6 @@ def fail_each(
     plant("look_up")
     plant("look_up_joining")
     monkeypatch.setattr(KEPT, "recall", kept)
-    monkeypatch.setattr(
-        boxes, "remember", lambda *_: None
-    )  # it would keep commands without a fault
 
     def run(start: Start, every: int = 1) -> int:
         for _ in range(4 if by_copy else 1):  # until there is what the next ones are started by

@@ -327,3 +327,37 @@ def test_a_caller_whose_working_folder_is_gone_runs_boxes_as_others_do(tmp_path:
         [sys.executable, "-P", "-c", script, folder], cwd=folder, capture_output=True, check=False
     )
     assert done.stdout == b"/\n", done.stderr
+
+
+def test_a_timeout_of_nothing_is_over_at_once() -> None:
+    with pytest.raises(subprocess.TimeoutExpired):
+        nsbox.run(["sleep", "1000"], timeout=0)
+
+
+def test_what_is_asked_of_output_is_read_without_any() -> None:
+    with pytest.raises(ValueError, match="output_max"):
+        nsbox.run(["true"], output_max="zz")
+
+
+@pytest.mark.parametrize("streams", [{}, {"capture_output": True}])
+def test_a_fork_in_a_signal_handler_leaves_its_parents_box_alone(streams: dict[str, Any]) -> None:
+    parent = os.getpid()
+    forks = []
+
+    def fork(*_: object) -> None:
+        forks.append(os.fork())
+        if forks[-1] == 0:
+            raise SystemExit
+
+    before = signal.signal(signal.SIGALRM, fork)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.1)
+        done = nsbox.run(["sh", "-c", "sleep 0.5; exit 3"], **streams)
+    except SystemExit:
+        os._exit(0)
+    finally:
+        if os.getpid() != parent:
+            os._exit(1)
+        signal.signal(signal.SIGALRM, before)
+    assert done.returncode == 3
+    assert os.waitpid(forks[0], 0)[1] == 0

@@ -191,3 +191,31 @@ def test_a_pool_can_be_closed_by_a_handler_wherever_it_comes() -> None:
             signal.setitimer(signal.ITIMER_REAL, 0)
             signal.signal(signal.SIGALRM, signal.SIG_DFL)
         pool.close()
+
+
+def test_one_that_is_interrupted_ends_all_that_a_box_of_a_pool_has_started(tmp_path: Path) -> None:
+    """Without a pid namespace its first process ends them, which takes it a moment."""
+    script = "for i in 1 2; do setsid sh -c 'echo $$; exec sleep 1000' & done; sleep 1000"
+
+    class RungError(Exception):
+        pass
+
+    def ring(*_: object) -> None:
+        raise RungError
+
+    started = tmp_path / "started"
+    started.touch()
+    box = BoxSpec(
+        namespaces=HOST_PIDS, rootfs=RootFS.system().with_mounts(Mount.bind(tmp_path, "/mnt"))
+    )
+    before = signal.signal(signal.SIGALRM, ring)
+    try:
+        with Pool(box, size=1) as pool:
+            signal.setitimer(signal.ITIMER_REAL, 0.5)
+            with pytest.raises(RungError):
+                pool.run(["sh", "-c", f"exec >/mnt/started; {script}"])
+            pids = started.read_text().split()
+            assert len(pids) == 2
+            assert not [pid for pid in pids if Path(f"/proc/{pid}").exists()]
+    finally:
+        signal.signal(signal.SIGALRM, before)

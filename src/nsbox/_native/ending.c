@@ -249,6 +249,7 @@ void nsbox_end(struct nsbox_launch *launch)
             SYS(__NR_pidfd_send_signal, launch->pidfd, SIGKILL, 0, 0);
     }
     bury(launch);
+    launch->waited = 1;
 }
 
 void nsbox_release(struct nsbox_launch *launch)

@@ -123,7 +123,7 @@ static _Noreturn void end_box(const struct supervisor *box, int status)
     }
     outcome->status = status;
     outcome->finished = 1;
-    if (box->parked >= 0)
+    if (box->page->parked)
         answer(box);
     leave(status & 0x7f ? 128 + (status & 0x7f) : status >> 8 & 0xff);
 }
@@ -154,8 +154,10 @@ static void take_signal(struct supervisor *box)
         return;
     if (info.ssi_signo == SIGCHLD)
         reap(box);
-    else if (info.ssi_signo == END_BOX && !is_first())
+    else if (info.ssi_signo == END_BOX && !is_first()) {
+        box->page->parked = 0; /* nobody waits for an answer any longer, but for our end */
         end_box(box, SIGKILL);
+    }
     else if (box->command > 0)
         SYS(__NR_kill, box->command, info.ssi_signo == STOP_COMMAND ? SIGSTOP : info.ssi_signo);
     else if (info.ssi_signo == SIGTERM)
