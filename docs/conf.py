@@ -47,6 +47,6 @@ nitpick_ignore_regex = [
     ("py:class", r"nsbox\.[\w.]+\.(HasPid|HasAddress|Watchable|Bar|Span|BlockStream|Compression)"),
     ("py:class", r"nsbox\.(_native\.operations\.Operation|plan\.Slot|link\.Port|options\.Options)"),
     ("py:(class|obj)", r"nsbox\.(frozen\.(Key|Value)|(namespace\.handle|fleet\.fleet)\.Result)"),
-    ("py:class", r"nsbox\.(launch\.Command|commands\.Invocation|beneath\.Beneath)"),
+    ("py:class", r"nsbox\.(launch\.Command|ahead\.Ahead|commands\.Invocation|beneath\.Beneath)"),
     ("py:class", r"Handler|nsbox\.oci\.(state\.(Folder|Record)|config\.Description)"),
 ]

@@ -5,7 +5,7 @@ import os
 import signal
 import socket
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from nsbox import _native, commands
 from nsbox.launch import OutdatedError
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 ROOM = 1 << 18
 """Bytes for a command and its environment; a longer one gets a box made on demand."""
 
-_T = TypeVar("_T")
-
 Later = Callable[[Callable[[], None]], None]
 
 
@@ -29,7 +27,7 @@ class Ahead:
     def __init__(self, spec: BoxSpec, cgroup: "Cgroup | None", later: Later) -> None:
         self._later = later
         self._maker = os.getpid()
-        self._leaves = False
+        self._leaving = self._leaves = False
         self.parking = commands.parking(spec, cgroup)
         self._own = self.parking.command.own()
         lent = None if self._own.groups is None else self._own.groups.lent()
@@ -38,8 +36,11 @@ class Ahead:
         with theirs, open(os.devnull, "r+b", buffering=0) as null:
             standard = [null.fileno()] * 3
             try:
-                self.launched = self._launch({Slot.PARKED: theirs.fileno()}, standard)
+                self._launch({Slot.PARKED: theirs.fileno()}, standard)
             except BaseException:
+                if hasattr(self, "launched"):
+                    self.launched.abandon()
+                self._leaves = True
                 self._remove()
                 raise
 
@@ -48,40 +49,36 @@ class Ahead:
         if hasattr(self, "launched") and not self._leaves and os.getpid() == self._maker:
             self._leave(self.discard)
 
-    def _launch(self, given: dict[int, int], standard: Sequence[int]) -> _native.Launched:
+    def _launch(self, given: dict[int, int], standard: Sequence[int]) -> None:
         command = self.parking.command
         with command.opened(None) as opened:
             joined = {**command.joined, **opened, **given}
-            launched = command.prepared(self._own, joined, standard, room=ROOM)
-            launched.begin(tell_of_exec=True)
-        if launched.pidfd < 0:
-            raise command.failure(launched.outcome.step, launched.outcome.error)
-        return launched
+            self.launched = command.prepared(self._own, joined, standard, room=ROOM)
+            self.launched.begin(tell_of_exec=True)
+        if self.launched.pidfd < 0:
+            outcome = self.launched.outcome
+            raise command.failure(outcome.step, outcome.error)
 
     def lend(self, strings: _native.Strings, standard: Sequence[int]) -> _native.Launched:
         """Make the launch of a command in it, with its standard descriptors."""
         self.launched.hand(strings, standard)
         return _Lent(self.launched, self)
 
-    def released(self, release: Callable[[int], _T]) -> _T:
+    def released(self, release: Callable[[int], int]) -> int:
         """Have it given its command by `release`, at the socket where it waits for that.
 
         Raises `OutdatedError`, also where a step of it has failed: on demand it fails again, and is
         told of.
         """
-        socket = self.socket.fileno()
-        try:
-            if self.parking.origin.has_changed:
-                raise OSError(errno.ESTALE, "what it was made from has changed")
-            try:
-                return release(socket)
-            except OSError as error:
-                if error.errno != errno.ESTALE or not self.parking.first.outdated():
-                    raise
-                return release(socket)
-        except OSError as error:
+        result = -errno.ESTALE
+        if not self.parking.origin.has_changed:
+            result = release(self.socket.fileno())
+            if result == -errno.ESTALE and self.parking.first.outdated():
+                result = release(self.socket.fileno())
+        if result < 0:
             self._leave(self.discard)
-            raise OutdatedError from error
+            raise OutdatedError(os.strerror(-result))
+        return result
 
     def discard(self) -> None:
         """End it unused."""
@@ -90,6 +87,8 @@ class Ahead:
 
     def abandon(self) -> None:
         """End it, whatever runs in it; a fork of its owner only lets go of it."""
+        if self._leaving:  # it has ended, and another thread may be at it
+            return
         self.launched.abandon()
         if os.getpid() == self._maker:
             self.bury_later()
@@ -110,6 +109,7 @@ class Ahead:
         self.launched.settle()
 
     def _leave(self, chore: Callable[[], None]) -> None:
+        self._leaving = True
         self._later(chore)
         self._leaves = True  # what an exception in between has done twice is harmless
 
@@ -129,7 +129,7 @@ class _Lent(_native.Launched):
         self._ahead.released(self.release)
 
     def run(self) -> None:
-        if self._ahead.released(self.run_parked) is False:
+        if self._ahead.released(self.run_parked) == 1:
             super().wait_end(None)
 
     def wait_end(self, timeout: float | None) -> bool:

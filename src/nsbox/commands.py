@@ -6,7 +6,7 @@ import itertools
 import os
 import signal
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import attrs
 
@@ -39,6 +39,8 @@ STOP_COMMAND = 32
 Args = StrOrBytesPath | Sequence[StrOrBytesPath]
 
 _numbers = itertools.count(1)
+
+_I = TypeVar("_I", "Invocation", "Invocation | None")
 
 
 @attrs.frozen
@@ -81,6 +83,9 @@ def _boxed(spec: "BoxSpec", invocation: Invocation | None, within: Within) -> Co
     if known is not None and known[0] is lowered:
         return known[1]
 
+    if key:
+        invocation = _frozen(invocation)
+
     def again() -> Command:
         kept = KEPT.recall(spec, options, within)
         if kept is not None and kept.outdated():
@@ -120,6 +125,15 @@ def known_as(spec: "BoxSpec", invocation: Invocation | None) -> Hashable:
 
 
 _TEXT = {str}
+
+
+def _frozen(invocation: _I) -> _I:
+    """Return what no caller changes any longer."""
+    if invocation is None:
+        return None
+    args, env = invocation.args, invocation.env
+    assert isinstance(args, list | tuple)
+    return Invocation(tuple(args), None if env is None else dict(env), invocation.options)
 
 
 def _owning(lowered: Lowered, hostname: str | None) -> Callable[[], Own]:
@@ -171,6 +185,8 @@ class Parking:
         known = self.first.known.get(key) if key else None
         if known is not None and known[0] is self.lowered:
             return known[1]
+        if key:
+            invocation = _frozen(invocation)
         listed, box = arguments(invocation.args), self.command
         lowered = self.lowered  # of which a box itself is no part
         command = Command(
@@ -219,6 +235,9 @@ def joining(
     known = kept.known.get(key) if kept is not None and key else None
     if known is not None:
         return known[1]
+
+    if key:
+        invocation = _frozen(invocation)
 
     def command(lowered: Lowered, anew: Callable[[], Command] | None = None) -> Command:
         given: dict[int, int] = {Slot.BOX: first_process}

@@ -35,11 +35,16 @@ def complete(
     """
     most = bytes_at_most(output_max)
     asked = stdin, stdout, stderr, input, encoding, errors, timeout
-    if asked == _NOTHING and not (capture_output or text) and command.is_straight:
-        code, usage = straight(command, parked)
-        if check and code:
-            raise subprocess.CalledProcessError(code, args)
-        return CompletedProcess(args, code, None, None, usage)
+    left_alone = asked == _NOTHING and not (capture_output or text)
+    while left_alone and command.is_straight:
+        done = straight(command, parked)
+        if done is not None:
+            code, usage = done
+            if check and code:
+                raise subprocess.CalledProcessError(code, args)
+            return CompletedProcess(args, code, None, None, usage)
+        assert command.anew is not None
+        command, parked = command.anew(), None
     if input is not None or capture_output:
         streams = {"stdin": stdin, "stdout": stdout, "stderr": stderr}
         with_pipes(streams, has_input=input is not None, capture_output=capture_output)

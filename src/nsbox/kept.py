@@ -67,7 +67,7 @@ class Kept:
         if lowered.refusal is not None:  # the caller may have got the right to it since
             return lower(named, caller, options, within, state)
         if named is shared and lowered.checks:
-            remember(self._latest, (shared, options, within, os.getpid(), False), lowered)
+            self._keep((shared, options, within, os.getpid(), False), lowered)
         return lowered
 
     def look_up_joining(self, spec: "BoxSpec", options: Options, within: Within) -> Lowered:
@@ -76,14 +76,21 @@ class Kept:
         named = without_handles(shared)
         lowered = lower_joining(named, Caller.current(), options, within)
         if named is shared:
-            remember(self._latest, (shared, options, within, os.getpid(), True), lowered)
+            self._keep((shared, options, within, os.getpid(), True), lowered)
         return lowered
 
     def forget(self) -> None:
         """Let go of all of it, descriptors of templates among it."""
+        for lowered in self._latest.values():
+            lowered.known.clear()
         self._latest.clear()
         self._shares.clear()
         self._lower.cache_clear()
+
+    def _keep(self, key: _Key, lowered: Lowered) -> None:
+        for old in remember(self._latest, key, lowered):
+            if old is not lowered:
+                old.known.clear()  # that leads to what holds descriptors, and back
 
     def _shared(self, spec: "BoxSpec") -> "BoxSpec":
         """Return what boxes that differ by their host names and ports alone have in common."""
@@ -98,12 +105,12 @@ class Kept:
         return shared
 
 
-def remember(kept: dict[_K, _V], key: _K, value: _V) -> None:
-    """Keep it as the latest; the oldest go."""
-    kept.pop(key, None)
+def remember(kept: dict[_K, _V], key: _K, value: _V) -> list[_V]:
+    """Keep it as the latest; return those that go: the one that it replaces, and the oldest."""
+    gone = [kept.pop(key, None)]
     kept[key] = value
-    for oldest in list(kept)[:-_MOST]:
-        kept.pop(oldest, None)
+    gone += [kept.pop(oldest, None) for oldest in list(kept)[:-_MOST]]
+    return [one for one in gone if one is not None]
 
 
 KEPT = Kept()

@@ -33,7 +33,7 @@ class Lowered:
     By its `checks`, done before the steps, whoever starts the next box finds out whether they still
     hold; without any, that is to be looked up first. Boxes that differ by their numbers and host
     names alone share one: these are filled in by `pattern`. `known` are the commands that were made
-    from it or its `quickest`, with that, kept by whoever makes them: they do not lead back to it.
+    from it or its `quickest`, with that, kept by whoever makes them.
     """
 
     steps: tuple[Step, ...]

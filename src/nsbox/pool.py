@@ -224,6 +224,17 @@ class _Stock:
             self._changed.notify_all()
 
     def _work(self) -> None:
+        try:
+            self._keep_filled()
+        finally:
+            self._closed = True
+            while (ahead := self._next()) is not None:
+                self._do(ahead.discard)
+            self._done = True
+            self._do_chores()
+            self._tell()
+
+    def _keep_filled(self) -> None:
         resume = 0.0
         while not self._closed:
             self._do_chores()
@@ -235,10 +246,6 @@ class _Stock:
             except Exception:  # on demand it fails again, and is told of
                 resume = time.monotonic() + _PAUSE
             self._tell()
-        while (ahead := self._next()) is not None:
-            self._do(ahead.discard)
-        self._done = True
-        self._do_chores()
 
     def _listen(self) -> None:
         self._bell.acquire(timeout=_PAUSE if len(self.ready) < self.size else -1)
@@ -252,5 +259,5 @@ class _Stock:
 
     @staticmethod
     def _do(chore: Callable[[], None]) -> None:
-        with contextlib.suppress(OSError):  # what cannot be removed is left to `reap`
+        with contextlib.suppress(Exception):  # what cannot be removed is left to `reap`
             chore()

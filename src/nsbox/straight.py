@@ -10,19 +10,12 @@ from nsbox.pipes import ALL_INHERITED
 from nsbox.usage import Usage
 
 
-def straight(command: Command, parked: Parked | None) -> tuple[int, Usage]:
+def straight(command: Command, parked: Parked | None) -> tuple[int, Usage] | None:
     """Run it with the caller's own standard streams; return its exit code and what it cost.
 
-    Whatever a signal handler raises ends it. Raises `OSError` and `StepError` as a start does.
+    None where its plan does not hold any longer, and nothing was done. Whatever a signal handler
+    raises ends it. Raises `OSError` and `StepError` as a start does.
     """
-    while (done := _once(command, parked)) is None:
-        assert command.anew is not None
-        command, parked = command.anew(), None
-    return done
-
-
-def _once(command: Command, parked: Parked | None) -> tuple[int, Usage] | None:
-    """Do so, or return None where its plan does not hold any longer, and nothing was done."""
     starter, began = os.getpid(), time.monotonic()
     own = command.own() if parked is None else parked.lent
     if parked is None:
@@ -56,10 +49,15 @@ def _once(command: Command, parked: Parked | None) -> tuple[int, Usage] | None:
 
 def _abandon(command: Command, launched: Launched, own: Own, starter: int) -> None:
     """End it, if it has not, and leave nothing of it; in a fork of its starter, let go of it."""
-    if os.getpid() == starter:
+    if os.getpid() != starter:
+        launched.abandon()
+        return
+    try:
         launched.send_signal(command.end_signal)
         if own.groups is not None:
             own.groups.thaw()
-    launched.abandon()
-    if os.getpid() == starter:
-        own.remove()
+    finally:  # whatever else a handler raises
+        try:
+            launched.abandon()
+        finally:
+            own.remove()

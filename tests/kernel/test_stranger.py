@@ -36,6 +36,7 @@ def refusal(function):
         return f"{{type(error).__name__}}: {{error}}"
 def descriptors():
     gc.collect()
+    nsbox._native.forget_memory()
     return os.listdir("/proc/self/fd"), open("/proc/self/task/%d/children" % os.getpid()).read()
 before = descriptors()
 """

@@ -4,6 +4,7 @@ import errno
 import gc
 import os
 import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -211,3 +212,28 @@ def test_what_is_kept_is_let_go_without_a_collection_of_garbage() -> None:
         assert set(os.listdir("/proc/self/fd")) == before
     finally:
         gc.enable()
+
+
+@pytest.mark.parametrize("way", ["run", "pool", "box"])
+def test_what_is_remembered_of_a_command_is_not_what_its_list_has_become(way: str) -> None:
+    """In a process of its own, for what it is made by must change: here the caller's rights."""
+    script = (
+        "import os, nsbox\n"
+        "spec = nsbox.BoxSpec()\n"
+        "pool, box = nsbox.Pool(spec, size=1), spec.start()\n"
+        f"run = {{'run': nsbox.run, 'pool': pool.run, 'box': box.run}}[{way!r}]\n"
+        "args = ['echo', 'one']\n"
+        "for _ in range(4):\n"
+        "    pool.fill()\n"
+        "    run(args)\n"
+        "args[1] = 'two'\n"
+        "pool.fill()\n"
+        "os.setegid(12345)\n"
+        "run(['echo', 'one'])\n"
+        "os.setegid(0)\n"
+        "pool.close(), box.close()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, timeout=60, check=False
+    )
+    assert done.stdout == b"one\n" * 5, done.stderr

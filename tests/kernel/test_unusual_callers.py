@@ -1,5 +1,6 @@
 """Callers that do what few do: ignore SIGCHLD, wait for anybody's children, close in a handler."""
 
+import contextlib
 import ctypes
 import os
 import signal
@@ -18,6 +19,7 @@ from nsbox import (
     Mount,
     NamespaceType,
     Pool,
+    Resources,
     RootFS,
     Security,
     UnsupportedError,
@@ -219,3 +221,51 @@ def test_one_that_is_interrupted_ends_all_that_a_box_of_a_pool_has_started(tmp_p
             assert not [pid for pid in pids if Path(f"/proc/{pid}").exists()]
     finally:
         signal.signal(signal.SIGALRM, before)
+
+
+@pytest.mark.parametrize("by_pool", [False, True])
+def test_an_os_error_of_a_signal_handlers_ends_a_run_and_does_not_begin_another(
+    by_pool: bool, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def ring(*_: object) -> None:
+        raise TimeoutError
+
+    command = ["sh", "-c", "echo ran; exec sleep 1000"]
+    before = signal.signal(signal.SIGALRM, ring)
+    try:
+        with Pool(size=1) as pool:
+            signal.setitimer(signal.ITIMER_REAL, 0.5)
+            with pytest.raises(TimeoutError):
+                pool.run(command) if by_pool else nsbox.run(command)
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    assert capfd.readouterr().out == "ran\n"
+
+
+@pytest.mark.parametrize("later", [0.0001, 0.0005, 0.002])
+def test_a_second_signal_while_a_box_is_ended_leaves_no_group(later: float) -> None:
+    """The check after each test looks for groups."""
+    if not nsbox.probe().cgroups.writable:
+        pytest.skip(f"needs cgroups: {nsbox.probe().cgroups.reason}")
+
+    rung = []
+
+    def ring(*_: object) -> None:
+        rung.append(1)
+        if len(rung) == 1:
+            signal.setitimer(signal.ITIMER_REAL, later)
+        raise KeyboardInterrupt
+
+    spec = BoxSpec(resources=Resources(pids_max=32))
+    before = signal.signal(signal.SIGALRM, ring)
+    signal.setitimer(signal.ITIMER_REAL, 0.3)
+    try:
+        with contextlib.suppress(KeyboardInterrupt):
+            nsbox.run(["sleep", "1000"], spec)
+        time.sleep(0.2)
+    except KeyboardInterrupt:
+        pass  # the second one came after the end
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert len(rung) == 2

@@ -40,6 +40,7 @@ class Remains:
 
     def __init__(self) -> None:
         KEPT.forget()  # templates of roots, which are kept on purpose
+        _native.forget_memory()  # for the next launch
         gc.collect()
         self.counts = {
             "descriptors": Counter(map(_kind, _links("/proc/self/fd"))),

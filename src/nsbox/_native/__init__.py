@@ -187,21 +187,27 @@ class Launched:
         given = request.descriptors = ffi.new(_NUMBERS, descriptors)
         self._held = text, given, self._held
 
-    def release(self, socket: int) -> None:
-        """Give it that, by the socket that it waits at.
+    def release(self, socket: int) -> int:
+        """Give it that, by the socket that it waits at; return 0, or -errno.
 
-        Raises `OSError`: ESTALE where it has failed or what it was made from has changed, E2BIG
-        where there is no room for so long a command.
+        ESTALE where it has failed or what it was made from has changed, E2BIG where there is no
+        room for so long a command.
         """
-        _answer(lib.nsbox_release_parked(self._request, socket))
+        return int(lib.nsbox_release_parked(self._request, socket))
 
-    def run_parked(self, socket: int) -> bool | None:
-        """`release` it and `wait_answer`, in the same call; None where a signal came before."""
-        return _heard(lib.nsbox_run_parked(self._request, socket))
+    def run_parked(self, socket: int) -> int:
+        """`release` it and wait for what it tells, in the same call.
+
+        Return -errno if it was not released, 1 if it has died, 2 if a signal came before its word.
+        """
+        return int(lib.nsbox_run_parked(self._request, socket))
 
     def wait_answer(self, socket: int, timeout: float | None) -> bool | None:
         """Wait for what a parked box tells; None when `timeout` is over, False if it has died."""
-        return _heard(lib.nsbox_wait_answer(self._request, socket, _milliseconds(timeout)))
+        result = lib.nsbox_wait_answer(self._request, socket, _milliseconds(timeout))
+        if result in (-_ETIMEDOUT, -_EINTR):
+            return None
+        return _answer(result) == 0
 
     def leave(self) -> None:
         """Take notice that nothing more is asked of it, which has ended."""
@@ -423,12 +429,6 @@ def _point_at_strings(request: Any, strings: Strings) -> Any:
     request.strings_size = len(text)
     request.argc, request.envc = strings.argc, strings.envc
     return text
-
-
-def _heard(result: int) -> bool | None:
-    if result in (-_ETIMEDOUT, -_EINTR):
-        return None
-    return _answer(result) == 0
 
 
 def _milliseconds(timeout: float | None) -> int:

@@ -75,5 +75,8 @@ int nsbox_wait_answer(struct nsbox_launch *launch, int socket, int64_t timeout_m
 int nsbox_run_parked(struct nsbox_launch *launch, int socket)
 {
     int error = release(launch, socket, AND_ENDED);
-    return error < 0 ? error : nsbox_wait_answer(launch, socket, -1);
+    if (error < 0)
+        return error;
+    int answer = nsbox_wait_answer(launch, socket, -1);
+    return answer < 0 ? NSBOX_RELEASED : answer;
 }

@@ -80,6 +80,7 @@ struct nsbox_launch {
 int nsbox_launch(struct nsbox_launch *launch, int tell_of_exec);
 int nsbox_run(struct nsbox_launch *launch); /* and wait for the end, in the same call */
 int nsbox_release_parked(struct nsbox_launch *launch, int socket); /* -E2BIG: no room, -ESTALE */
+enum { NSBOX_RELEASED = 2 }; /* and not waited for, as a signal came */
 int nsbox_run_parked(struct nsbox_launch *launch, int socket); /* both, in the same call */
 int nsbox_wait_answer(struct nsbox_launch *launch, int socket, int64_t timeout_ms);
 int nsbox_wait_exec(int pidfd, int started);

@@ -84,7 +84,9 @@ def thawed(groups: Groups) -> Iterator[Step]:
     from nsbox.cgroup import stopping  # noqa: PLC0415 - a command alone joins none
 
     with contextlib.suppress(OSError, UnsupportedError):
-        yield Step(Operation.THAWED, stopping.telling(dict(groups.directories)))
+        file, frozen = stopping.telling(dict(groups.directories))
+        # FREEZING, too: whoever joins then stops with the others.
+        yield Step(Operation.THAWED, (file, "FR" if frozen == "FROZEN" else frozen))
 
 
 def _groups(

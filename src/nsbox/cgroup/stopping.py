@@ -56,7 +56,7 @@ def telling(directories: Directories) -> tuple[str, str]:
     folder = _freezing(directories)
     if folder == unified(directories):
         return f"{folder}/cgroup.events", "frozen 1"
-    return f"{folder}/freezer.state", "FR"  # OZEN, or EEZING: whoever joins then stops as well
+    return f"{folder}/freezer.state", "FROZEN"
 
 
 def kill(directories: Directories, timeout: float = 5.0) -> None:
