@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from nsbox import _native, commands
+from nsbox._native.values import Strings
 from nsbox.launch import OutdatedError
 from nsbox.plan import Slot
 from nsbox.spec import BoxSpec
@@ -59,7 +60,7 @@ class Ahead:
             outcome = self.launched.outcome
             raise command.failure(outcome.step, outcome.error)
 
-    def lend(self, strings: _native.Strings, standard: Sequence[int]) -> _native.Launched:
+    def lend(self, strings: Strings, standard: Sequence[int]) -> _native.Launched:
         """Make the launch of a command in it, with its standard descriptors."""
         self.launched.hand(strings, standard)
         return _Lent(self.launched, self)

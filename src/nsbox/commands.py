@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import attrs
 
-from nsbox._native import Ready, Strings
+from nsbox._native import Ready
+from nsbox._native.values import Strings
 from nsbox.caller import Caller
 from nsbox.cgroup.account import BoxGroups, ending
 from nsbox.cgroup.hierarchy import Hierarchy

@@ -8,7 +8,8 @@ from typing import NamedTuple, Protocol
 import attrs
 
 from nsbox import _native
-from nsbox._native import Ready, Strings
+from nsbox._native import Ready
+from nsbox._native.values import Strings
 from nsbox.cgroup.account import BoxGroups
 from nsbox.errors import StepError
 from nsbox.frozen import FrozenMap

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import attrs
 
 from nsbox import hints, sequence
-from nsbox._native import Encoded, Ending
 from nsbox._native.operations import Operation
+from nsbox._native.values import Encoded, Ending
 from nsbox.cgroup import lower as cgroups
 from nsbox.cgroup.account import BoxGroups, ending
 from nsbox.cgroup.hierarchy import Hierarchy

@@ -1,6 +1,7 @@
 """What a box has come to, once it has ended: told, and nothing of it left."""
 
-from nsbox._native import Launched, Told
+from nsbox._native import Launched
+from nsbox._native.values import Told
 from nsbox.launch import Own
 from nsbox.usage import Usage
 

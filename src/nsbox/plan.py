@@ -9,8 +9,9 @@ from typing import overload
 
 import attrs
 
-from nsbox._native import SLOTS, Encoded
+from nsbox._native import SLOTS
 from nsbox._native.operations import Operation
+from nsbox._native.values import Encoded
 from nsbox.constants import AT_FDCWD
 from nsbox.display import Displayed, Printed
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NoReturn
 
 from nsbox import _native, pipes
+from nsbox._native.values import Outcome
 from nsbox.cgroup.account import BoxGroups
 from nsbox.display import Displayed
 from nsbox.errors import OutputExceeded, StepError
@@ -146,7 +147,7 @@ class Process(Displayed):
             self.published.serve(launched.pidfd)
         return True
 
-    def _fail(self, outcome: _native.Outcome) -> NoReturn:
+    def _fail(self, outcome: Outcome) -> NoReturn:
         """Tell of a start that came to nothing, and leave nothing of it."""
         self._own.remove()
         raise self._command.failure(outcome.step, outcome.error)

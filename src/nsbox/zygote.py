@@ -19,6 +19,7 @@ from typing import Any, Protocol
 
 from nsbox import _native
 from nsbox._native.operations import Operation
+from nsbox._native.values import Encoded
 
 ANSWERS = 3
 """The descriptor that a fork has beside the standard ones."""
@@ -77,8 +78,8 @@ class Zygote:
 
     def __init__(
         self,
-        begetting: _native.Encoded,
-        becoming: _native.Encoded,
+        begetting: Encoded,
+        becoming: Encoded,
         slots: Sequence[int],
         codes: Mapping[str, int],
     ) -> None:
@@ -115,7 +116,7 @@ class Zygote:
         _native.first_process.cache_clear()
 
 
-def _do(plan: _native.Encoded, by_slot: Mapping[int, int]) -> None:
+def _do(plan: Encoded, by_slot: Mapping[int, int]) -> None:
     """Have the calling thread do steps."""
     given = [by_slot.get(slot, -1) for slot in range(max(by_slot) + 1)]
     outcome = _native.launch(plan, (), (), given, tell_of_exec=False).outcome

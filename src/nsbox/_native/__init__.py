@@ -9,7 +9,9 @@ import itertools
 import os
 import signal
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
+
+from nsbox._native.values import Encoded, Ending, Outcome, Strings, Told
 
 try:
     from nsbox._native._shim import ffi, lib
@@ -24,72 +26,15 @@ except ImportError as error:
 INHERITED: int = lib.NSBOX_INHERITED
 """Less n: the caller's standard descriptor n, as it is left open by an exec; else nothing."""
 
+NOT_BEGUN: int = lib.NSBOX_NOT_BEGUN
+"""`Told.ended` of a launch that has come to no process."""
+
 SLOTS = 65
 """How many descriptors a plan can hold at once; ``SLOTS`` in page.h."""
 
 
 _LAUNCH = ffi.typeof("struct nsbox_launch *")
 _NUMBERS, _WORDS = ffi.typeof("int32_t[]"), ffi.typeof("int64_t *")
-
-
-class Encoded(NamedTuple):
-    """A plan in the form that C reads; the first steps are `checks`, whether it still holds."""
-
-    steps: bytes
-    data: bytes
-    step_count: int
-    checks: int = 0
-
-
-class Strings(NamedTuple):
-    """A command and its environment in the form that C reads: each string ends with a NUL."""
-
-    text: bytes
-    argc: int
-    envc: int
-
-    @classmethod
-    def of(cls, argv: Sequence[bytes], environment: Sequence[bytes]) -> "Strings":
-        """Put them together."""
-        return cls(b"\0".join((*argv, *environment, b"")), len(argv), len(environment))
-
-
-class Outcome(NamedTuple):
-    """How far a launch has got: the step, and its errno if it has failed."""
-
-    step: int
-    error: int
-
-
-class Told(NamedTuple):
-    """What a box has come to: ``struct nsbox_told`` in shim.h."""
-
-    ended: int
-    code: int
-    step: int
-    error: int
-    user_us: int
-    system_us: int
-    peak_bytes: int
-    group_peak_bytes: int
-    killed: int
-    groups_left: int
-
-
-NOT_BEGUN: int = lib.NSBOX_NOT_BEGUN
-
-
-class Ending(NamedTuple):
-    """What is done with the groups of a box at its end, which is part of the wait for that.
-
-    `texts` begin with `folders` paths, of what is removed; `peak` and `kills` are where among them
-    the paths of files begin that are read before. Each path ends with a NUL.
-    """
-
-    texts: bytes = b""
-    folders: int = 0
-    peak: int | None = None
-    kills: int | None = None
 
 
 class Launched:

@@ -5,7 +5,7 @@ import functools
 import os
 from collections.abc import Callable, Mapping
 
-from nsbox._native import Ending
+from nsbox._native.values import Ending
 from nsbox.cgroup.hierarchy import Hierarchy
 from nsbox.errors import UnsupportedError
 

@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterable, Mapping
 import attrs
 
 from nsbox import _native, hints, procfs, sequence
-from nsbox._native import Ready, Strings
+from nsbox._native import Ready
 from nsbox._native.operations import Operation
+from nsbox._native.values import Strings
 from nsbox.caller import Caller
 from nsbox.cgroup import Resources
 from nsbox.cgroup import lower as cgroups
