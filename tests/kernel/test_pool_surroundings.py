@@ -150,6 +150,11 @@ def test_a_namespace_is_joined_that_its_path_leads_to_by_then(
             pids(pool)
             next_one.rename(path)
             assert used(pool, look)[1] != joined
+            pids(pool)
+            next_one.symlink_to(f"/proc/{os.getpid()}/fd/{old.fileno()}")
+            next_one.rename(path)
+            if not stays:  # with nothing to do for it meanwhile, but a namespace to be opened
+                pool.run(["true"], check=True)
 
 
 @both_kinds
