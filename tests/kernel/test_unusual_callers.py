@@ -195,7 +195,9 @@ def test_a_pool_can_be_closed_by_a_handler_wherever_it_comes() -> None:
         pool.close()
 
 
-def test_one_that_is_interrupted_ends_all_that_a_box_of_a_pool_has_started(tmp_path: Path) -> None:
+def test_one_that_is_interrupted_ends_all_that_a_box_of_a_pool_has_started(
+    root: None, tmp_path: Path
+) -> None:
     """Without a pid namespace its first process ends them, which takes it a moment."""
     script = "for i in 1 2; do setsid sh -c 'echo $$; exec sleep 1000' & done; sleep 1000"
 
