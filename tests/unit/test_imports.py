@@ -12,7 +12,14 @@ HEAVY = {
     "http", "inspect", "json", "logging", "multiprocessing", "pyroute2", "pytest", "socket", "ssl",
     "subprocess", "tarfile", "tempfile", "typing_extensions", "unittest", "urllib", "zipfile",
 }  # fmt: skip
-SHIM = {"nsbox", "nsbox._native", "nsbox._native._shim", "nsbox._native._shim.lib", "_cffi_backend"}
+SHIM = {
+    "nsbox",
+    "nsbox._native",
+    "nsbox._native._shim",
+    "nsbox._native._shim.lib",
+    "nsbox._native.values",
+    "_cffi_backend",
+}
 
 
 def loaded_by(*arguments: str) -> set[str]:

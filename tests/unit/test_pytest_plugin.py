@@ -31,6 +31,7 @@ def test_loading_the_plugin_loads_nothing_that_it_does_not_need():
         "nsbox._native",
         "nsbox._native._shim",
         "nsbox._native._shim.lib",
+        "nsbox._native.values",
         "nsbox.pytest_plugin",
     }
 
