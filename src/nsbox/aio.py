@@ -50,7 +50,8 @@ async def run(
     """
     check_names("run", parameters, RunParameters)
     invocation, rest = invoke(args, parameters)
-    return await _complete(*_starting(spec, invocation, cgroup), args, **rest)
+    command, parked = _starting(spec, invocation, cgroup)
+    return await _complete(command, args, parked, **rest)
 
 
 async def popen(
@@ -66,7 +67,8 @@ async def popen(
     """
     check_names("popen", parameters, PopenParameters)
     invocation, rest = invoke(args, parameters)
-    return await Process._start(*_starting(spec, invocation, cgroup), args, **_streams(rest))
+    command, parked = _starting(spec, invocation, cgroup)
+    return await Process._start(command, args, parked, **_streams(rest))
 
 
 async def start(spec: "BoxSpec | Pool | None" = None, *, cgroup: "Cgroup | None" = None) -> "Box":
@@ -121,7 +123,7 @@ class Process:
 
     @classmethod
     async def _start(
-        cls, command: Command, parked: Parked | None, args: Args, **streams: Any
+        cls, command: Command, args: Args, parked: Parked | None = None, **streams: Any
     ) -> "Process":
         sync = process.Process(command, args, parked, **streams, tell_of_exec=False)
         try:
@@ -287,13 +289,13 @@ class Box:
         """Run a command in the box, as `nsbox.Box.run` does with the same parameters."""
         check_names("run", parameters, RunParameters)
         invocation, rest = invoke(args, parameters)
-        return await _complete(self.sync.joining(invocation), None, args, **rest)
+        return await _complete(self.sync.joining(invocation), args, **rest)
 
     async def popen(self, args: Args, **parameters: Unpack[PopenParameters]) -> Process:
         """Start a command in the box, with the parameters of `nsbox.Box.popen`."""
         check_names("popen", parameters, PopenParameters)
         invocation, rest = invoke(args, parameters)
-        return await Process._start(self.sync.joining(invocation), None, args, **_streams(rest))
+        return await Process._start(self.sync.joining(invocation), args, **_streams(rest))
 
     async def wait(self) -> int:
         """Wait for the end of the box; return the return code of its first process."""
@@ -356,8 +358,8 @@ def _streams(rest: dict[str, Any]) -> dict[str, Any]:
 
 async def _complete(
     command: Command,
-    parked: Parked | None,
     args: Args,
+    parked: Parked | None = None,
     *,
     input: Any = None,  # noqa: A002
     capture_output: bool = False,
@@ -374,7 +376,7 @@ async def _complete(
     streams = with_pipes(streams, has_input=input is not None, capture_output=capture_output)
     kind = Text(encoding, errors) if text or encoding or errors else None
     data = encoded(input, kind) if isinstance(input, str) and kind else input
-    async with await Process._start(command, parked, args, **streams) as running:
+    async with await Process._start(command, args, parked, **streams) as running:
         try:
             async with asyncio.timeout(timeout):
                 output = await running.communicate(data, output_max=most)

@@ -154,7 +154,7 @@ class Box(Displayed):
         """
         check_names("run", parameters, RunParameters)
         invocation, rest = invoke(args, parameters)
-        return complete(self.joining(invocation), None, args, **rest)
+        return complete(self.joining(invocation), args, **rest)
 
     def popen(
         self,
@@ -173,7 +173,7 @@ class Box(Displayed):
         """
         check_names("popen", parameters, PopenParameters)
         invocation, rest = invoke(args, parameters, terminal=pty)
-        return process(self.joining(invocation), None, args, **rest)
+        return process(self.joining(invocation), args, **rest)
 
     def poll(self) -> int | None:
         """Return None while the box is alive, else the return code of its first process."""

@@ -6,7 +6,7 @@ import itertools
 import os
 import signal
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
@@ -41,8 +41,6 @@ Args = StrOrBytesPath | Sequence[StrOrBytesPath]
 
 _numbers = itertools.count(1)
 
-_I = TypeVar("_I", "Invocation", "Invocation | None")
-
 
 @attrs.frozen
 class Invocation:
@@ -51,6 +49,12 @@ class Invocation:
     args: Args
     env: Mapping[str, str] | None = None
     options: Options = NO_OPTIONS
+
+    def frozen(self) -> "Invocation":
+        """Return what no caller changes any longer, of one that can be known again."""
+        assert isinstance(self.args, list | tuple)
+        env = None if self.env is None else dict(self.env)
+        return Invocation(tuple(self.args), env, self.options)
 
 
 def starting(spec: "BoxSpec", invocation: Invocation, cgroup: "Cgroup | None" = None) -> Command:
@@ -79,13 +83,11 @@ def _boxed(spec: "BoxSpec", invocation: Invocation | None, within: Within) -> Co
     if kept is None:
         return _looked_up(spec, invocation, within)
     lowered = kept.quickest
-    key = known_as(spec, invocation)
-    known = kept.known.get(key) if key else None
-    if known is not None and known[0] is lowered:
-        return known[1]
-
-    if key:
-        invocation = _frozen(invocation)
+    key = _known_as(spec, invocation)
+    if known := _recalled(kept, lowered, key):
+        return known
+    if key and invocation is not None:
+        invocation = invocation.frozen()
 
     def again() -> Command:
         kept = KEPT.recall(spec, options, within)
@@ -108,7 +110,7 @@ def _looked_up(spec: "BoxSpec", invocation: Invocation | None, within: Within) -
     return _command(spec, lowered, invocation)
 
 
-def known_as(spec: "BoxSpec", invocation: Invocation | None) -> Hashable:
+def _known_as(spec: "BoxSpec", invocation: Invocation | None) -> Hashable:
     """Return by what a command is known again that was made from a spec before; None: it is not.
 
     Only what cannot change, so strings alone: what a path is may change with what made it.
@@ -128,13 +130,10 @@ def known_as(spec: "BoxSpec", invocation: Invocation | None) -> Hashable:
 _TEXT = {str}
 
 
-def _frozen(invocation: _I) -> _I:
-    """Return what no caller changes any longer."""
-    if invocation is None:
-        return None
-    args, env = invocation.args, invocation.env
-    assert isinstance(args, list | tuple)
-    return Invocation(tuple(args), None if env is None else dict(env), invocation.options)
+def _recalled(kept: Lowered, lowered: Lowered, key: Hashable) -> Command | None:
+    """Return the command of this key that was made from `lowered`, if there is one."""
+    found = kept.known.get(key) if key else None
+    return found[1] if found is not None and found[0] is lowered else None
 
 
 def _owning(lowered: Lowered, hostname: str | None) -> Callable[[], Own]:
@@ -181,13 +180,12 @@ class Parking:
 
     def given(self, spec: "BoxSpec", invocation: Invocation, cgroup: "Cgroup | None") -> Command:
         """Return the command that such a box is given; `anew` it has a box made on demand."""
-        key = known_as(spec, invocation)
+        key = _known_as(spec, invocation)
         key = key and (key, _within(cgroup))
-        known = self.first.known.get(key) if key else None
-        if known is not None and known[0] is self.lowered:
-            return known[1]
+        if known := _recalled(self.first, self.lowered, key):
+            return known
         if key:
-            invocation = _frozen(invocation)
+            invocation = invocation.frozen()
         listed, box = arguments(invocation.args), self.command
         lowered = self.lowered  # of which a box itself is no part
         command = Command(
@@ -231,14 +229,12 @@ def joining(
     """Make a command in a box that is there, in its groups; `first_process` is a pidfd."""
     within = _beside(groups)
     kept = KEPT.recall(spec, invocation.options, within, joining=True)
-    key = known_as(spec, invocation)
+    key = _known_as(spec, invocation)
     key = key and (key, first_process)
-    known = kept.known.get(key) if kept is not None and key else None
-    if known is not None:
-        return known[1]
-
+    if kept is not None and (known := _recalled(kept, kept, key)):
+        return known
     if key:
-        invocation = _frozen(invocation)
+        invocation = invocation.frozen()
 
     def command(lowered: Lowered, anew: Callable[[], Command] | None = None) -> Command:
         given: dict[int, int] = {Slot.BOX: first_process}

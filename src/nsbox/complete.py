@@ -13,8 +13,8 @@ from nsbox.usage import CompletedProcess
 
 def complete(
     command: Command,
-    parked: Parked | None,
     args: Any,
+    parked: Parked | None = None,
     *,
     stdin: Stream = None,
     input: Any = None,  # noqa: A002
@@ -49,7 +49,6 @@ def complete(
         streams = {"stdin": stdin, "stdout": stdout, "stderr": stderr}
         with_pipes(streams, has_input=input is not None, capture_output=capture_output)
         stdin, stdout, stderr = streams.values()
-    text_of_pipes = Text(encoding, errors) if text or encoding or errors else None
     with Process(
         command,
         args,
@@ -57,7 +56,7 @@ def complete(
         stdin=stdin,
         stdout=stdout,
         stderr=stderr,
-        text=text_of_pipes,
+        text=Text(encoding, errors) if text or encoding or errors else None,
         tell_of_exec=False,
     ) as running:
         output, error = running.communicate(input, timeout, output_max=most)
@@ -91,8 +90,8 @@ def with_pipes(streams: dict[str, Any], *, has_input: bool, capture_output: bool
 
 def process(
     command: Command,
-    parked: Parked | None,
     args: Any,
+    parked: Parked | None = None,
     *,
     stdin: Stream = None,
     stdout: Stream = None,

@@ -106,11 +106,7 @@ class Command:
         self, own: Own, given: Mapping[int, int], standard: Sequence[int], *, room: int = 0
     ) -> _native.Launched:
         """Make its launch, for which nothing has been done yet."""
-        return self.ready.prepared(
-            own.data,
-            self._descriptors(given, standard),
-            room=room,
-        )
+        return self.ready.prepared(own.data, self._descriptors(given, standard), room=room)
 
     def prepared_again(self, own: Own) -> _native.Launched | None:
         """Make a launch with the caller's streams of one that was kept, if there is one."""

@@ -88,13 +88,15 @@ class Pool:
         """Run a command in a box of its own and wait for its end: `nsbox.run`, sooner."""
         check_names("run", parameters, RunParameters)
         invocation, rest = invoke(args, parameters)
-        return complete(*self.starting(invocation), args, **rest)
+        command, ready = self.starting(invocation)
+        return complete(command, args, ready, **rest)
 
     def popen(self, args: Args, **parameters: Unpack[PopenParameters]) -> Process:
         """Start a command in a box of its own: `nsbox.popen`, sooner."""
         check_names("popen", parameters, PopenParameters)
         invocation, rest = invoke(args, parameters)
-        return process(*self.starting(invocation), args, **rest)
+        command, ready = self.starting(invocation)
+        return process(command, args, ready, **rest)
 
     def start(self) -> "Box":
         """Start a box that stays: `BoxSpec.start`, sooner where the pool has `stays`."""

@@ -72,7 +72,6 @@ def run(
     )
     return complete(
         commands.starting(spec, invocation, cgroup),
-        None,
         invocation.args,
         stdin=stdin,
         input=input,
@@ -108,4 +107,4 @@ def popen(
     spec = spec or _DEFAULT
     given = spec.args if args is None else args
     invocation, rest = invoke(given, parameters, terminal=pty)
-    return process(commands.starting(spec, invocation, cgroup), None, given, **rest)
+    return process(commands.starting(spec, invocation, cgroup), given, **rest)

@@ -17,13 +17,12 @@ def straight(command: Command, parked: Parked | None) -> tuple[int, Usage] | Non
     raises ends it. Raises `OSError` and `StepError` as a start does.
     """
     starter, began = os.getpid(), time.monotonic()
-    own = command.own() if parked is None else parked.lent
-    if parked is None:
-        launched = command.prepared_again(own) or command.prepared(
-            own, command.joined, ALL_INHERITED
-        )
+    if parked is not None:
+        own, launched = parked.lent, parked.lend(command.strings, ALL_INHERITED)
     else:
-        launched = parked.lend(command.strings, ALL_INHERITED)
+        own = command.own()
+        again = command.prepared_again(own)
+        launched = again or command.prepared(own, command.joined, ALL_INHERITED)
     try:
         launched.run()
         while not (told := launched.told).ended:  # a signal came in between

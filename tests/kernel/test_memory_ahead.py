@@ -1,11 +1,10 @@
 """The memory that a launch shares with its box is made while the box before it is waited for."""
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from fresh import run_afresh
 
 import nsbox
 from nsbox import _native
@@ -78,7 +77,7 @@ def test_it_never_has_the_number_of_a_standard_descriptor() -> None:
         "nsbox.run(['true'], check=True)\n"
         "assert os.open('/dev/null', os.O_RDONLY) == 0\n"
     )
-    subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
+    run_afresh(script)
 
 
 def test_a_command_too_long_for_it_is_started_all_the_same() -> None:
@@ -101,11 +100,14 @@ def test_what_its_groups_tell_is_not_read_from_what_the_caller_has_opened_meanwh
         "process = nsbox.popen(['sleep', '1000'], spec, stdin=nsbox.DEVNULL)\n"
         "waiting = threading.Thread(target=process.wait)\n"
         "waiting.start()\n"
-        "time.sleep(0.2)\n"
-        "names = {int(n): os.readlink(f'/proc/self/fd/{n}') for n in os.listdir('/proc/self/fd')\n"
-        "         if os.path.exists(f'/proc/self/fd/{n}')}\n"
-        "(peak,) = [n for n, name in names.items() if 'peak' in name or 'max_usage' in name]\n"
-        "assert 0 not in names, names\n"
+        "def found():\n"
+        "    return {int(n): os.readlink(f'/proc/self/fd/{n}') for n in os.listdir('/proc/self/fd')\n"
+        "            if os.path.exists(f'/proc/self/fd/{n}')}\n"
+        "def peaks():\n"
+        "    return [n for n, name in found().items() if 'peak' in name or 'max_usage' in name]\n"
+        "while not peaks(): time.sleep(0.01)\n"  # it is opened by who begins to wait
+        "assert 0 not in found(), found()\n"
+        "(peak,) = peaks()\n"
         "reading, writing = os.pipe()\n"
         "os.write(writing, b'x')\n"
         "os.dup2(reading, peak)\n"
@@ -114,7 +116,4 @@ def test_what_its_groups_tell_is_not_read_from_what_the_caller_has_opened_meanwh
         "assert os.read(peak, 10) == b'x'\n"
         "assert process.usage.memory_peak > 0\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, timeout=60, check=False
-    )
-    assert done.returncode == 0, done.stderr.decode()
+    run_afresh(script)

@@ -4,12 +4,12 @@ import errno
 import gc
 import os
 import subprocess
-import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from fresh import run_afresh
 
 import nsbox
 from nsbox import BoxSpec, Mount, Namespace, NamespaceType, RootFS, Security, _native
@@ -233,7 +233,4 @@ def test_what_is_remembered_of_a_command_is_not_what_its_list_has_become(way: st
         "os.setegid(0)\n"
         "pool.close(), box.close()\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, timeout=60, check=False
-    )
-    assert done.stdout == b"one\n" * 5, done.stderr
+    assert run_afresh(script) == "one\n" * 5

@@ -271,3 +271,23 @@ def test_a_second_signal_while_a_box_is_ended_leaves_no_group(later: float) -> N
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
     assert len(rung) == 2
+
+
+@pytest.mark.parametrize("by_pool", [False, True])
+def test_one_that_is_interrupted_has_no_file_of_a_group_open(by_pool: bool) -> None:
+    """The check after each test looks for descriptors."""
+    if not nsbox.probe().cgroups.writable or "memory" not in nsbox.subsystems():
+        pytest.skip("needs cgroups to write to, with memory among them")
+
+    def ring(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    spec = BoxSpec(resources=Resources(memory_max="64M"))
+    before = signal.signal(signal.SIGALRM, ring)
+    try:
+        with Pool(spec, size=1) as pool:
+            signal.setitimer(signal.ITIMER_REAL, 0.3)
+            with pytest.raises(KeyboardInterrupt):
+                pool.run(["sleep", "1000"]) if by_pool else nsbox.run(["sleep", "1000"], spec)
+    finally:
+        signal.signal(signal.SIGALRM, before)

@@ -101,6 +101,12 @@ void open_figures(struct nsbox_launch *launch)
     open_text(launch, launch->kills, &launch->kills_file);
 }
 
+static void close_figures(struct nsbox_launch *launch)
+{
+    kept_close(&launch->peak_file);
+    kept_close(&launch->kills_file);
+}
+
 static void take_figures(struct nsbox_launch *launch)
 {
     launch->told.group_peak_bytes = read_number(launch, launch->peak, &launch->peak_file, "");
@@ -229,8 +235,7 @@ void nsbox_close_started(struct nsbox_launch *launch)
 void nsbox_close(struct nsbox_launch *launch)
 {
     nsbox_close_started(launch);
-    kept_close(&launch->peak_file);
-    kept_close(&launch->kills_file);
+    close_figures(launch);
     close_number(&launch->pidfd);
 }
 
@@ -249,6 +254,7 @@ void nsbox_end(struct nsbox_launch *launch)
             SYS(__NR_pidfd_send_signal, launch->pidfd, SIGKILL, 0, 0);
     }
     bury(launch);
+    close_figures(launch);
     launch->waited = 1;
 }
 
