@@ -31,8 +31,7 @@ class Ahead:
         self._leaving = self._leaves = False
         self.parking = commands.parking(spec, cgroup)
         self._own = self.parking.command.own()
-        lent = None if self._own.groups is None else self._own.groups.lent()
-        self.lent = self._own._replace(groups=lent, works=())
+        self.lent = self._own.lent()
         self.socket, theirs = socket.socketpair()
         with theirs, open(os.devnull, "r+b", buffering=0) as null:
             standard = [null.fileno()] * 3
@@ -48,7 +47,7 @@ class Ahead:
     def __del__(self) -> None:
         # Whoever has taken it could not use it: there was something wrong with its command.
         if hasattr(self, "launched") and not self._leaves and os.getpid() == self._maker:
-            self._leave(self.discard)
+            self.leave(self.discard)
 
     def _launch(self, given: dict[int, int], standard: Sequence[int]) -> None:
         command = self.parking.command
@@ -77,7 +76,7 @@ class Ahead:
             if result == -errno.ESTALE and self.parking.first.outdated():
                 result = release(self.socket.fileno())
         if result < 0:
-            self._leave(self.discard)
+            self.leave(self.discard)
             raise OutdatedError(os.strerror(-result))
         return result
 
@@ -92,11 +91,7 @@ class Ahead:
             return
         self.launched.abandon()
         if os.getpid() == self._maker:
-            self.bury_later()
-
-    def bury_later(self) -> None:
-        """`bury` it when nobody waits for that."""
-        self._leave(self.bury)
+            self.leave(self.bury)
 
     def bury(self) -> None:
         """Take down what is left of it, once its command has ended."""
@@ -109,7 +104,8 @@ class Ahead:
             pass
         self.launched.settle()
 
-    def _leave(self, chore: Callable[[], None]) -> None:
+    def leave(self, chore: Callable[[], None]) -> None:
+        """Have it taken down by `chore` when nobody waits for that."""
         self._leaving = True
         self._later(chore)
         self._leaves = True  # what an exception in between has done twice is harmless
@@ -123,7 +119,7 @@ class _Lent(_native.Launched):
     """A launch that is over for its process as soon as the box has told what there is to tell."""
 
     def __init__(self, launched: _native.Launched, ahead: Ahead) -> None:
-        super().__init__(launched._request, launched)
+        self._request, self._held, self._told = launched._request, launched, launched._told
         self._ahead = ahead
 
     def begin(self, *, tell_of_exec: bool) -> None:  # noqa: ARG002 - the box has been told before
@@ -141,7 +137,7 @@ class _Lent(_native.Launched):
         """Leave that to who takes the box down."""
 
     def leave(self) -> None:
-        self._ahead.bury_later()
+        self._ahead.leave(self._ahead.bury)
 
     def abandon(self) -> None:
         self._ahead.abandon()

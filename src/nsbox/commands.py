@@ -21,7 +21,7 @@ from nsbox.kept import KEPT, remember
 from nsbox.launch import Command, Own
 from nsbox.link import Port, Publication, check_tracing, connected, unlinked
 from nsbox.lower import Within
-from nsbox.lowered import Lowered
+from nsbox.lowered import Lowered, OwnByNumber
 from nsbox.namespace.joining import opened
 from nsbox.options import NO_OPTIONS, PARKED, Options
 from nsbox.origin import Origin
@@ -63,6 +63,23 @@ def starting(spec: "BoxSpec", invocation: Invocation, cgroup: "Cgroup | None" = 
     The box is in the group `cgroup`, if one is given, or below it in one of its own.
     """
     return _boxed(spec, invocation, _within(cgroup))
+
+
+def known(spec: "BoxSpec", args: Args | None) -> Command | None:
+    """Return a command with a box of its own that was made before, if it is found at one look."""
+    kept = KEPT.glance(spec)
+    found = None if kept is None else _seen(kept, spec, args)
+    return found[1] if found and found[0].template is None else None
+
+
+def _seen(kept: Lowered, spec: "BoxSpec", args: Args | None) -> "tuple[Lowered, Command] | None":
+    """Return the command of these arguments alone, and what it was made from."""
+    if type(args) is not list and type(args) is not tuple:
+        return None
+    try:
+        return kept.known.get((spec, tuple(args)))
+    except TypeError:  # of what is no argument
+        return None
 
 
 def staying(spec: "BoxSpec", cgroup: "Cgroup | None") -> Command:
@@ -139,13 +156,9 @@ def _recalled(kept: Lowered, lowered: Lowered, key: Hashable) -> Command | None:
 def _owning(lowered: Lowered, hostname: str | None) -> Callable[[], Own]:
     """Return what makes a box's own share of a plan: mostly it is the same for all."""
     pattern = lowered.pattern(hostname)
-
-    def of(number: int) -> Own:
-        return Own(pattern.of(number), lowered.groups_of(number), lowered.works_of(number))
-
     if lowered.is_numbered:
-        return lambda: of(next(_numbers))
-    same = of(0)
+        return lambda: OwnByNumber(lowered, pattern, next(_numbers))
+    same = Own(pattern.of(0), lowered.groups_of(0), lowered.works_of(0))
     return lambda: same
 
 
@@ -178,10 +191,14 @@ class Parking:
             return False
         return True
 
+    def known(self, spec: "BoxSpec", args: Args) -> Command | None:
+        """Return a command that such a box was given before, if it is found at one look."""
+        found = _seen(self.origin.lowered, spec, args)
+        return found[1] if found and found[0] is self.lowered else None
+
     def given(self, spec: "BoxSpec", invocation: Invocation, cgroup: "Cgroup | None") -> Command:
         """Return the command that such a box is given; `anew` it has a box made on demand."""
         key = _known_as(spec, invocation)
-        key = key and (key, _within(cgroup))
         if known := _recalled(self.first, self.lowered, key):
             return known
         if key:

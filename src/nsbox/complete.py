@@ -33,18 +33,17 @@ def complete(
     `args` are its arguments as they were given, `parked` is a box made ahead for it. With
     `output_max`, more bytes than that end it, with `OutputExceeded`.
     """
+    asked = stdin, stdout, stderr, input, timeout, encoding, errors, output_max
+    if {*map(type, asked)} == NOTHING and not (capture_output or text):
+        while command.is_straight:
+            told = straight(command, parked)
+            if told is not None:
+                if check and told.code:
+                    raise subprocess.CalledProcessError(told.code, args)
+                return CompletedProcess(args, told.code, None, None, told)
+            assert command.anew is not None
+            command, parked = command.anew(), None
     most = bytes_at_most(output_max)
-    asked = stdin, stdout, stderr, input, encoding, errors, timeout
-    left_alone = asked == _NOTHING and not (capture_output or text)
-    while left_alone and command.is_straight:
-        done = straight(command, parked)
-        if done is not None:
-            code, usage = done
-            if check and code:
-                raise subprocess.CalledProcessError(code, args)
-            return CompletedProcess(args, code, None, None, usage)
-        assert command.anew is not None
-        command, parked = command.anew(), None
     if input is not None or capture_output:
         streams = {"stdin": stdin, "stdout": stdout, "stderr": stderr}
         with_pipes(streams, has_input=input is not None, capture_output=capture_output)
@@ -67,7 +66,8 @@ def complete(
     return CompletedProcess(args, running.returncode, output, error, running.usage)
 
 
-_NOTHING = (None,) * 7
+NOTHING = {type(None)}
+"""The types of parameters that say nothing."""
 
 
 def bytes_at_most(output_max: int | str | None) -> int | None:

@@ -21,7 +21,7 @@ from nsbox.caller import Caller
 from nsbox.lower import Within, lower, lower_joining, without_handles
 from nsbox.lowered import HOST_NAME, Lowered
 from nsbox.namespace import Namespace
-from nsbox.options import Options
+from nsbox.options import NO_OPTIONS, Options
 from nsbox.rootfs import lower as rootfs
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ class Kept:
 
     def __init__(self) -> None:
         self._latest: dict[_Key, Lowered] = {}
+        self._glances: dict[tuple[int, int], tuple[BoxSpec, Lowered]] = {}
         self._lower = functools.lru_cache(maxsize=_MOST)(lower)
         self._shares: dict[BoxSpec, BoxSpec] = {}
 
@@ -53,7 +54,16 @@ class Kept:
         """
         if spec.link is not None:
             return None
-        return self._latest.get((self._shared(spec), options, within, os.getpid(), joining))
+        pid = os.getpid()
+        found = self._latest.get((self._shared(spec), options, within, pid, joining))
+        if found is not None and options is NO_OPTIONS and within is None and not joining:
+            remember(self._glances, (id(spec), pid), (spec, found))
+        return found
+
+    def glance(self, spec: "BoxSpec") -> Lowered | None:
+        """`recall` it, with nothing but itself given, if this very spec was recalled so before."""
+        found = self._glances.get((id(spec), os.getpid()))
+        return None if found is None else found[1]
 
     def look_up(self, spec: "BoxSpec", options: Options | None, within: Within) -> Lowered:
         """Return what the next box is started by, as of now. For the parameters see `lower`."""
@@ -84,12 +94,14 @@ class Kept:
         for lowered in self._latest.values():
             lowered.known.clear()
         self._latest.clear()
+        self._glances.clear()
         self._shares.clear()
         self._lower.cache_clear()
 
     def _keep(self, key: _Key, lowered: Lowered) -> None:
         for old in remember(self._latest, key, lowered):
             if old is not lowered:
+                self._glances.clear()
                 old.known.clear()  # that leads to what holds descriptors, and back
 
     def _shared(self, spec: "BoxSpec") -> "BoxSpec":

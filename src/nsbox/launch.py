@@ -3,12 +3,12 @@
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 import attrs
 
 from nsbox import _native
-from nsbox._native import Ready
+from nsbox._native import ALL_INHERITED, Ready
 from nsbox._native.values import Strings
 from nsbox.cgroup.account import BoxGroups
 from nsbox.errors import StepError
@@ -20,7 +20,7 @@ from nsbox.rootfs.overlay import remove_work
 from nsbox.security.notify import Handler
 
 
-class Own(NamedTuple):
+class Own:
     """What a box that is launched has for itself.
 
     - `data` is that of its plan and of its end.
@@ -28,9 +28,29 @@ class Own(NamedTuple):
     - `works` are the work folders of its overlays, which the plan makes and its end removes.
     """
 
-    data: bytes
-    groups: BoxGroups | None = None
-    works: tuple[str, ...] = ()
+    groups: BoxGroups | None
+
+    def __init__(
+        self, data: bytes, groups: BoxGroups | None = None, works: tuple[str, ...] = ()
+    ) -> None:
+        self.data = data
+        self.groups = groups
+        self.works = works
+
+    def lent(self) -> "Own":
+        """Return the same for whoever is in it, and is to remove nothing."""
+        return Own(self.data, None if self.groups is None else self.groups.lent())
+
+    def with_shared_groups(self) -> "Own":
+        """Return the same where somebody else removes the groups."""
+        return Own(self.data, None if self.groups is None else self.groups.shared, self.works)
+
+    def remove_left(self, groups_left: int) -> None:
+        """Remove what its end has left of it: mostly nothing, for C has removed its groups."""
+        if groups_left and self.groups is not None:
+            self.groups.remove()
+        if self.works:
+            self.remove_works()
 
     def remove(self) -> None:
         """Remove what a launch may have made of it, after all in the box has ended."""
@@ -108,12 +128,12 @@ class Command:
         """Make its launch, for which nothing has been done yet."""
         return self.ready.prepared(own.data, self._descriptors(given, standard), room=room)
 
-    def prepared_again(self, own: Own) -> _native.Launched | None:
-        """Make a launch with the caller's streams of one that was kept, if there is one."""
+    def prepared_again(self, own: Own) -> _native.Launched:
+        """Make its launch with the caller's streams: of one that was kept, if there is one."""
         try:
             launched = self._used.pop()
         except IndexError:
-            return None
+            return self.prepared(own, self.joined, ALL_INHERITED)
         launched.renew(own.data)
         return launched
 

@@ -4,7 +4,6 @@ import functools
 import os
 import re
 from collections.abc import Hashable, Iterable, Sequence
-from typing import TYPE_CHECKING
 
 import attrs
 
@@ -15,12 +14,10 @@ from nsbox.cgroup import lower as cgroups
 from nsbox.cgroup.account import BoxGroups, ending
 from nsbox.cgroup.hierarchy import Hierarchy
 from nsbox.errors import StepError, UnsupportedError
+from nsbox.launch import Command, Own
 from nsbox.pipes import StrOrBytesPath
 from nsbox.plan import Step, encode
 from nsbox.template import Held, Template
-
-if TYPE_CHECKING:
-    from nsbox.launch import Command
 
 HOST_NAME = os.urandom(32).hex()
 """What stands in a plan for a host name, which is at most as long: nobody else's text has it."""
@@ -118,7 +115,7 @@ class Lowered:
 
     def works_of(self, number: int) -> tuple[str, ...]:
         """Return the work folders of the overlays of the box of this number."""
-        return self.works and tuple(_numbered(folder, number) for folder in self.works)
+        return tuple(_numbered(folder, number) for folder in self.works)
 
     def groups_of(self, number: int) -> BoxGroups | None:
         """Return the groups that the box of this number is in, if it is in any of its own."""
@@ -171,7 +168,21 @@ class Pattern:
 
     def of(self, number: int) -> bytes:
         """Return those of the box of this number."""
-        return _digits(number).encode().join(self._parts)
+        return (_DIGITS % number).join(self._parts)
+
+
+class OwnByNumber(Own):
+    """What the box of a number has for itself: mostly nobody asks for more than its data."""
+
+    def __init__(self, lowered: Lowered, pattern: Pattern, number: int) -> None:
+        self.data = pattern.of(number)
+        self.works = lowered.works and lowered.works_of(number)
+        self._lowered, self._number = lowered, number
+
+    @functools.cached_property
+    def groups(self) -> BoxGroups | None:  # type: ignore[override]
+        """Its cgroups, which the plan makes or joins."""
+        return self._lowered.groups_of(self._number)
 
 
 def _numbered(folder: str, number: int) -> str:
@@ -179,7 +190,10 @@ def _numbered(folder: str, number: int) -> str:
 
 
 def _digits(number: int) -> str:
-    return f"{number:0{len(cgroups.NUMBER)}}"
+    return (_DIGITS % number).decode()
+
+
+_DIGITS = b"%%0%dd" % len(cgroups.NUMBER)
 
 
 def _bytes(text: str) -> bytes:

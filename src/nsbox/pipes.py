@@ -12,11 +12,10 @@ from typing import IO, Any, Protocol
 
 import attrs
 
-from nsbox._native import INHERITED
+from nsbox._native import ALL_INHERITED
 
 PIPE, STDOUT, DEVNULL = subprocess.PIPE, subprocess.STDOUT, subprocess.DEVNULL
 CHUNK = 1 << 16
-ALL_INHERITED = (INHERITED, INHERITED - 1, INHERITED - 2)
 """The caller's own standard streams."""
 
 StrOrBytesPath = str | bytes | os.PathLike[str] | os.PathLike[bytes]

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 _LULL = 0.003
 """Seconds for whoever has just got a box or its answer to go on with: the others come after."""
 
+_CHECK = {"check"}
+
 _PAUSE = 1.0
 """Seconds until it is tried again to make a box, after that has failed."""
 
@@ -86,6 +88,10 @@ class Pool:
 
     def run(self, args: Args, **parameters: Unpack[RunParameters]) -> CompletedProcess:
         """Run a command in a box of its own and wait for its end: `nsbox.run`, sooner."""
+        if parameters.keys() <= _CHECK and (at_hand := self._take()) is not None:
+            known = at_hand.parking.known(self.spec, args)
+            command = known or at_hand.parking.given(self.spec, Invocation(args), self._cgroup)
+            return complete(command, args, at_hand, check=parameters.get("check", False))
         check_names("run", parameters, RunParameters)
         invocation, rest = invoke(args, parameters)
         command, ready = self.starting(invocation)
@@ -109,10 +115,14 @@ class Pool:
     def starting(self, invocation: Invocation) -> tuple[Command, Ahead | None]:
         """Make a command, and take a box that is ready for it if there is one."""
         plain = invocation.options is NO_OPTIONS or invocation.options == NO_OPTIONS
-        ready = self._stock.take() if plain and not self.stays else None
-        if not isinstance(ready, Ahead):
+        ready = self._take() if plain else None
+        if ready is None:
             return commands.starting(self.spec, invocation, self._cgroup), None
         return ready.parking.given(self.spec, invocation, self._cgroup), ready
+
+    def _take(self) -> Ahead | None:
+        ready = None if self.stays else self._stock.take()
+        return ready if isinstance(ready, Ahead) else None
 
     @property
     def ready(self) -> int:
@@ -175,19 +185,16 @@ class _Stock:
     def take(self) -> "Made | None":
         if self._closed or os.getpid() != self.owner:
             return None
-        ready = self._next()
+        try:
+            ready = self.ready.popleft()
+        except IndexError:
+            ready = None
         if len(self.ready) <= self.size // 2:  # sooner, it would only be in the command's way
             self._ring()
         return ready
 
     def _make(self) -> "Made":
         return self._make_by(self.later)
-
-    def _next(self) -> "Made | None":
-        try:
-            return self.ready.popleft()
-        except IndexError:
-            return None
 
     def later(self, chore: Callable[[], None]) -> None:
         """Do something when there is nobody to wait for it, or at once where nobody else will."""
@@ -218,8 +225,10 @@ class _Stock:
             self._thread.join()
 
     def _ring(self) -> None:
-        with contextlib.suppress(RuntimeError):  # it has been rung
+        try:  # noqa: SIM105 - whoever has just got an answer rings, and is in a hurry
             self._bell.release()
+        except RuntimeError:  # it has been rung
+            pass
 
     def _tell(self) -> None:
         with self._changed:
@@ -230,8 +239,9 @@ class _Stock:
             self._keep_filled()
         finally:
             self._closed = True
-            while (ahead := self._next()) is not None:
-                self._do(ahead.discard)
+            with contextlib.suppress(IndexError):
+                while True:
+                    self._do(self.ready.popleft().discard)
             self._done = True
             self._do_chores()
             self._tell()

@@ -17,7 +17,6 @@ from nsbox.display import Displayed
 from nsbox.errors import OutputExceeded, StepError
 from nsbox.launch import Command, OutdatedError, Parked
 from nsbox.link import Publication
-from nsbox.outcome import clear_away, usage
 from nsbox.pipes import Stream
 from nsbox.security.notify import Listener
 from nsbox.terminal import Channel, Terminal
@@ -120,7 +119,6 @@ class Process(Displayed):
         tell_of_exec: bool,
     ) -> bool:
         """Have it started by C, with these descriptors; False as `_start` says."""
-        self._started = time.monotonic()
         try:
             if self._parked is None:
                 launched = command.prepared(self._own, given, standard)
@@ -311,12 +309,13 @@ class Process(Displayed):
 
     def _take_down(self, launched: _native.Launched) -> None:
         """Take down how it ended and what that cost, and remove what is left of it."""
-        told, wall = launched.told, time.monotonic() - self._started
-        self.returncode, self.usage = told.code, usage(told, wall)
+        told = launched.told
+        self.returncode, self.usage = told.code, Usage.of(told)
         try:
             self._launched = None  # from here on it has ended, whatever interrupts the rest
             launched.settle()
-            clear_away(launched, told, self._own)
+            self._own.remove_left(told.groups_left)
+            launched.leave()
         except BaseException:
             self._own.remove()
             raise
@@ -368,7 +367,7 @@ def give_groups(process: Process) -> BoxGroups | None:
     """Return its groups for the caller to remove, who puts more into them than this box."""
     given = process._own.groups
     if given is not None:
-        process._own = process._own._replace(groups=given.shared)
+        process._own = process._own.with_shared_groups()
     return given
 
 

@@ -1,49 +1,46 @@
 """A command from its start to its end in one call: nothing is written, read or timed meanwhile."""
 
 import os
-import time
 
-from nsbox._native import NOT_BEGUN, Launched
+from nsbox._native import ALL_INHERITED, NOT_BEGUN, Launched
+from nsbox._native.values import Told
 from nsbox.launch import Command, OutdatedError, Own, Parked
-from nsbox.outcome import clear_away, usage
-from nsbox.pipes import ALL_INHERITED
-from nsbox.usage import Usage
 
 
-def straight(command: Command, parked: Parked | None) -> tuple[int, Usage] | None:
-    """Run it with the caller's own standard streams; return its exit code and what it cost.
+def straight(command: Command, parked: Parked | None) -> Told | None:
+    """Run it with the caller's own standard streams; return what it has come to.
 
     None where its plan does not hold any longer, and nothing was done. Whatever a signal handler
     raises ends it. Raises `OSError` and `StepError` as a start does.
     """
-    starter, began = os.getpid(), time.monotonic()
-    if parked is not None:
-        own, launched = parked.lent, parked.lend(command.strings, ALL_INHERITED)
-    else:
+    starter = os.getpid()
+    if parked is None:
         own = command.own()
-        again = command.prepared_again(own)
-        launched = again or command.prepared(own, command.joined, ALL_INHERITED)
+        launched = command.prepared_again(own)
+    else:
+        own, launched = parked.lent, parked.lend(command.strings, ALL_INHERITED)
     try:
         launched.run()
         while not (told := launched.told).ended:  # a signal came in between
             launched.wait_end(None)
-        cost = usage(told, time.monotonic() - began)
         if told.ended == NOT_BEGUN:
             own.remove()
-        else:
-            clear_away(launched, told, own)
+        elif told.groups_left or own.works:
+            own.remove_left(told.groups_left)
+        if parked is not None:
+            launched.leave()
     except OutdatedError:
         return None
     except BaseException:
         _abandon(command, launched, own, starter)
         raise
-    if told.ended == NOT_BEGUN and command.anew is not None and told.step < command.ready.checks:
-        return None
     if told.error:
+        if told.ended == NOT_BEGUN and command.anew and told.step < command.ready.checks:
+            return None
         raise command.failure(told.step, told.error)
     if parked is None:
         command.keep(launched)
-    return told.code, cost
+    return told
 
 
 def _abandon(command: Command, launched: Launched, own: Own, starter: int) -> None:

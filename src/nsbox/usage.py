@@ -1,10 +1,12 @@
 """What a command came to: its result, and what it cost."""
 
+import functools
 import subprocess
 from typing import Any
 
 import attrs
 
+from nsbox._native.values import Told
 from nsbox.display import Displayed
 
 
@@ -26,6 +28,18 @@ class Usage(Displayed):
     memory_peak: int | None
     oom_killed: bool = False
 
+    @classmethod
+    def of(cls, told: Told) -> "Usage":
+        """Read it from what a box has come to."""
+        peak = told.peak_bytes if told.group_peak_bytes < 0 else told.group_peak_bytes
+        return cls(
+            told.wall_us / 1e6,
+            told.user_us / 1e6,
+            told.system_us / 1e6,
+            None if peak < 0 else peak,
+            told.killed == 1,
+        )
+
     @property
     def cpu_seconds(self) -> float:
         """User and system time together, in seconds."""
@@ -35,9 +49,16 @@ class Usage(Displayed):
 class CompletedProcess(Displayed, subprocess.CompletedProcess[Any]):
     """A `subprocess.CompletedProcess` that also tells its `usage`."""
 
-    def __init__(self, args: Any, returncode: int, stdout: Any, stderr: Any, usage: Usage) -> None:
+    def __init__(
+        self, args: Any, returncode: int, stdout: Any, stderr: Any, usage: Usage | Told
+    ) -> None:
         super().__init__(args, returncode, stdout, stderr)
-        self.usage = usage
+        self._cost = usage
+
+    @functools.cached_property
+    def usage(self) -> Usage:
+        """What it cost; few ask, so it is read then."""
+        return self._cost if isinstance(self._cost, Usage) else Usage.of(self._cost)
 
     def __repr__(self) -> str:
         return f"{super().__repr__()[:-1]}, usage={self.usage!r})"

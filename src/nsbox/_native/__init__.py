@@ -26,6 +26,9 @@ except ImportError as error:
 INHERITED: int = lib.NSBOX_INHERITED
 """Less n: the caller's standard descriptor n, as it is left open by an exec; else nothing."""
 
+ALL_INHERITED = (INHERITED, INHERITED - 1, INHERITED - 2)
+"""All three of them."""
+
 NOT_BEGUN: int = lib.NSBOX_NOT_BEGUN
 """`Told.ended` of a launch that has come to no process."""
 
@@ -35,6 +38,7 @@ SLOTS = 65
 
 _LAUNCH = ffi.typeof("struct nsbox_launch *")
 _NUMBERS, _WORDS = ffi.typeof("int32_t[]"), ffi.typeof("int64_t *")
+_ALL_INHERITED = ffi.new(_NUMBERS, ALL_INHERITED)
 
 
 class Launched:
@@ -129,7 +133,9 @@ class Launched:
         """Have ready what a parked box is to get: a command, with its standard descriptors."""
         request = self._request
         text = _point_at_strings(request, strings)
-        given = request.descriptors = ffi.new(_NUMBERS, descriptors)
+        mostly = descriptors is ALL_INHERITED
+        given = _ALL_INHERITED if mostly else ffi.new(_NUMBERS, descriptors)
+        request.descriptors = given
         self._held = text, given, self._held
 
     def release(self, socket: int) -> int:

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "kept.h"
@@ -132,11 +133,29 @@ static void take_outcome(struct nsbox_launch *launch)
     launch->told.peak_bytes = outcome->peak_kib * 1024;
 }
 
+static int64_t now_us(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec * 1000000L + now.tv_nsec / 1000;
+}
+
+void take_time(struct nsbox_launch *launch)
+{
+    launch->began_us = now_us();
+}
+
+static void tell_of_end(struct nsbox_launch *launch)
+{
+    take_outcome(launch);
+    launch->told.wall_us = now_us() - launch->began_us;
+    launch->told.ended = NSBOX_ENDED;
+}
+
 void tell_answer(struct nsbox_launch *launch)
 {
     take_figures(launch);
-    take_outcome(launch);
-    launch->told.ended = NSBOX_ENDED;
+    tell_of_end(launch);
 }
 
 void tell_of_nothing(struct nsbox_launch *launch)
@@ -211,8 +230,7 @@ int nsbox_wait_end(struct nsbox_launch *launch, int64_t timeout_ms)
     nsbox_close(launch);
     unlock(launch);
     forget(launch, memory_leave);
-    take_outcome(launch);
-    launch->told.ended = NSBOX_ENDED;
+    tell_of_end(launch);
     return 0;
 }
 

@@ -191,6 +191,7 @@ static void begin(struct nsbox_launch *launch, struct page *page)
 int nsbox_launch(struct nsbox_launch *launch, int tell_of_exec)
 {
     struct memory memory;
+    take_time(launch);
     take_figures_before(launch);
     launch->pid = launch->pidfd = launch->started = launch->descriptor = -1;
     launch->told = (struct nsbox_told){.peak_bytes = -1, .group_peak_bytes = -1};

@@ -14,6 +14,9 @@ int32_t standard(int32_t given);
 /* A child that does not become the box's first process ends, and nobody but us knows of it. */
 void bury(struct nsbox_launch *launch);
 
+/* Take notice that it begins now; its end tells how long it took. */
+void take_time(struct nsbox_launch *launch);
+
 /* What the groups tell of the box, while they are there; and before, where they are not its own. */
 void open_figures(struct nsbox_launch *launch); /* sooner than they are wanted */
 void take_figures_before(struct nsbox_launch *launch);

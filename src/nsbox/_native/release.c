@@ -37,6 +37,7 @@ static int release(struct nsbox_launch *launch, int socket, unsigned char how)
 {
     struct page *page = launch->memory, layout = *page;
     struct run run;
+    take_time(launch);
     if (point(&layout, launch) > page->room)
         return -E2BIG;
     run_begin(&run, page, at(page, page->descriptors));

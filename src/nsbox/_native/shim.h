@@ -32,6 +32,7 @@ struct nsbox_told {
     int64_t group_peak_bytes; /* the most that its groups had; -1: not told */
     int64_t killed;           /* 1 if the kernel has ended a task in them for want of memory */
     int64_t groups_left;      /* how many of its folders could not be removed yet */
+    int64_t wall_us;          /* from the launch, or from its command, to the end */
 };
 
 enum { NSBOX_INHERITED = -2 };
@@ -64,6 +65,7 @@ struct nsbox_launch {
     uint32_t peak, kills; /* files of groups, to be read before that: offsets from the data; or 0 */
     struct nsbox_kept peak_file, kills_file; /* these, as soon as they are open */
     int64_t kills_before;                    /* what the second told before, where no group is its own */
+    int64_t began_us; /* when, by CLOCK_MONOTONIC */
 
     int32_t pid, pidfd, started; /* started: an eventfd that tells of the exec, or -1 */
     int32_t descriptor;          /* what a step has opened for the caller, or -1 */

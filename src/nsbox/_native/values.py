@@ -46,6 +46,7 @@ class Told(NamedTuple):
     group_peak_bytes: int
     killed: int
     groups_left: int
+    wall_us: int
 
 
 class Ending(NamedTuple):
