@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from nsbox import _native, commands
-from nsbox._native.values import Strings
 from nsbox.launch import OutdatedError
 from nsbox.plan import Slot
 from nsbox.spec import BoxSpec
@@ -32,7 +31,8 @@ class Ahead:
         self.parking = commands.parking(spec, cgroup)
         self._own = self.parking.command.own()
         self.lent = self._own.lent()
-        self.socket, theirs = socket.socketpair()
+        self._socket, theirs = socket.socketpair()
+        self.number = self._socket.fileno()
         with theirs, open(os.devnull, "r+b", buffering=0) as null:
             standard = [null.fileno()] * 3
             try:
@@ -59,7 +59,7 @@ class Ahead:
             outcome = self.launched.outcome
             raise command.failure(outcome.step, outcome.error)
 
-    def lend(self, strings: Strings, standard: Sequence[int]) -> _native.Launched:
+    def lend(self, strings: _native.Strings, standard: Sequence[int]) -> _native.Launched:
         """Make the launch of a command in it, with its standard descriptors."""
         self.launched.hand(strings, standard)
         return _Lent(self.launched, self)
@@ -70,11 +70,11 @@ class Ahead:
         Raises `OutdatedError`, also where a step of it has failed: on demand it fails again, and is
         told of.
         """
-        result = -errno.ESTALE
-        if not self.parking.origin.has_changed:
-            result = release(self.socket.fileno())
-            if result == -errno.ESTALE and self.parking.first.outdated():
-                result = release(self.socket.fileno())
+        result, origin = -errno.ESTALE, self.parking.origin
+        if not (origin.is_looked_at and origin.has_changed):
+            result = release(self.number)
+            if result == -errno.ESTALE and origin.lowered.outdated():
+                result = release(self.number)
         if result < 0:
             self.leave(self.discard)
             raise OutdatedError(os.strerror(-result))
@@ -91,7 +91,7 @@ class Ahead:
             return
         self.launched.abandon()
         if os.getpid() == self._maker:
-            self.leave(self.bury)
+            self.leave()
 
     def bury(self) -> None:
         """Take down what is left of it, once its command has ended."""
@@ -104,14 +104,14 @@ class Ahead:
             pass
         self.launched.settle()
 
-    def leave(self, chore: Callable[[], None]) -> None:
-        """Have it taken down by `chore` when nobody waits for that."""
+    def leave(self, chore: Callable[[], None] | None = None) -> None:
+        """Have it taken down when nobody waits for that, its command having ended; or `chore`."""
         self._leaving = True
-        self._later(chore)
+        self._later(chore or self.bury)
         self._leaves = True  # what an exception in between has done twice is harmless
 
     def _remove(self) -> None:
-        self.socket.close()
+        self._socket.close()
         self._own.remove()
 
 
@@ -130,14 +130,11 @@ class _Lent(_native.Launched):
             super().wait_end(None)
 
     def wait_end(self, timeout: float | None) -> bool:
-        answered = self.wait_answer(self._ahead.socket.fileno(), timeout)
+        answered = self.wait_answer(self._ahead.number, timeout)
         return super().wait_end(timeout) if answered is False else answered is True
 
     def settle(self) -> None:
         """Leave that to who takes the box down."""
-
-    def leave(self) -> None:
-        self._ahead.leave(self._ahead.bury)
 
     def abandon(self) -> None:
         self._ahead.abandon()

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from nsbox._native import Ready
-from nsbox._native.values import Strings
+from nsbox._native import Ready, Strings
 from nsbox.caller import Caller
 from nsbox.cgroup.account import BoxGroups, ending
 from nsbox.cgroup.hierarchy import Hierarchy
@@ -21,7 +20,7 @@ from nsbox.kept import KEPT, remember
 from nsbox.launch import Command, Own
 from nsbox.link import Port, Publication, check_tracing, connected, unlinked
 from nsbox.lower import Within
-from nsbox.lowered import Lowered, OwnByNumber
+from nsbox.lowered import Known, Lowered, OwnByNumber
 from nsbox.namespace.joining import opened
 from nsbox.options import NO_OPTIONS, PARKED, Options
 from nsbox.origin import Origin
@@ -72,12 +71,12 @@ def known(spec: "BoxSpec", args: Args | None) -> Command | None:
     return found[1] if found and found[0].template is None else None
 
 
-def _seen(kept: Lowered, spec: "BoxSpec", args: Args | None) -> "tuple[Lowered, Command] | None":
-    """Return the command of these arguments alone, and what it was made from."""
+def _seen(kept: Lowered, spec: "BoxSpec", args: Args | None) -> Known | None:
+    """Return the command of these arguments alone, by this very spec, and what it was made from."""
     if type(args) is not list and type(args) is not tuple:
         return None
     try:
-        return kept.known.get((spec, tuple(args)))
+        return kept.known.get((id(spec), tuple(args)))
     except TypeError:  # of what is no argument
         return None
 
@@ -102,6 +101,7 @@ def _boxed(spec: "BoxSpec", invocation: Invocation | None, within: Within) -> Co
     lowered = kept.quickest
     key = _known_as(spec, invocation)
     if known := _recalled(kept, lowered, key):
+        _note(kept, lowered, known, spec, key)
         return known
     if key and invocation is not None:
         invocation = invocation.frozen()
@@ -114,8 +114,7 @@ def _boxed(spec: "BoxSpec", invocation: Invocation | None, within: Within) -> Co
         return _looked_up(spec, invocation, within)
 
     command = _command(spec, lowered, invocation, anew=again)
-    if key:
-        remember(kept.known, key, (lowered, command))
+    _note(kept, lowered, command, spec, key)
     return command
 
 
@@ -125,6 +124,17 @@ def _looked_up(spec: "BoxSpec", invocation: Invocation | None, within: Within) -
     lowered.check_sources(spec.hostname)
     lowered.check_rights()
     return _command(spec, lowered, invocation)
+
+
+def _note(
+    kept: Lowered, lowered: Lowered, command: Command, spec: "BoxSpec", key: Hashable
+) -> None:
+    """Have it known again by its key, and by its very spec, which is held so that its id stays."""
+    if not key:
+        return
+    remember(kept.known, key, (lowered, command, spec))
+    if isinstance(key, tuple) and len(key) == 2:
+        remember(kept.known, (id(spec), key[1]), (lowered, command, spec))
 
 
 def _known_as(spec: "BoxSpec", invocation: Invocation | None) -> Hashable:
@@ -200,13 +210,14 @@ class Parking:
         """Return the command that such a box is given; `anew` it has a box made on demand."""
         key = _known_as(spec, invocation)
         if known := _recalled(self.first, self.lowered, key):
+            _note(self.first, self.lowered, known, spec, key)
             return known
         if key:
             invocation = invocation.frozen()
         listed, box = arguments(invocation.args), self.command
         lowered = self.lowered  # of which a box itself is no part
         command = Command(
-            Strings.of(_argv(listed), _environment_of(spec, invocation)),
+            Strings(_argv(listed), _environment_of(spec, invocation)),
             box.ready,
             box.own,
             lambda index, errno: lowered.failure(index, errno, listed, spec.hostname),
@@ -214,8 +225,7 @@ class Parking:
             box.stop_signal,
             anew=functools.partial(starting, spec, invocation, cgroup),
         )
-        if key:
-            remember(self.first.known, key, (lowered, command))
+        _note(self.first, lowered, command, spec, key)
         return command
 
 
@@ -264,7 +274,7 @@ def joining(
         return anew()
     made = command(kept, anew)
     if key:
-        remember(kept.known, key, (kept, made))
+        remember(kept.known, key, (kept, made, spec))
     return made
 
 
@@ -315,7 +325,7 @@ def _command(
     options = NO_OPTIONS
     if invocation is not None:
         listed, options = arguments(invocation.args), invocation.options
-    strings = Strings.of(_argv(listed), _environment_of(spec, invocation))
+    strings = Strings(_argv(listed), _environment_of(spec, invocation))
     at_end = lowered.ending if groups is None else ending(groups.directories, made=False)
     ready = Ready(
         lowered.encoded,

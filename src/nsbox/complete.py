@@ -34,15 +34,8 @@ def complete(
     `output_max`, more bytes than that end it, with `OutputExceeded`.
     """
     asked = stdin, stdout, stderr, input, timeout, encoding, errors, output_max
-    if {*map(type, asked)} == NOTHING and not (capture_output or text):
-        while command.is_straight:
-            told = straight(command, parked)
-            if told is not None:
-                if check and told.code:
-                    raise subprocess.CalledProcessError(told.code, args)
-                return CompletedProcess(args, told.code, None, None, told)
-            assert command.anew is not None
-            command, parked = command.anew(), None
+    if {*map(type, asked)} == NOTHING and not (capture_output or text) and command.is_straight:
+        return left_alone(command, args, parked, check=check)
     most = bytes_at_most(output_max)
     if input is not None or capture_output:
         streams = {"stdin": stdin, "stdout": stdout, "stderr": stderr}
@@ -64,6 +57,21 @@ def complete(
     if check and running.returncode:
         raise subprocess.CalledProcessError(running.returncode, args, output, error)
     return CompletedProcess(args, running.returncode, output, error, running.usage)
+
+
+def left_alone(
+    command: Command, args: Any, parked: Parked | None = None, *, check: bool
+) -> CompletedProcess:
+    """Take it from its start to its end, where nothing is asked about its streams and its time."""
+    while command.is_straight:
+        told = straight(command, parked)
+        if told is not None:
+            if check and told.code:
+                raise subprocess.CalledProcessError(told.code, args)
+            return CompletedProcess(args, told.code, None, None, told)
+        assert command.anew is not None
+        command, parked = command.anew(), None
+    return complete(command, args, parked, check=check)
 
 
 NOTHING = {type(None)}

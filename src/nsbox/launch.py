@@ -8,8 +8,7 @@ from typing import Protocol
 import attrs
 
 from nsbox import _native
-from nsbox._native import ALL_INHERITED, Ready
-from nsbox._native.values import Strings
+from nsbox._native import ALL_INHERITED, Ready, Strings
 from nsbox.cgroup.account import BoxGroups
 from nsbox.errors import StepError
 from nsbox.frozen import FrozenMap
@@ -164,3 +163,6 @@ class Parked(Protocol):
 
     def lend(self, strings: Strings, standard: Sequence[int]) -> _native.Launched:
         """Make a command's launch in it: to begin that raises `OutdatedError`."""
+
+    def leave(self) -> None:
+        """Take notice that it has told all, and that nothing more is asked of it."""

@@ -4,6 +4,7 @@ import functools
 import os
 import re
 from collections.abc import Hashable, Iterable, Sequence
+from typing import TYPE_CHECKING
 
 import attrs
 
@@ -18,6 +19,9 @@ from nsbox.launch import Command, Own
 from nsbox.pipes import StrOrBytesPath
 from nsbox.plan import Step, encode
 from nsbox.template import Held, Template
+
+if TYPE_CHECKING:
+    from nsbox.spec import BoxSpec
 
 HOST_NAME = os.urandom(32).hex()
 """What stands in a plan for a host name, which is at most as long: nobody else's text has it."""
@@ -48,7 +52,7 @@ class Lowered:
     _around_name: tuple[bytes, bytes] | None = attrs.field(init=False)
     _names: tuple[str, ...] = attrs.field(init=False)
     ending: Ending = attrs.field(init=False)
-    known: "dict[Hashable, tuple[Lowered, Command]]" = attrs.field(init=False, factory=dict)
+    known: "dict[Hashable, Known]" = attrs.field(init=False, factory=dict)
 
     @encoded.default
     def _encode(self) -> Encoded:
@@ -155,6 +159,10 @@ class Lowered:
         elif step.operation is Operation.SETHOSTNAME and box is not None:
             step = Step(Operation.SETHOSTNAME, (box,))
         return StepError.of(step, errno, index, box=box, hint=hints.hint(step, errno))
+
+
+Known = tuple[Lowered, Command, "BoxSpec"]
+"""A command, what it was made from, and for which spec."""
 
 
 class Pattern:

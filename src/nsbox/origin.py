@@ -32,10 +32,11 @@ class Origin:
         self.lowered: Lowered = KEPT.look_up(spec, options, within)
         self._led_to_then = led_to
         self._made_by_then = None if self.lowered.checks else made_by
+        self.is_looked_at = bool(self._paths) or self._made_by_then is not None
 
     @property
     def has_changed(self) -> bool:
-        """Whether a box that is made now would be made from something else."""
+        """Whether a box that is made now would be made from something else; see `is_looked_at`."""
         if self._paths and self._led_to() != self._led_to_then:
             return True
         return self._made_by_then is not None and (

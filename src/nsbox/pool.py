@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal, Unpack
 from nsbox import commands
 from nsbox.ahead import Ahead, Later
 from nsbox.commands import Args, Invocation
-from nsbox.complete import complete, process
+from nsbox.complete import complete, left_alone, process
 from nsbox.launch import Command, OutdatedError
 from nsbox.options import NO_OPTIONS
 from nsbox.parameters import PopenParameters, RunParameters, check_names, invoke
@@ -91,7 +91,7 @@ class Pool:
         if parameters.keys() <= _CHECK and (at_hand := self._take()) is not None:
             known = at_hand.parking.known(self.spec, args)
             command = known or at_hand.parking.given(self.spec, Invocation(args), self._cgroup)
-            return complete(command, args, at_hand, check=parameters.get("check", False))
+            return left_alone(command, args, at_hand, check=parameters.get("check", False))
         check_names("run", parameters, RunParameters)
         invocation, rest = invoke(args, parameters)
         command, ready = self.starting(invocation)

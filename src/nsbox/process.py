@@ -315,7 +315,8 @@ class Process(Displayed):
             self._launched = None  # from here on it has ended, whatever interrupts the rest
             launched.settle()
             self._own.remove_left(told.groups_left)
-            launched.leave()
+            if self._parked is not None:
+                self._parked.leave()
         except BaseException:
             self._own.remove()
             raise

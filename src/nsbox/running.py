@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 from nsbox import commands
 from nsbox.commands import Invocation
-from nsbox.complete import NOTHING, complete, process
+from nsbox.complete import NOTHING, complete, left_alone, process
 from nsbox.options import Pty, options
 from nsbox.parameters import PopenParameters, check_names, invoke
 from nsbox.pipes import Stream, StrOrBytesPath
@@ -63,7 +63,7 @@ def run(
     if {*map(type, streams), *map(type, others)} == NOTHING and not (capture_output or pass_fds):
         command = commands.known(spec, args)
         if command is not None:
-            return complete(command, args, check=check)
+            return left_alone(command, args, check=check)
     invocation = Invocation(
         spec.args if args is None else args,
         env,

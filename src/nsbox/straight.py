@@ -28,7 +28,7 @@ def straight(command: Command, parked: Parked | None) -> Told | None:
         elif told.groups_left or own.works:
             own.remove_left(told.groups_left)
         if parked is not None:
-            launched.leave()
+            parked.leave()
     except OutdatedError:
         return None
     except BaseException:

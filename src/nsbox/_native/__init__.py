@@ -11,7 +11,7 @@ import signal
 from collections.abc import Sequence
 from typing import Any
 
-from nsbox._native.values import Encoded, Ending, Outcome, Strings, Told
+from nsbox._native.values import Encoded, Ending, Outcome, Told
 
 try:
     from nsbox._native._shim import ffi, lib
@@ -39,6 +39,15 @@ SLOTS = 65
 _LAUNCH = ffi.typeof("struct nsbox_launch *")
 _NUMBERS, _WORDS = ffi.typeof("int32_t[]"), ffi.typeof("int64_t *")
 _ALL_INHERITED = ffi.new(_NUMBERS, ALL_INHERITED)
+
+
+class Strings:
+    """A command and its environment in the form that C reads: each string ends with a NUL."""
+
+    def __init__(self, argv: Sequence[bytes], environment: Sequence[bytes]) -> None:
+        self._text = ffi.from_buffer(b"\0".join((*argv, *environment, b"")))
+        content = self._text, len(self._text), len(argv), len(environment)
+        self.pointer = ffi.new("struct nsbox_strings *", content)
 
 
 class Launched:
@@ -95,7 +104,7 @@ class Launched:
     @property
     def told(self) -> Told:
         """What it has come to, once it has."""
-        return Told._make(ffi.unpack(self._told, _TOLD))
+        return _make(Told, ffi.unpack(self._told, _TOLD))  # as Told._make, sooner
 
     def settle(self) -> None:
         """Take notice that it has ended: there is nothing to be let go of."""
@@ -131,12 +140,10 @@ class Launched:
 
     def hand(self, strings: Strings, descriptors: Sequence[int]) -> None:
         """Have ready what a parked box is to get: a command, with its standard descriptors."""
-        request = self._request
-        text = _point_at_strings(request, strings)
         mostly = descriptors is ALL_INHERITED
         given = _ALL_INHERITED if mostly else ffi.new(_NUMBERS, descriptors)
-        request.descriptors = given
-        self._held = text, given, self._held
+        self._request.strings, self._request.descriptors = strings.pointer, given
+        self._held = strings, given, self._held
 
     def release(self, socket: int) -> int:
         """Give it that, by the socket that it waits at; return 0, or -errno.
@@ -159,9 +166,6 @@ class Launched:
         if result in (-_ETIMEDOUT, -_EINTR):
             return None
         return _answer(result) == 0
-
-    def leave(self) -> None:
-        """Take notice that nothing more is asked of it, which has ended."""
 
     def take_descriptor(self) -> int:
         """Return what a step has opened for the caller, who owns it from now on; or -1."""
@@ -213,7 +217,8 @@ class Ready:
         self.checks = plan.checks
         request = self._request = ffi.new(_LAUNCH)
         steps = ffi.from_buffer(plan.steps)
-        self._held = steps, _point_at_strings(request, strings)  # the request only points there
+        self._held = steps, strings  # the request only points there
+        request.strings = strings.pointer
         request.steps = ffi.cast("struct nsbox_step *", steps)
         request.step_count = plan.step_count
         request.first_step = 0 if checked else plan.checks
@@ -252,7 +257,7 @@ def launch(
     tell_of_exec: bool,
 ) -> Launched:
     """Carry out a plan once: see `Ready`."""
-    ready = Ready(plan, Strings.of(argv, environment))
+    ready = Ready(plan, Strings(argv, environment))
     launched = ready.prepared(ready.data, descriptors)
     launched.begin(tell_of_exec=tell_of_exec)
     return launched
@@ -365,7 +370,7 @@ class Texts:
         lib.nsbox_close_texts(self._request)
 
 
-_TOLD = len(Told._fields)
+_TOLD, _make = len(Told._fields), tuple.__new__
 
 _ROOM, _USUAL = 8192, 128
 """Bytes: what a read is given at least, and more than most of these files hold."""
@@ -373,13 +378,6 @@ _ROOM, _USUAL = 8192, 128
 _uncleared = ffi.new_allocator(should_clear_after_alloc=False)
 
 _ESRCH, _EINTR, _ETIMEDOUT = 3, 4, 110
-
-
-def _point_at_strings(request: Any, strings: Strings) -> Any:
-    text = request.strings = ffi.from_buffer(strings.text)
-    request.strings_size = len(text)
-    request.argc, request.envc = strings.argc, strings.envc
-    return text
 
 
 def _milliseconds(timeout: float | None) -> int:

@@ -34,11 +34,12 @@ static uint32_t aligned(uint32_t size)
 
 uint32_t point(struct page *page, const struct nsbox_launch *launch)
 {
-    uint32_t size = aligned(launch->strings_size);
-    page->argc = launch->argc;
-    page->envc = launch->envc;
+    const struct nsbox_strings *strings = launch->strings;
+    uint32_t size = aligned(strings->size);
+    page->argc = strings->argc;
+    page->envc = strings->envc;
     page->pointers = page->strings + size;
-    return size + (launch->argc + launch->envc + 2) * (uint32_t)sizeof(char *);
+    return size + (strings->argc + strings->envc + 2) * (uint32_t)sizeof(char *);
 }
 
 /* Lay out what is shared; gives its size. */
@@ -68,7 +69,7 @@ static long make_page(const struct nsbox_launch *launch, struct memory *memory)
     page->outcome.descriptor = page->proc = -1;
     memcpy(at(page, page->steps), launch->steps, launch->step_count * sizeof *launch->steps);
     memcpy(at(page, page->data), launch->data, launch->data_size);
-    memcpy(at(page, page->strings), launch->strings, launch->strings_size);
+    memcpy(at(page, page->strings), launch->strings->text, launch->strings->size);
     return 0;
 }
 

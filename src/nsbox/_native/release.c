@@ -43,7 +43,7 @@ static int release(struct nsbox_launch *launch, int socket, unsigned char how)
     run_begin(&run, page, at(page, page->descriptors));
     if (page->outcome.error || check_steps(&run, launch->checks) < 0)
         return -ESTALE;
-    memcpy(at(page, page->strings), launch->strings, launch->strings_size);
+    memcpy(at(page, page->strings), launch->strings->text, launch->strings->size);
     point(page, launch);
     return (int)send_descriptors(socket, launch->descriptors, how);
 }

@@ -43,6 +43,12 @@ struct nsbox_kept {
     uint64_t device, inode;
 };
 
+/* A command and its environment. */
+struct nsbox_strings {
+    const char *text; /* argv, then envp, each string NUL-terminated */
+    uint32_t size, argc, envc;
+};
+
 /* What the caller asks for, and what it gets. */
 struct nsbox_launch {
     const struct nsbox_step *steps;
@@ -50,8 +56,7 @@ struct nsbox_launch {
     uint32_t first_step; /* the one to begin with */
     const char *data; /* the text and data of the steps */
     uint32_t data_size;
-    const char *strings; /* argv, then envp, each string NUL-terminated */
-    uint32_t strings_size, argc, envc;
+    const struct nsbox_strings *strings;
     uint32_t room;   /* bytes to leave for strings that come later, and the pointers to them */
     uint32_t checks; /* how many of the first steps are checks */
     const int32_t *descriptors; /* what becomes descriptor 0, 1, 2 ... of the box; -1: nothing;

@@ -1,6 +1,5 @@
 """What goes in at the door to C and comes out, as plain values."""
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 
@@ -11,19 +10,6 @@ class Encoded(NamedTuple):
     data: bytes
     step_count: int
     checks: int = 0
-
-
-class Strings(NamedTuple):
-    """A command and its environment in the form that C reads: each string ends with a NUL."""
-
-    text: bytes
-    argc: int
-    envc: int
-
-    @classmethod
-    def of(cls, argv: Sequence[bytes], environment: Sequence[bytes]) -> "Strings":
-        """Put them together."""
-        return cls(b"\0".join((*argv, *environment, b"")), len(argv), len(environment))
 
 
 class Outcome(NamedTuple):

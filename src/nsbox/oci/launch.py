@@ -8,9 +8,8 @@ from collections.abc import Callable, Iterable, Mapping
 import attrs
 
 from nsbox import _native, hints, procfs, sequence
-from nsbox._native import Ready
+from nsbox._native import Ready, Strings
 from nsbox._native.operations import Operation
-from nsbox._native.values import Strings
 from nsbox.caller import Caller
 from nsbox.cgroup import Resources
 from nsbox.cgroup import lower as cgroups
@@ -100,7 +99,7 @@ def joining(
         steps = (*steps[:-1], Step(Operation.EXECVE_PATH, (program, said.args)))
     given: dict[int, int] = {Slot.BOX: first_process}
 
-    strings = Strings.of(*_strings(said))
+    strings = Strings(*_strings(said))
     plan = encode(steps)
     joined = BoxGroups.joined(dict(folders), of_box=True) if folders else None
     at_end = ending(dict(folders), made=False)
