@@ -61,8 +61,7 @@ class Ahead:
 
     def lend(self, strings: _native.Strings, standard: Sequence[int]) -> _native.Launched:
         """Make the launch of a command in it, with its standard descriptors."""
-        self.launched.hand(strings, standard)
-        return _Lent(self.launched, self)
+        return _Lent(self, self.launched, strings, standard)
 
     def released(self, release: Callable[[int], int]) -> int:
         """Have it given its command by `release`, at the socket where it waits for that.
@@ -73,7 +72,7 @@ class Ahead:
         result, origin = -errno.ESTALE, self.parking.origin
         if not (origin.is_looked_at and origin.has_changed):
             result = release(self.number)
-            if result == -errno.ESTALE and origin.lowered.outdated():
+            if result == -errno.ESTALE and self.parking.first.outdated():
                 result = release(self.number)
         if result < 0:
             self.leave(self.discard)
@@ -118,7 +117,14 @@ class Ahead:
 class _Lent(_native.Launched):
     """A launch that is over for its process as soon as the box has told what there is to tell."""
 
-    def __init__(self, launched: _native.Launched, ahead: Ahead) -> None:
+    def __init__(
+        self,
+        ahead: Ahead,
+        launched: _native.Launched,
+        strings: _native.Strings,
+        standard: Sequence[int],
+    ) -> None:
+        launched.hand(strings, standard)
         self._request, self._held, self._told = launched._request, launched, launched._told
         self._ahead = ahead
 

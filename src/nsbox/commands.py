@@ -174,16 +174,15 @@ def _owning(lowered: Lowered, hostname: str | None) -> Callable[[], Own]:
 
 @attrs.frozen(eq=False)
 class Parking:
-    """The start of a box that is made ahead, and what that was lowered to."""
+    """The start of a box that is made ahead, and what that was lowered to.
+
+    `first` is what it would be lowered to without a template.
+    """
 
     command: Command
     lowered: Lowered
     origin: Origin
-
-    @property
-    def first(self) -> Lowered:
-        """What it would be lowered to without a template."""
-        return self.origin.lowered
+    first: Lowered
 
     @property
     def is_current(self) -> bool:
@@ -203,7 +202,7 @@ class Parking:
 
     def known(self, spec: "BoxSpec", args: Args) -> Command | None:
         """Return a command that such a box was given before, if it is found at one look."""
-        found = _seen(self.origin.lowered, spec, args)
+        found = _seen(self.first, spec, args)
         return found[1] if found and found[0] is self.lowered else None
 
     def given(self, spec: "BoxSpec", invocation: Invocation, cgroup: "Cgroup | None") -> Command:
@@ -244,7 +243,8 @@ def _parking(spec: "BoxSpec", within: Within, *, stays: bool) -> Parking:
     origin.lowered.check_sources(spec.hostname)
     origin.lowered.check_rights()
     lowered = origin.lowered.quickest
-    return Parking(_command(spec, lowered, None if stays else _LATER), lowered, origin)
+    command = _command(spec, lowered, None if stays else _LATER)
+    return Parking(command, lowered, origin, origin.lowered)
 
 
 _LATER = Invocation(("",), options=PARKED)

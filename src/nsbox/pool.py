@@ -11,7 +11,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Literal, Unpack
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, Unpack
 
 from nsbox import commands
 from nsbox.ahead import Ahead, Later
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from nsbox.cgroup.cgroup import Cgroup
     from nsbox.standing import Standing
 
-    Made = Ahead | Standing
+Made = TypeVar("Made", bound="Ahead | Standing")
 
 _LULL = 0.003
 """Seconds for whoever has just got a box or its answer to go on with: the others come after."""
@@ -83,15 +83,17 @@ class Pool:
         self.stays = stays
         self._cgroup = cgroup
         kind = _standing() if stays else Ahead
-        self._stock = _Stock(lambda later: kind(spec, cgroup, later), size)
+        self._stock: _Stock[Any] = _Stock(lambda later: kind(spec, cgroup, later), size)
         self._closing = weakref.finalize(self, self._stock.close)
 
     def run(self, args: Args, **parameters: Unpack[RunParameters]) -> CompletedProcess:
         """Run a command in a box of its own and wait for its end: `nsbox.run`, sooner."""
-        if parameters.keys() <= _CHECK and (at_hand := self._take()) is not None:
-            known = at_hand.parking.known(self.spec, args)
-            command = known or at_hand.parking.given(self.spec, Invocation(args), self._cgroup)
-            return left_alone(command, args, at_hand, check=parameters.get("check", False))
+        ready: Ahead | None
+        if parameters.keys() <= _CHECK and not self.stays and (ready := self._stock.take()):
+            command = ready.parking.known(self.spec, args)
+            if command is None:
+                command = ready.parking.given(self.spec, Invocation(args), self._cgroup)
+            return left_alone(command, args, ready, check=parameters.get("check", False))
         check_names("run", parameters, RunParameters)
         invocation, rest = invoke(args, parameters)
         command, ready = self.starting(invocation)
@@ -106,8 +108,8 @@ class Pool:
 
     def start(self) -> "Box":
         """Start a box that stays: `BoxSpec.start`, sooner where the pool has `stays`."""
-        ready = self._stock.take() if self.stays else None
-        if ready is not None and not isinstance(ready, Ahead):
+        ready: Standing | None = self._stock.take() if self.stays else None
+        if ready is not None:
             with contextlib.suppress(OutdatedError):
                 return ready.hand_over()
         return self.spec.start(cgroup=self._cgroup)
@@ -115,14 +117,10 @@ class Pool:
     def starting(self, invocation: Invocation) -> tuple[Command, Ahead | None]:
         """Make a command, and take a box that is ready for it if there is one."""
         plain = invocation.options is NO_OPTIONS or invocation.options == NO_OPTIONS
-        ready = self._take() if plain else None
+        ready = self._stock.take() if plain and not self.stays else None
         if ready is None:
             return commands.starting(self.spec, invocation, self._cgroup), None
         return ready.parking.given(self.spec, invocation, self._cgroup), ready
-
-    def _take(self) -> Ahead | None:
-        ready = None if self.stays else self._stock.take()
-        return ready if isinstance(ready, Ahead) else None
 
     @property
     def ready(self) -> int:
@@ -158,14 +156,14 @@ def _standing() -> "type[Standing]":
     return Standing
 
 
-class _Stock:
+class _Stock(Generic[Made]):
     """The boxes of a pool, and the thread that makes them and takes down what they leave.
 
     Who takes a box, or leaves one, only rings: the bell is a lock that the thread waits for. Who
     waits for boxes does so at the condition.
     """
 
-    def __init__(self, make: "Callable[[Later], Made]", size: int) -> None:
+    def __init__(self, make: Callable[[Later], Made], size: int) -> None:
         self.size = size
         self.owner = os.getpid()
         self.ready: collections.deque[Made] = collections.deque()
@@ -182,7 +180,7 @@ class _Stock:
             self.ready.popleft().discard()
             raise
 
-    def take(self) -> "Made | None":
+    def take(self) -> Made | None:
         if self._closed or os.getpid() != self.owner:
             return None
         try:
@@ -193,7 +191,7 @@ class _Stock:
             self._ring()
         return ready
 
-    def _make(self) -> "Made":
+    def _make(self) -> Made:
         return self._make_by(self.later)
 
     def later(self, chore: Callable[[], None]) -> None:

@@ -79,8 +79,7 @@ static int64_t read_number(const struct nsbox_launch *launch, uint32_t path, str
     open_text(launch, path, file);
     if (file->fd < 0)
         return -1;
-    ssize_t length = read(file->fd, text, sizeof text - 1);
-    kept_close(file);
+    ssize_t length = pread(file->fd, text, sizeof text - 1, 0);
     text[length > 0 ? length : 0] = 0;
     return number_behind(text, key);
 }

@@ -216,7 +216,7 @@ int nsbox_launch(struct nsbox_launch *launch, int tell_of_exec)
     if (owner >= 0)
         close(owner);
     if (launch->pidfd < 0) {
-        nsbox_close_started(launch);
+        nsbox_close(launch);
         tell_of_nothing(launch);
     }
     if (launch->room && launch->pidfd >= 0) /* who is in a hurry comes later */

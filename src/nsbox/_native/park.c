@@ -9,7 +9,7 @@
 #include "steps.h"
 #include "sys.h"
 
-enum { ECHILD_ = 10, ECONNRESET_ = 104, EPROTO_ = 71, CLOEXEC_ON_RECEIPT = 0x40000000 };
+enum { ECHILD_ = 10, ECONNRESET_ = 104, EPROTO_ = 71 };
 
 /* The owner's end, of the socket or of itself, is ours: whatever copies of the socket live on. */
 static long wait_for_word(int socket)
@@ -20,21 +20,28 @@ static long wait_for_word(int socket)
     return result < 0 ? result : watched[0].revents ? -ECHILD_ : 0;
 }
 
-/* `given` is a bit for each standard descriptor that the command gets, in order. */
-static long place(const struct rights *rights, unsigned char given)
+static void close_standard(void)
 {
-    const int *next = rights->descriptor;
-    for (int number = 0; number < 3; number++) {
-        if (!(given >> number & 1)) {
-            SYS(__NR_close, number);
+    for (int number = 0; number < 3; number++)
+        SYS(__NR_close, number);
+}
+
+/* `given` is a bit for each standard descriptor that the command gets. They came in order, and have
+ * the lowest numbers that were free: mostly all three are where they belong. */
+static long place(unsigned char given, size_t sent)
+{
+    long result = 0;
+    int from = (int)sent - 1;
+    for (int number = 2; number >= 0 && result >= 0; number--) {
+        if (!(given >> number & 1))
             continue;
+        if (from != number) {
+            result = SYS(__NR_dup3, from, number, 0);
+            SYS(__NR_close, from);
         }
-        long result = SYS(__NR_dup3, *next, number, 0);
-        SYS(__NR_close, *next++);
-        if (result < 0)
-            return result;
+        from--;
     }
-    return 0;
+    return result < 0 ? result : 0;
 }
 
 long park(struct page *page, int socket)
@@ -47,10 +54,11 @@ long park(struct page *page, int socket)
                               .control = &rights,
                               .control_length = sizeof rights};
 
+    close_standard(); /* for those that come */
     page->parked = PARKED;
     long result = wait_for_word(socket);
     if (result == 0)
-        result = SYS(__NR_recvmsg, socket, &message, CLOEXEC_ON_RECEIPT);
+        result = SYS(__NR_recvmsg, socket, &message, 0);
     if (result == 0)
         return -ECONNRESET_;
     if (result < 0)
@@ -60,5 +68,5 @@ long park(struct page *page, int socket)
         return -EPROTO_;
     if (given & AND_ENDED)
         page->parked = PARKED_AND_ENDED;
-    return place(&rights, given);
+    return place(given, sent);
 }
