@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 ROOM = 1 << 18
 """Bytes for a command and its environment; a longer one gets a box made on demand."""
 
+_PATIENCE = 1.0
+"""Seconds for what is killed to be gone, unless it is frozen."""
+
 Later = Callable[[Callable[[], None]], None]
 
 
@@ -31,8 +34,8 @@ class Ahead:
         self.parking = commands.parking(spec, cgroup)
         self._own = self.parking.command.own()
         self.lent = self._own.lent()
-        self._socket, theirs = socket.socketpair()
-        self.number = self._socket.fileno()
+        self.socket, theirs = socket.socketpair()
+        self.number = self.socket.fileno()
         with theirs, open(os.devnull, "r+b", buffering=0) as null:
             standard = [null.fileno()] * 3
             try:
@@ -99,6 +102,8 @@ class Ahead:
 
     def _end(self) -> None:
         self.launched.send_signal(signal.SIGKILL)
+        if not self.launched.wait_end(_PATIENCE) and self._own.groups is not None:
+            self._own.groups.thaw()  # a frozen one would never end
         while not self.launched.wait_end(None):
             pass
         self.launched.settle()
@@ -110,7 +115,7 @@ class Ahead:
         self._leaves = True  # what an exception in between has done twice is harmless
 
     def _remove(self) -> None:
-        self._socket.close()
+        self.socket.close()
         self._own.remove()
 
 

@@ -1,5 +1,6 @@
 """The mount namespace that the boxes of a spec are copies of, kept by their starter."""
 
+import fcntl
 import os
 import re
 from array import array
@@ -29,7 +30,7 @@ class Held:
 
     def __init__(self, steps: Sequence[Step]) -> None:
         self.namespace = self.mountinfo = -1
-        self.mountinfo = os.open("/proc/thread-self/mountinfo", os.O_RDONLY | os.O_CLOEXEC)
+        self.mountinfo = _opened("/proc/thread-self/mountinfo")
         made_from = os.stat("/proc/thread-self/ns/mnt").st_ino
         mounts = self._read()
         self._watch = array("q", (0, 0, 0, _root_mount(mounts)))
@@ -66,6 +67,17 @@ class Held:
         for fd in (self.namespace, self.mountinfo):
             if fd >= 0:
                 os.close(fd)
+
+
+def _opened(path: str) -> int:
+    """Open what is kept: not by a standard number, which the caller may give to something else."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    if fd > 2:
+        return fd
+    try:
+        return fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 3)
+    finally:
+        os.close(fd)
 
 
 def _root_mount(mounts: bytes) -> int:

@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -14,7 +15,7 @@ from typing import Any
 import pytest
 
 import nsbox
-from nsbox import BoxSpec, Mount, Namespace, NamespaceType, Pool, RootFS
+from nsbox import BoxSpec, Cgroup, Mount, Namespace, NamespaceType, Pool, Resources, RootFS
 from nsbox.constants import Capability
 
 both_kinds = pytest.mark.parametrize("stays", [False, True], ids=["commands", "stays"])
@@ -265,3 +266,15 @@ def alive(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0] != "Z"
     except (FileNotFoundError, ProcessLookupError):
         return False
+
+
+def test_one_that_was_frozen_while_it_waited_ends_with_its_pool(root: None) -> None:
+    limits = BoxSpec(resources=Resources(pids_max=20))
+    with Cgroup.create("nsbox-pool-frozen", subsystems=["pids", "freezer"]) as group:
+        with Pool(limits, size=1, cgroup=group) as pool:
+            assert pool.fill(10)
+            (boxes,) = group.children
+            boxes.freeze()
+            pidfd = os.pidfd_open(pool._stock.ready[0].launched.pid)
+        assert select.select([pidfd], [], [], 0)[0], "it has outlived its pool"
+        os.close(pidfd)

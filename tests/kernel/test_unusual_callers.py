@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+from fresh import run_afresh
 
 import nsbox
 from nsbox import (
@@ -291,3 +292,20 @@ def test_one_that_is_interrupted_has_no_file_of_a_group_open(by_pool: bool) -> N
                 pool.run(["sleep", "1000"]) if by_pool else nsbox.run(["sleep", "1000"], spec)
     finally:
         signal.signal(signal.SIGALRM, before)
+
+
+def test_one_without_standard_streams_finds_none_of_its_numbers_taken() -> None:
+    """It will give these numbers to others, by dup2(2), and would close what is kept under them."""
+    script = """
+import os, sys
+report = os.dup(1)
+for number in range(3):
+    os.close(number)
+import nsbox
+for _ in range(3):
+    assert nsbox.run(["true"]).returncode == 0
+taken = [number for number in range(3) if os.path.lexists(f"/proc/self/fd/{number}")]
+listed = [f"{number} {os.readlink(f'/proc/self/fd/{number}')}" for number in taken]
+os.write(report, ", ".join(listed).encode())
+"""
+    assert run_afresh(script) == ""

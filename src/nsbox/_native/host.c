@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "first_process.h"
+#include "kept.h"
 #include "page.h"
 #include "steps.h"
 #include "sys.h"
@@ -31,6 +32,7 @@ int nsbox_first_process(void)
     int fd = memfd_create("nsbox-init", flags | MFD_EXEC);
     if (fd < 0 && errno == EINVAL) /* before Linux 6.3 every memfd could be run */
         fd = memfd_create("nsbox-init", flags);
+    fd = above_standard(fd); /* it is kept, and those may be given to others */
     if (fd < 0)
         return -errno;
     int error = write_image(fd);

@@ -10,17 +10,21 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+int above_standard(int fd)
+{
+    if (fd < 0 || fd > STDERR_FILENO)
+        return fd;
+    int higher = fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1), error = errno;
+    close(fd);
+    errno = error;
+    return higher;
+}
+
 long kept_open(struct nsbox_kept *kept, int fd)
 {
     struct stat file;
     kept->fd = -1;
-    if (fd >= 0 && fd <= STDERR_FILENO) {
-        int low = fd;
-        fd = fcntl(low, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
-        int error = errno;
-        close(low);
-        errno = error;
-    }
+    fd = above_standard(fd);
     if (fd < 0)
         return -errno;
     if (fstat(fd, &file) < 0) {

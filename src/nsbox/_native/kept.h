@@ -4,6 +4,9 @@
 
 #include "page.h"
 
+/* The same descriptor by a number that is none of the standard ones; or -1 and errno. */
+int above_standard(int fd);
+
 /* Keep one, or tell of the errno for which there is none: 0, or -errno. */
 long kept_open(struct nsbox_kept *kept, int fd);
 

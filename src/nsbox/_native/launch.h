@@ -19,6 +19,7 @@ void take_time(struct nsbox_launch *launch);
 
 /* What the groups tell of the box, while they are there; and before, where they are not its own. */
 void open_figures(struct nsbox_launch *launch); /* sooner than they are wanted */
+void look_at_figures(struct nsbox_launch *launch);
 void take_figures_before(struct nsbox_launch *launch);
 
 /* To the caller, of a box that was made ahead and has answered; of a launch without a process. */

@@ -91,6 +91,11 @@ long pass_descriptors(const char *numbers, int count, int *kept)
 long hand_over(struct page *page, const char *path)
 {
     long fd = SYS(__NR_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC, 0);
+    if (fd >= 0 && fd <= SLOT_STDERR) { /* the caller may have closed one of these, for another */
+        long low = fd;
+        fd = SYS(__NR_fcntl, low, F_DUPFD_CLOEXEC, SLOT_STDERR + 1);
+        SYS(__NR_close, low);
+    }
     if (fd >= 0)
         page->outcome.descriptor = (int32_t)fd;
     return fd;

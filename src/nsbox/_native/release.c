@@ -60,6 +60,8 @@ int nsbox_wait_answer(struct nsbox_launch *launch, int socket, int64_t timeout_m
     struct page *page = launch->memory;
     if (!page) /* waited for, and lost on a caller whose signal handler raised */
         return launch->outcome.finished ? 0 : 1;
+    if (timeout_ms != 0)
+        look_at_figures(launch);
     /* By its own end too: a fork of the caller's may hold the other side of the socket open. */
     struct pollfd ended[] = {{.fd = socket, .events = POLLIN},
                              {.fd = launch->pidfd, .events = POLLIN}};
