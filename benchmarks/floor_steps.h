@@ -88,6 +88,8 @@ static inline struct place find(int dir, const char *path, int whole)
     for (; path[length]; length++)
         if (path[length] == '/')
             slash = length + 1;
+    if (!whole && slash == 0)
+        return place; /* a name that is made, in that very folder */
     for (int i = 0; !whole && i < slash; i++)
         folder[i] = path[i], folder[i + 1] = 0;
     place.dir = place.opened = (int)SYS(openat2, dir, whole ? path : folder, &how, sizeof how);

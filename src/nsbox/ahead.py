@@ -116,6 +116,7 @@ class Ahead:
 
     def _remove(self) -> None:
         self.socket.close()
+        self.number = -1
         self._own.remove()
 
 

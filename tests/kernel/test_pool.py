@@ -12,6 +12,7 @@ import pytest
 import nsbox
 from nsbox import (
     BoxSpec,
+    Cgroup,
     Choice,
     Mount,
     NamespaceType,
@@ -152,6 +153,18 @@ def test_limits_hold_and_groups_go(root: None) -> None:
         with pool.popen(["sleep", "1000"]) as process:
             pass
         assert process.returncode == -signal.SIGKILL
+
+
+def test_what_was_ended_for_memory_while_a_box_waited_is_not_its_command(root: None) -> None:
+    hungry = ["sh", "-c", "x=$(head -c 200000000 /dev/zero | tail); true"]
+    with (
+        Cgroup.create("nsbox-pool-oom", subsystems=["memory"]) as group,
+        Pool(size=1, cgroup=group) as pool,
+    ):
+        group.set(Resources(memory_max="64 MiB"))
+        pool.fill(10)
+        assert nsbox.run(hungry, cgroup=group).usage.oom_killed
+        assert not pool.run(["true"], check=True).usage.oom_killed
 
 
 def test_a_command_that_runs_goes_on_when_its_pool_is_closed() -> None:

@@ -309,3 +309,26 @@ listed = [f"{number} {os.readlink(f'/proc/self/fd/{number}')}" for number in tak
 os.write(report, ", ".join(listed).encode())
 """
     assert run_afresh(script) == ""
+
+
+def test_one_whose_group_takes_no_more_tasks_is_told_so(root: None) -> None:
+    """The kernel has written the number of a pidfd by then, which is nobody's."""
+    script = """
+import errno, os
+import nsbox
+nsbox.run(["true"])
+with nsbox.Cgroup.create("nsbox-full", subsystems=["pids"]) as group:
+    group.attach(os.getpid())
+    group.set(nsbox.Resources(pids_max=1))
+    before = set(os.listdir("/proc/self/fd"))
+    for start in (nsbox.run, nsbox.popen):
+        try:
+            start(["true"])
+        except nsbox.StepError as error:
+            assert (error.errno, error.step.name) == (errno.EAGAIN, "clone3"), error
+            del error
+        else:
+            raise AssertionError("it was started")
+    assert set(os.listdir("/proc/self/fd")) <= before
+"""
+    assert run_afresh(script) == ""

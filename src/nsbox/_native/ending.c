@@ -92,7 +92,12 @@ static int64_t read_kills(struct nsbox_launch *launch)
 
 void take_figures_before(struct nsbox_launch *launch)
 {
-    launch->kills_before = launch->group_count ? 0 : read_kills(launch);
+    launch->kills_before = 0;
+    if (launch->group_count)
+        return;
+    launch->kills_before = read_kills(launch);
+    if (!launch->room)
+        kept_close(&launch->kills_file); /* it may run for long */
 }
 
 void open_figures(struct nsbox_launch *launch)

@@ -179,6 +179,7 @@ static void begin(struct nsbox_launch *launch, struct page *page)
     long pid = clone_child(&run, clone, &launch->pidfd);
     run_end(&ours);
     if (pid < 0) {
+        launch->pidfd = -1; /* the kernel may have written one, and has taken it back */
         page->outcome.error = (int32_t)-pid;
         return;
     }

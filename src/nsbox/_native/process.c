@@ -30,9 +30,12 @@ long arrange_descriptors(struct page *page)
     }
     for (int32_t i = 0; i < count; i++) {
         long result;
-        if (given[i] < 0)
-            result = SYS(__NR_close, i) * 0; /* whether or not the caller had that number open */
-        else if (given[i] == i)
+        if (given[i] < 0) { /* whether or not the caller had that number open */
+            int32_t first = i;
+            while (i + 1 < count && given[i + 1] < 0)
+                i++;
+            result = SYS(__NR_close_range, first, i, 0);
+        } else if (given[i] == i)
             result = SYS(__NR_fcntl, i, F_SETFD, 0);
         else
             result = SYS(__NR_dup3, given[i], i, 0);

@@ -38,6 +38,7 @@ static int release(struct nsbox_launch *launch, int socket, unsigned char how)
     struct page *page = launch->memory, layout = *page;
     struct run run;
     take_time(launch);
+    take_figures_before(launch);
     if (point(&layout, launch) > page->room)
         return -E2BIG;
     run_begin(&run, page, at(page, page->descriptors));

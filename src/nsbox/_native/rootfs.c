@@ -13,7 +13,9 @@ long open_in_root(int dir, const char *path, uint64_t flags)
     return resolve_in_root(dir, path, flags, 0);
 }
 
-long open_parent(int dir, const char *path, const char **name)
+/* The folder that holds path's last name, which is then *name: dir itself, if it is told no other. The
+ * last name is made, and so not followed. */
+static long open_parent(int dir, const char *path, const char **name)
 {
     char parent[4096];
     size_t length = __builtin_strlen(path), slash = length;
@@ -21,13 +23,19 @@ long open_parent(int dir, const char *path, const char **name)
     while (slash > 0 && path[slash - 1] != '/')
         slash--;
     *name = path + slash;
+    if (slash == 0 && dir >= 0)
+        return dir;
     if (slash >= sizeof parent)
         return ENAMETOOLONG_;
-    if (slash == 0)
-        return open_in_root(dir, ".", O_PATH | O_DIRECTORY);
     __builtin_memcpy(parent, path, slash);
     parent[slash] = '\0';
-    return open_in_root(dir, parent, O_PATH | O_DIRECTORY);
+    return open_in_root(dir, slash ? parent : ".", O_PATH | O_DIRECTORY);
+}
+
+static void close_parent(int dir, long parent)
+{
+    if (parent != dir)
+        SYS(__NR_close, parent);
 }
 
 long make_folder(int dir, const char *path, int64_t mode)
@@ -37,7 +45,7 @@ long make_folder(int dir, const char *path, int64_t mode)
     if (parent < 0)
         return parent;
     long result = SYS(__NR_mkdirat, parent, name, mode);
-    SYS(__NR_close, parent);
+    close_parent(dir, parent);
     return result == EEXIST_ ? 0 : result;
 }
 
@@ -83,7 +91,7 @@ long make_file(int dir, const char *path, int64_t mode, const char *bytes, int64
     /* A mount point (no bytes) may be there already, as whatever can be mounted upon; contents are
      * only ever given to a file that this step has made. */
     long fd = SYS(__NR_openat, parent, name, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, mode);
-    SYS(__NR_close, parent);
+    close_parent(dir, parent);
     if (fd == EEXIST_ && length == 0)
         return 0;
     if (fd < 0)
@@ -111,7 +119,7 @@ long make_symlink(const char *target, int dir, const char *path)
     long result = SYS(__NR_symlinkat, target, parent, name);
     if (result == EEXIST_ && leads_to(parent, name, target))
         result = 0;
-    SYS(__NR_close, parent);
+    close_parent(dir, parent);
     return result;
 }
 
@@ -124,7 +132,7 @@ long make_device(int dir, const char *path, int64_t mode, uint32_t major, uint32
     /* The encoding of a dev_t in a system call: new_encode_dev() of the kernel. */
     uint32_t device = (minor & 0xff) | (major << 8) | ((minor & ~0xffU) << 12);
     long result = SYS(__NR_mknodat, parent, name, mode, device);
-    SYS(__NR_close, parent);
+    close_parent(dir, parent);
     return result;
 }
 

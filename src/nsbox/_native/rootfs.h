@@ -16,7 +16,4 @@ int is_folder(long fd);
 long check_device(long fd, uint32_t major, uint32_t minor);
 enum { NULL_MAJOR = 1, NULL_MINOR = 3 }; /* /dev/null, see null(4) */
 
-/* The folder that holds path's last name, opened beneath dir; *name is that last name. */
-long open_parent(int dir, const char *path, const char **name);
-
 #endif

@@ -59,15 +59,13 @@ class Batch:
             self._texts.close()
 
     def _cut(self, data: bytes, lengths: list[int], numbers: bytes) -> Iterator["Texts"]:
-        file = place = number = 0
+        starts = _starts(lengths)
+        file = number = 0
         for layout in self._layouts:
-            own = lengths[file : file + len(layout.names)]
-            size = sum(length for length in own if length > 0)
-            words = numbers[_WORD * number : _WORD * (number + layout.words)]
-            yield Texts(layout, data[place : place + size], own, words)
-            file += len(own)
-            place += size
-            number += layout.words
+            next_file, next_number = file + len(layout.names), number + _WORD * layout.words
+            own = data[starts[file] : starts[next_file]]
+            yield Texts(layout, own, lengths[file:next_file], numbers[number:next_number])
+            file, number = next_file, next_number
 
     def _learn(self, found: list["Texts"]) -> None:
         """Have the numbers parsed by the keys that were found, from the next reading on."""
@@ -162,9 +160,14 @@ class Texts:
         if self._lengths[place] < 0:
             return None
         if self._starts is None:
-            sizes = [length if length > 0 else 0 for length in self._lengths]
-            self._starts = list(itertools.accumulate(sizes, initial=0))
+            self._starts = _starts(self._lengths)
         return decode(self._data[self._starts[place] : self._starts[place + 1]])
+
+
+def _starts(lengths: list[int]) -> list[int]:
+    """Tell where texts of these lengths begin, and where the last one ends; -errno is of none."""
+    there = lengths if min(lengths, default=0) >= 0 else [max(0, length) for length in lengths]
+    return list(itertools.accumulate(there, initial=0))
 
 
 _WORD = 8
