@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from nsbox import _native, commands
 from nsbox.launch import OutdatedError
+from nsbox.pipes import above_standard
 from nsbox.plan import Slot
 from nsbox.spec import BoxSpec
 
@@ -34,7 +35,8 @@ class Ahead:
         self.parking = commands.parking(spec, cgroup)
         self._own = self.parking.command.own()
         self.lent = self._own.lent()
-        self.socket, theirs = socket.socketpair()
+        ours, theirs = socket.socketpair()
+        self.socket = socket.socket(fileno=above_standard(ours.detach()))
         self.number = self.socket.fileno()
         with theirs, open(os.devnull, "r+b", buffering=0) as null:
             standard = [null.fileno()] * 3

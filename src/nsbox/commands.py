@@ -5,7 +5,7 @@ import functools
 import itertools
 import os
 import signal
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -16,11 +16,12 @@ from nsbox.cgroup.account import BoxGroups, ending
 from nsbox.cgroup.hierarchy import Hierarchy
 from nsbox.errors import StepError
 from nsbox.fields import frozen_map, is_kernel_text
-from nsbox.kept import KEPT, remember
+from nsbox.kept import KEPT
+from nsbox.known import Key
 from nsbox.launch import Command, Own
 from nsbox.link import Port, Publication, check_tracing, connected, unlinked
 from nsbox.lower import Within
-from nsbox.lowered import Known, Lowered, OwnByNumber
+from nsbox.lowered import Lowered, OwnByNumber
 from nsbox.namespace.joining import opened
 from nsbox.options import NO_OPTIONS, PARKED, Options
 from nsbox.origin import Origin
@@ -49,11 +50,12 @@ class Invocation:
     env: Mapping[str, str] | None = None
     options: Options = NO_OPTIONS
 
-    def frozen(self) -> "Invocation":
-        """Return what no caller changes any longer, of one that can be known again."""
-        assert isinstance(self.args, list | tuple)
-        env = None if self.env is None else dict(self.env)
-        return Invocation(tuple(self.args), env, self.options)
+    def as_noted(self, key: Key | None) -> "Invocation":
+        """Return what no caller changes any longer, of one that has a key."""
+        if key is None:
+            return self
+        env = None if key.env is None else dict(key.env)
+        return Invocation(key.args or (), env, self.options)
 
 
 def starting(spec: "BoxSpec", invocation: Invocation, cgroup: "Cgroup | None" = None) -> Command:
@@ -67,18 +69,8 @@ def starting(spec: "BoxSpec", invocation: Invocation, cgroup: "Cgroup | None" = 
 def known(spec: "BoxSpec", args: Args | None) -> Command | None:
     """Return a command with a box of its own that was made before, if it is found at one look."""
     kept = KEPT.glance(spec)
-    found = None if kept is None else _seen(kept, spec, args)
+    found = None if kept is None else kept.known.glance(spec, args)
     return found[1] if found and found[0].template is None else None
-
-
-def _seen(kept: Lowered, spec: "BoxSpec", args: Args | None) -> Known | None:
-    """Return the command of these arguments alone, by this very spec, and what it was made from."""
-    if type(args) is not list and type(args) is not tuple:
-        return None
-    try:
-        return kept.known.get((id(spec), tuple(args)))
-    except TypeError:  # of what is no argument
-        return None
 
 
 def staying(spec: "BoxSpec", cgroup: "Cgroup | None") -> Command:
@@ -99,12 +91,11 @@ def _boxed(spec: "BoxSpec", invocation: Invocation | None, within: Within) -> Co
     if kept is None:
         return _looked_up(spec, invocation, within)
     lowered = kept.quickest
-    key = _known_as(spec, invocation)
-    if known := _recalled(kept, lowered, key):
-        _note(kept, lowered, known, spec, key)
+    key = _key(spec, invocation)
+    if known := kept.known.recall(key, lowered):
         return known
-    if key and invocation is not None:
-        invocation = invocation.frozen()
+    if invocation is not None:
+        invocation = invocation.as_noted(key)
 
     def again() -> Command:
         kept = KEPT.recall(spec, options, within)
@@ -114,7 +105,7 @@ def _boxed(spec: "BoxSpec", invocation: Invocation | None, within: Within) -> Co
         return _looked_up(spec, invocation, within)
 
     command = _command(spec, lowered, invocation, anew=again)
-    _note(kept, lowered, command, spec, key)
+    kept.known.note(key, lowered, command)
     return command
 
 
@@ -126,41 +117,8 @@ def _looked_up(spec: "BoxSpec", invocation: Invocation | None, within: Within) -
     return _command(spec, lowered, invocation)
 
 
-def _note(
-    kept: Lowered, lowered: Lowered, command: Command, spec: "BoxSpec", key: Hashable
-) -> None:
-    """Have it known again by its key, and by its very spec, which is held so that its id stays."""
-    if not key:
-        return
-    remember(kept.known, key, (lowered, command, spec))
-    if isinstance(key, tuple) and len(key) == 2:
-        remember(kept.known, (id(spec), key[1]), (lowered, command, spec))
-
-
-def _known_as(spec: "BoxSpec", invocation: Invocation | None) -> Hashable:
-    """Return by what a command is known again that was made from a spec before; None: it is not.
-
-    Only what cannot change, so strings alone: what a path is may change with what made it.
-    """
-    if invocation is None:
-        return spec
-    args, env = invocation.args, invocation.env
-    if not isinstance(args, list | tuple) or {*map(type, args)} != _TEXT:
-        return None
-    if env is None:
-        return spec, tuple(args)
-    if type(env) is not dict or not {*map(type, env), *map(type, env.values())} <= _TEXT:
-        return None
-    return spec, tuple(args), tuple(env.items())
-
-
-_TEXT = {str}
-
-
-def _recalled(kept: Lowered, lowered: Lowered, key: Hashable) -> Command | None:
-    """Return the command of this key that was made from `lowered`, if there is one."""
-    found = kept.known.get(key) if key else None
-    return found[1] if found is not None and found[0] is lowered else None
+def _key(spec: "BoxSpec", invocation: Invocation | None) -> Key | None:
+    return Key(spec) if invocation is None else Key.of(spec, invocation.args, invocation.env)
 
 
 def _owning(lowered: Lowered, hostname: str | None) -> Callable[[], Own]:
@@ -202,17 +160,15 @@ class Parking:
 
     def known(self, spec: "BoxSpec", args: Args) -> Command | None:
         """Return a command that such a box was given before, if it is found at one look."""
-        found = _seen(self.first, spec, args)
+        found = self.first.known.glance(spec, args)
         return found[1] if found and found[0] is self.lowered else None
 
     def given(self, spec: "BoxSpec", invocation: Invocation, cgroup: "Cgroup | None") -> Command:
         """Return the command that such a box is given; `anew` it has a box made on demand."""
-        key = _known_as(spec, invocation)
-        if known := _recalled(self.first, self.lowered, key):
-            _note(self.first, self.lowered, known, spec, key)
+        key = _key(spec, invocation)
+        if known := self.first.known.recall(key, self.lowered):
             return known
-        if key:
-            invocation = invocation.frozen()
+        invocation = invocation.as_noted(key)
         listed, box = arguments(invocation.args), self.command
         lowered = self.lowered  # of which a box itself is no part
         command = Command(
@@ -224,7 +180,7 @@ class Parking:
             box.stop_signal,
             anew=functools.partial(starting, spec, invocation, cgroup),
         )
-        _note(self.first, lowered, command, spec, key)
+        self.first.known.note(key, lowered, command)
         return command
 
 
@@ -256,12 +212,11 @@ def joining(
     """Make a command in a box that is there, in its groups; `first_process` is a pidfd."""
     within = _beside(groups)
     kept = KEPT.recall(spec, invocation.options, within, joining=True)
-    key = _known_as(spec, invocation)
-    key = key and (key, first_process)
-    if kept is not None and (known := _recalled(kept, kept, key)):
+    own_key = _key(spec, invocation)
+    key = own_key and (own_key, first_process)
+    if kept is not None and (known := kept.known.recall(key, kept)):
         return known
-    if key:
-        invocation = invocation.frozen()
+    invocation = invocation.as_noted(own_key)
 
     def command(lowered: Lowered, anew: Callable[[], Command] | None = None) -> Command:
         given: dict[int, int] = {Slot.BOX: first_process}
@@ -273,8 +228,7 @@ def joining(
     if kept is None:
         return anew()
     made = command(kept, anew)
-    if key:
-        remember(kept.known, key, (kept, made, spec))
+    kept.known.note(key, kept, made)
     return made
 
 

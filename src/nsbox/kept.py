@@ -13,11 +13,12 @@ copies of roots, and their descriptors, are each kept by the `Template` of what 
 
 import functools
 import os
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import attrs
 
 from nsbox.caller import Caller
+from nsbox.known import MOST, remember
 from nsbox.lower import Within, lower, lower_joining, without_handles
 from nsbox.lowered import HOST_NAME, Lowered
 from nsbox.namespace import Namespace
@@ -27,11 +28,9 @@ from nsbox.rootfs import lower as rootfs
 if TYPE_CHECKING:
     from nsbox.spec import BoxSpec
 
-_MOST = 64
-"""How many of each there are."""
+_MOST_AT_HAND = 16
+"""How many specs there are whose lowering is found at one look."""
 
-_K = TypeVar("_K")
-_V = TypeVar("_V")
 _Key = tuple["BoxSpec", Options | None, Within, int, bool]
 
 
@@ -41,7 +40,7 @@ class Kept:
     def __init__(self) -> None:
         self._latest: dict[_Key, Lowered] = {}
         self._glances: dict[tuple[int, int], tuple[BoxSpec, Lowered]] = {}
-        self._lower = functools.lru_cache(maxsize=_MOST)(lower)
+        self._lower = functools.lru_cache(maxsize=MOST)(lower)
         self._shares: dict[BoxSpec, BoxSpec] = {}
 
     def recall(
@@ -57,13 +56,18 @@ class Kept:
         pid = os.getpid()
         found = self._latest.get((self._shared(spec), options, within, pid, joining))
         if found is not None and options is NO_OPTIONS and within is None and not joining:
-            remember(self._glances, (id(spec), pid), (spec, found))
+            self._have_at_hand((id(spec), pid), (spec, found))
         return found
 
     def glance(self, spec: "BoxSpec") -> Lowered | None:
         """`recall` it, with nothing but itself given, if this very spec was recalled so before."""
         found = self._glances.get((id(spec), os.getpid()))
         return None if found is None else found[1]
+
+    def _have_at_hand(self, key: tuple[int, int], found: "tuple[BoxSpec, Lowered]") -> None:
+        there = self._glances.get(key)
+        if there is None or there[1] is not found[1]:
+            remember(self._glances, key, found, _MOST_AT_HAND)
 
     def look_up(self, spec: "BoxSpec", options: Options | None, within: Within) -> Lowered:
         """Return what the next box is started by, as of now. For the parameters see `lower`."""
@@ -115,14 +119,6 @@ class Kept:
         if spec.link is None and Namespace not in map(type, spec.namespaces.values()):
             remember(self._shares, spec, shared)
         return shared
-
-
-def remember(kept: dict[_K, _V], key: _K, value: _V) -> list[_V]:
-    """Keep it as the latest; return those that go: the one that it replaces, and the oldest."""
-    gone = [kept.pop(key, None)]
-    kept[key] = value
-    gone += [kept.pop(oldest, None) for oldest in list(kept)[:-_MOST]]
-    return [one for one in gone if one is not None]
 
 
 KEPT = Kept()

@@ -3,8 +3,7 @@
 import functools
 import os
 import re
-from collections.abc import Hashable, Iterable, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Sequence
 
 import attrs
 
@@ -15,13 +14,11 @@ from nsbox.cgroup import lower as cgroups
 from nsbox.cgroup.account import BoxGroups, ending
 from nsbox.cgroup.hierarchy import Hierarchy
 from nsbox.errors import StepError, UnsupportedError
-from nsbox.launch import Command, Own
+from nsbox.known import Known
+from nsbox.launch import Own
 from nsbox.pipes import StrOrBytesPath
 from nsbox.plan import Step, encode
 from nsbox.template import Held, Template
-
-if TYPE_CHECKING:
-    from nsbox.spec import BoxSpec
 
 HOST_NAME = os.urandom(32).hex()
 """What stands in a plan for a host name, which is at most as long: nobody else's text has it."""
@@ -52,7 +49,7 @@ class Lowered:
     _around_name: tuple[bytes, bytes] | None = attrs.field(init=False)
     _names: tuple[str, ...] = attrs.field(init=False)
     ending: Ending = attrs.field(init=False)
-    known: "dict[Hashable, Known]" = attrs.field(init=False, factory=dict)
+    known: Known = attrs.field(init=False, factory=Known)
 
     @encoded.default
     def _encode(self) -> Encoded:
@@ -161,10 +158,6 @@ class Lowered:
         return StepError.of(step, errno, index, box=box, hint=hints.hint(step, errno))
 
 
-Known = tuple[Lowered, Command, "BoxSpec"]
-"""A command, what it was made from, and for which spec."""
-
-
 class Pattern:
     """Bytes with names in them that end with the number of a box."""
 
@@ -186,11 +179,14 @@ class OwnByNumber(Own):
         self.data = pattern.of(number)
         self.works = lowered.works and lowered.works_of(number)
         self._lowered, self._number = lowered, number
+        self._groups: BoxGroups | None = None
 
-    @functools.cached_property
+    @property
     def groups(self) -> BoxGroups | None:  # type: ignore[override]
         """Its cgroups, which the plan makes or joins."""
-        return self._lowered.groups_of(self._number)
+        if self._groups is None:
+            self._groups = self._lowered.groups_of(self._number)
+        return self._groups
 
 
 def _numbered(folder: str, number: int) -> str:

@@ -2,6 +2,7 @@
 
 import codecs
 import contextlib
+import fcntl
 import io
 import locale
 import os
@@ -16,9 +17,18 @@ from nsbox._native import ALL_INHERITED
 
 PIPE, STDOUT, DEVNULL = subprocess.PIPE, subprocess.STDOUT, subprocess.DEVNULL
 CHUNK = 1 << 16
-"""The caller's own standard streams."""
 
 StrOrBytesPath = str | bytes | os.PathLike[str] | os.PathLike[bytes]
+
+
+def above_standard(fd: int) -> int:
+    """Give a descriptor that is kept a number that no caller gives to its standard streams."""
+    if fd > 2:
+        return fd
+    try:
+        return fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 3)
+    finally:
+        os.close(fd)
 
 
 class HasFileno(Protocol):

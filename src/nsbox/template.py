@@ -1,6 +1,5 @@
 """The mount namespace that the boxes of a spec are copies of, kept by their starter."""
 
-import fcntl
 import os
 import re
 from array import array
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING
 from nsbox._native.operations import Operation
 from nsbox.constants import CloneFlag
 from nsbox.perform import perform
+from nsbox.pipes import above_standard
 from nsbox.plan import Slot, Step
 
 if TYPE_CHECKING:
@@ -30,7 +30,9 @@ class Held:
 
     def __init__(self, steps: Sequence[Step]) -> None:
         self.namespace = self.mountinfo = -1
-        self.mountinfo = _opened("/proc/thread-self/mountinfo")
+        self.mountinfo = above_standard(
+            os.open("/proc/thread-self/mountinfo", os.O_RDONLY | os.O_CLOEXEC)
+        )
         made_from = os.stat("/proc/thread-self/ns/mnt").st_ino
         mounts = self._read()
         self._watch = array("q", (0, 0, 0, _root_mount(mounts)))
@@ -67,17 +69,6 @@ class Held:
         for fd in (self.namespace, self.mountinfo):
             if fd >= 0:
                 os.close(fd)
-
-
-def _opened(path: str) -> int:
-    """Open what is kept: not by a standard number, which the caller may give to something else."""
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    if fd > 2:
-        return fd
-    try:
-        return fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 3)
-    finally:
-        os.close(fd)
 
 
 def _root_mount(mounts: bytes) -> int:

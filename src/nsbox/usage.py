@@ -1,6 +1,5 @@
 """What a command came to: its result, and what it cost."""
 
-import functools
 import subprocess
 from typing import Any
 
@@ -14,12 +13,13 @@ from nsbox.display import Displayed
 class Usage(Displayed):
     """What a command cost, with all that it started.
 
-    `wall_seconds` run from the launch to the end, setting up the box included. CPU time and
-    `memory_peak` (bytes, the largest resident set of any one process) are those of getrusage(2),
-    RUSAGE_CHILDREN, as the box's first process saw them; `memory_peak` is None where it could not
-    tell, because it was killed or left out (``init=False``). A box with a memory group of its own
-    tells the group's peak instead, file caches included: memory.peak in cgroup-v2.rst.
-    `oom_killed` is whether the kernel ended a task in its groups for want of memory.
+    `wall_seconds` run from the launch to the end, setting up the box included; of one that was made
+    ahead, from its command. CPU time and `memory_peak` (bytes, the largest resident set of any one
+    process) are those of getrusage(2), RUSAGE_CHILDREN, as the box's first process saw them;
+    `memory_peak` is None where it could not tell, because it was killed or left out
+    (``init=False``). A box with a memory group of its own tells the group's peak instead, file
+    caches included: memory.peak in cgroup-v2.rst. `oom_killed` is whether the kernel ended a task
+    in its groups for want of memory.
     """
 
     wall_seconds: float
@@ -53,12 +53,18 @@ class CompletedProcess(Displayed, subprocess.CompletedProcess[Any]):
         self, args: Any, returncode: int, stdout: Any, stderr: Any, usage: Usage | Told
     ) -> None:
         super().__init__(args, returncode, stdout, stderr)
-        self._cost = usage
+        self._usage = usage
 
-    @functools.cached_property
+    @property
     def usage(self) -> Usage:
-        """What it cost; few ask, so it is read then."""
-        return self._cost if isinstance(self._cost, Usage) else Usage.of(self._cost)
+        """What it cost. Few ask, so it is read when they do."""
+        if isinstance(self._usage, Told):
+            self._usage = Usage.of(self._usage)
+        return self._usage
+
+    @usage.setter
+    def usage(self, usage: Usage) -> None:
+        self._usage = usage
 
     def __repr__(self) -> str:
         return f"{super().__repr__()[:-1]}, usage={self.usage!r})"

@@ -1,18 +1,21 @@
 """`nsbox.run` behaves as `subprocess.run` does: each claim is made of both."""
 
+import collections
 import ctypes
 import gc
 import os
 import signal
 import subprocess
 import sys
+import weakref
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import nsbox
-from nsbox import BoxSpec, Choice, Mount, NamespaceType, Resources, RootFS, StepError
+from nsbox import BoxSpec, Choice, Mount, NamespaceType, Pool, Resources, RootFS, StepError
 
 RUNNERS = [
     pytest.param(subprocess.run, id="subprocess"),
@@ -361,3 +364,29 @@ def test_a_fork_in_a_signal_handler_leaves_its_parents_box_alone(streams: dict[s
         signal.signal(signal.SIGALRM, before)
     assert done.returncode == 3
     assert os.waitpid(forks[0], 0)[1] == 0
+
+
+def test_what_is_no_argument_is_refused_whatever_ran_before() -> None:
+    for _ in range(3):
+        assert nsbox.run(["true"]).returncode == 0
+    no_text: Any = [collections.UserString("true")]
+    with pytest.raises(ValueError, match="args"):
+        nsbox.run(no_text)
+    with Pool(size=2) as pool:
+        for _ in range(3):
+            assert pool.run(["true"]).returncode == 0
+        with pytest.raises(ValueError, match="args"):
+            pool.run(no_text)
+
+
+def test_of_equal_specs_that_are_made_anew_each_time_few_are_kept() -> None:
+    made = [weakref.ref(spec) for spec in _run_anew(60)]
+    gc.collect()
+    assert sum(spec() is not None for spec in made) < 20
+
+
+def _run_anew(times: int) -> Iterator[BoxSpec]:
+    for _ in range(times):
+        spec = BoxSpec(umask=0o27)
+        assert nsbox.run(["true"], spec).returncode == 0
+        yield spec

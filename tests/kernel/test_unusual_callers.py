@@ -304,8 +304,10 @@ for number in range(3):
 import nsbox
 for _ in range(3):
     assert nsbox.run(["true"]).returncode == 0
-taken = [number for number in range(3) if os.path.lexists(f"/proc/self/fd/{number}")]
-listed = [f"{number} {os.readlink(f'/proc/self/fd/{number}')}" for number in taken]
+with nsbox.Pool(size=1) as pool:
+    assert pool.fill(10)
+    taken = [number for number in range(3) if os.path.lexists(f"/proc/self/fd/{number}")]
+    listed = [f"{number} {os.readlink(f'/proc/self/fd/{number}')}" for number in taken]
 os.write(report, ", ".join(listed).encode())
 """
     assert run_afresh(script) == ""

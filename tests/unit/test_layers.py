@@ -23,9 +23,9 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("namespace", "cgroup"),
     ("rootfs", "security", "leftovers"),
     ("terminal options", "link", "publish", "reaping", "kernel_parameters", "memory_policy"),
-    ("complete launch outcome process straight", "task"),
+    ("complete launch process straight", "task"),
     (
-        "box commands kept lower lowered origin parameters running scheduling sequence spec"
+        "box commands kept known lower lowered origin parameters running scheduling sequence spec"
         " template",
     ),
     ("fleet", "ahead pool standing"),

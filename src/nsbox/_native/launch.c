@@ -12,6 +12,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "kept.h"
 #include "launch.h"
 #include "memory.h"
 #include "operations.h"
@@ -164,6 +165,18 @@ static void follow_sibling(struct nsbox_launch *launch, struct page *page)
     launch->pidfd = (int32_t)pidfd;
 }
 
+/* Not by a standard number, which the caller may give to something else. */
+static void raise_pidfd(struct nsbox_launch *launch)
+{
+    if (launch->pidfd > SLOT_STDERR)
+        return;
+    int higher = fcntl(launch->pidfd, F_DUPFD_CLOEXEC, SLOT_STDERR + 1);
+    if (higher < 0) /* it is needed, by whatever number */
+        return;
+    close(launch->pidfd);
+    launch->pidfd = higher;
+}
+
 /* Do the plan up to the child's exec. */
 static void begin(struct nsbox_launch *launch, struct page *page)
 {
@@ -184,6 +197,7 @@ static void begin(struct nsbox_launch *launch, struct page *page)
         return;
     }
     launch->pid = (int32_t)pid;
+    raise_pidfd(launch);
     if (has_second_clone(page, (uint32_t)step))
         follow_sibling(launch, page);
     if (page->outcome.error || page->outcome.completed)
@@ -207,7 +221,7 @@ int nsbox_launch(struct nsbox_launch *launch, int tell_of_exec)
     launch->memory_size = (uint32_t)memory.size;
     int owner = (int)SYS(__NR_pidfd_open, getpid(), 0);
     if (tell_of_exec)
-        launch->started = eventfd(0, EFD_CLOEXEC);
+        launch->started = above_standard(eventfd(0, EFD_CLOEXEC));
     error = owner < 0 ? owner : tell_of_exec && launch->started < 0 ? -errno : 0;
     if (error == 0) {
         give_descriptors(page, launch, memory.file.fd, owner, launch->started);

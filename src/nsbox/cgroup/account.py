@@ -1,7 +1,6 @@
 """The groups of one box, from its end: what they tell of it, and their removal."""
 
 import contextlib
-import functools
 import os
 from collections.abc import Callable, Mapping
 
@@ -30,6 +29,7 @@ class BoxGroups:
         of_box: bool | None = None,
     ) -> None:
         self._named = directories
+        self._directories: Mapping[Hierarchy, str] | None = None
         self.of_box = made if of_box is None else of_box
         self._made = made
 
@@ -38,12 +38,14 @@ class BoxGroups:
         """Return those of somebody else."""
         return cls(lambda: directories, made=False, of_box=of_box)
 
-    @functools.cached_property
+    @property
     def directories(self) -> Mapping[Hierarchy, str]:
         """The folders, by hierarchy; few who start a box ask for them."""
-        return self._named()
+        if self._directories is None:
+            self._directories = self._named()
+        return self._directories
 
-    @functools.cached_property
+    @property
     def shared(self) -> "BoxGroups":
         """The same for whoever is in them without having made them, from its beginning."""
         return BoxGroups.joined(self.directories, of_box=self.of_box)
