@@ -1,5 +1,6 @@
 """What is launched: a command and its box as steps, and all else that goes with its start."""
 
+import collections
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -82,6 +83,8 @@ class Command:
     - `anew` makes the same command by another plan, where this one is a kept one that may not hold
       any longer: its checks tell.
 
+    `used` are launches that have ended, and had the caller's streams, for the next.
+
     It `is_plain` where nothing has to be opened for its start alone, as for most; and `is_straight`
     where nothing has to be done for it from its start to its end either.
     """
@@ -103,11 +106,15 @@ class Command:
     is_plain: bool = attrs.field(init=False)
     is_straight: bool = attrs.field(init=False)
     _joined: list[int] = attrs.field(init=False)
-    _used: list[_native.Launched] = attrs.field(init=False, factory=list)
+    used: collections.deque[_native.Launched] = attrs.field(init=False)
 
     @_joined.default
     def _list_joined(self) -> list[int]:
         return given_descriptors(self.joined)[Slot.PAGE :]
+
+    @used.default
+    def _keep_some(self) -> "collections.deque[_native.Launched]":
+        return collections.deque(maxlen=4)
 
     @is_plain.default
     def _opens_nothing(self) -> bool:
@@ -130,26 +137,16 @@ class Command:
     def prepared_again(self, own: Own) -> _native.Launched:
         """Make its launch with the caller's streams: of one that was kept, if there is one."""
         try:
-            launched = self._used.pop()
+            launched = self.used.pop()
         except IndexError:
             return self.prepared(own, self.joined, ALL_INHERITED)
         launched.renew(own.data)
         return launched
 
-    def keep(self, launched: _native.Launched) -> None:
-        """Keep one that has ended, and had the caller's streams, for the next."""
-        if len(self._used) < _MOST_KEPT:
-            self._used.append(launched)
-        else:
-            launched.settle()
-
     def _descriptors(self, given: Mapping[int, int], standard: Sequence[int]) -> list[int]:
         if given is self.joined and not self.passed:  # mostly
             return [*standard, *self._joined]
         return given_descriptors({**given, **self.passed}, standard)
-
-
-_MOST_KEPT = 4
 
 
 class OutdatedError(Exception):

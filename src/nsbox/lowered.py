@@ -165,18 +165,18 @@ class Pattern:
         wanted = [re.compile(re.escape(_bytes(name))) for name in names]
         places = sorted({found.end() for name in wanted for found in name.finditer(data)})
         starts, ends = (0, *places), (*(end - len(cgroups.NUMBER) for end in places), len(data))
-        self._parts = [data[start:end] for start, end in zip(starts, ends, strict=True)]
+        self.parts = [data[start:end] for start, end in zip(starts, ends, strict=True)]
 
     def of(self, number: int) -> bytes:
         """Return those of the box of this number."""
-        return (_DIGITS % number).join(self._parts)
+        return (_DIGITS % number).join(self.parts)
 
 
 class OwnByNumber(Own):
     """What the box of a number has for itself: mostly nobody asks for more than its data."""
 
-    def __init__(self, lowered: Lowered, pattern: Pattern, number: int) -> None:
-        self.data = pattern.of(number)
+    def __init__(self, lowered: Lowered, parts: list[bytes], number: int) -> None:
+        self.data = (_DIGITS % number).join(parts)  # as `Pattern.of`, sooner
         self.works = lowered.works and lowered.works_of(number)
         self._lowered, self._number = lowered, number
         self._groups: BoxGroups | None = None

@@ -39,7 +39,7 @@ def straight(command: Command, parked: Parked | None) -> Told | None:
             return None
         raise command.failure(told.step, told.error)
     if parked is None:
-        command.keep(launched)
+        command.used.append(launched)
     return told
 
 

@@ -80,7 +80,7 @@ class Launched:
         What a signal handler raises is raised with the process as it is.
         """
         result = lib.nsbox_run(self._request)
-        if result != -_EINTR:
+        if result < 0 and result != -_EINTR:
             _answer(result)
 
     @property
