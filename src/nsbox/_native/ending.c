@@ -235,6 +235,7 @@ int nsbox_wait_end(struct nsbox_launch *launch, int64_t timeout_ms)
     launch->told.user_us = usage.ru_utime.tv_sec * 1000000L + usage.ru_utime.tv_usec;
     launch->told.system_us = usage.ru_stime.tv_sec * 1000000L + usage.ru_stime.tv_usec;
     take_figures(launch);
+    close_figures(launch); /* first: what is open in them takes the kernel longer to remove */
     remove_groups(launch);
     lock(launch);
     launch->waited = 1;
