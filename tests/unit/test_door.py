@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from nsbox import _native, template
+from nsbox._native import door
 from nsbox._native.values import Told
 from nsbox.cgroup.account import ending
 from nsbox.cgroup.hierarchy import Hierarchy
@@ -14,7 +15,7 @@ C = Path(__file__).parents[2] / "src/nsbox/_native"
 
 
 def test_what_a_box_has_come_to_has_the_same_figures_in_the_same_order():
-    told = _native.ffi.typeof("struct nsbox_told").fields
+    told = door.ffi.typeof("struct nsbox_told").fields
     assert [name for name, _ in told] == list(Told._fields)
     assert {field.type.cname for _, field in told} == {"int64_t"}
 

@@ -17,6 +17,10 @@ SHIM = {
     "nsbox._native",
     "nsbox._native._shim",
     "nsbox._native._shim.lib",
+    "nsbox._native.calls",
+    "nsbox._native.door",
+    "nsbox._native.launched",
+    "nsbox._native.texts",
     "nsbox._native.values",
     "_cffi_backend",
 }

@@ -31,6 +31,10 @@ def test_loading_the_plugin_loads_nothing_that_it_does_not_need():
         "nsbox._native",
         "nsbox._native._shim",
         "nsbox._native._shim.lib",
+        "nsbox._native.calls",
+        "nsbox._native.door",
+        "nsbox._native.launched",
+        "nsbox._native.texts",
         "nsbox._native.values",
         "nsbox.pytest_plugin",
     }
