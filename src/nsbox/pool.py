@@ -85,6 +85,11 @@ class Pool:
         kind = _standing() if stays else Ahead
         self._stock: _Stock[Any] = _Stock(lambda later: kind(spec, cgroup, later), size)
         self._closing = weakref.finalize(self, self._stock.close)
+        try:
+            self._stock.begin()
+        except BaseException:  # a signal handler's too
+            self._closing()
+            raise
 
     def run(self, args: Args, **parameters: Unpack[RunParameters]) -> CompletedProcess:
         """Run a command in a box of its own and wait for its end: `nsbox.run`, sooner."""
@@ -172,13 +177,12 @@ class _Stock(Generic[Made]):
         self._bell = threading.Lock()
         self._changed = threading.Condition()
         self._closed = self._done = False
-        self.ready.append(self._make())  # what cannot be made is told of at once
         self._thread = threading.Thread(target=self._work, name="nsbox-pool", daemon=True)
-        try:
-            self._thread.start()
-        except BaseException:
-            self.ready.popleft().discard()
-            raise
+
+    def begin(self) -> None:
+        """Make the first, which tells of what cannot be made, and leave others to the thread."""
+        self.ready.append(self._make())
+        self._thread.start()
 
     def take(self) -> Made | None:
         if self._closed or os.getpid() != self.owner:
@@ -217,6 +221,9 @@ class _Stock(Generic[Made]):
         self._closed = True
         self._tell()
         self._ring()
+        if self._thread.ident is None:  # it has not begun
+            self._finish()
+            return
         # A signal handler, or a collection of garbage, may close it in the middle of a call that
         # has what the thread waits for.
         if self._thread is not threading.current_thread() and not within:
@@ -236,13 +243,16 @@ class _Stock(Generic[Made]):
         try:
             self._keep_filled()
         finally:
-            self._closed = True
-            with contextlib.suppress(IndexError):
-                while True:
-                    self._do(self.ready.popleft().discard)
-            self._done = True
-            self._do_chores()
-            self._tell()
+            self._finish()
+
+    def _finish(self) -> None:
+        self._closed = True
+        with contextlib.suppress(IndexError):
+            while True:
+                self._do(self.ready.popleft().discard)
+        self._done = True
+        self._do_chores()
+        self._tell()
 
     def _keep_filled(self) -> None:
         resume = 0.0

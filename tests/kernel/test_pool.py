@@ -23,6 +23,7 @@ from nsbox import (
     Security,
     aio,
 )
+from nsbox.pool import _Stock
 
 
 @pytest.fixture
@@ -153,6 +154,21 @@ def test_limits_hold_and_groups_go(root: None) -> None:
         with pool.popen(["sleep", "1000"]) as process:
             pass
         assert process.returncode == -signal.SIGKILL
+
+
+def test_one_that_is_interrupted_as_it_begins_leaves_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    begin = _Stock.begin
+
+    def interrupted(stock: Any) -> None:
+        begin(stock)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(_Stock, "begin", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        Pool(size=2)
+    assert "nsbox-pool" not in [thread.name for thread in threading.enumerate()]
 
 
 def test_what_was_ended_for_memory_while_a_box_waited_is_not_its_command(root: None) -> None:
