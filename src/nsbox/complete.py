@@ -68,7 +68,8 @@ def left_alone(
         if told is not None:
             if check and told.code:
                 raise subprocess.CalledProcessError(told.code, args)
-            return CompletedProcess(args, told.code, None, None, told)
+            unread: Any = told  # its `usage` is read when it is asked for
+            return CompletedProcess(args, told.code, None, None, unread)
         assert command.anew is not None
         command, parked = command.anew(), None
     return complete(command, args, parked, check=check)

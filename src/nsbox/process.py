@@ -20,7 +20,7 @@ from nsbox.link import Publication
 from nsbox.pipes import Stream
 from nsbox.security.notify import Listener
 from nsbox.terminal import Channel, Terminal
-from nsbox.usage import Usage
+from nsbox.usage import Usage, usage_of
 
 
 class Process(Displayed):
@@ -310,7 +310,7 @@ class Process(Displayed):
     def _take_down(self, launched: _native.Launched) -> None:
         """Take down how it ended and what that cost, and remove what is left of it."""
         told = launched.told
-        self.returncode, self.usage = told.code, Usage.of(told)
+        self.returncode, self.usage = told.code, usage_of(told)
         try:
             self._launched = None  # from here on it has ended, whatever interrupts the rest
             launched.settle()

@@ -28,38 +28,36 @@ class Usage(Displayed):
     memory_peak: int | None
     oom_killed: bool = False
 
-    @classmethod
-    def of(cls, told: Told) -> "Usage":
-        """Read it from what a box has come to."""
-        peak = told.peak_bytes if told.group_peak_bytes < 0 else told.group_peak_bytes
-        return cls(
-            told.wall_us / 1e6,
-            told.user_us / 1e6,
-            told.system_us / 1e6,
-            None if peak < 0 else peak,
-            told.killed == 1,
-        )
-
     @property
     def cpu_seconds(self) -> float:
         """User and system time together, in seconds."""
         return self.user_seconds + self.system_seconds
 
 
+def usage_of(told: Told) -> Usage:
+    """Read it from what a box has come to."""
+    peak = told.peak_bytes if told.group_peak_bytes < 0 else told.group_peak_bytes
+    return Usage(
+        told.wall_us / 1e6,
+        told.user_us / 1e6,
+        told.system_us / 1e6,
+        None if peak < 0 else peak,
+        told.killed == 1,
+    )
+
+
 class CompletedProcess(Displayed, subprocess.CompletedProcess[Any]):
     """A `subprocess.CompletedProcess` that also tells its `usage`."""
 
-    def __init__(
-        self, args: Any, returncode: int, stdout: Any, stderr: Any, usage: Usage | Told
-    ) -> None:
+    def __init__(self, args: Any, returncode: int, stdout: Any, stderr: Any, usage: Usage) -> None:
         super().__init__(args, returncode, stdout, stderr)
-        self._usage = usage
+        self._usage: Usage | Told = usage
 
     @property
     def usage(self) -> Usage:
         """What it cost. Few ask, so it is read when they do."""
         if isinstance(self._usage, Told):
-            self._usage = Usage.of(self._usage)
+            self._usage = usage_of(self._usage)
         return self._usage
 
     @usage.setter
