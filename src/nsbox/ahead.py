@@ -35,8 +35,9 @@ class Ahead:
         self.parking = commands.parking(spec, cgroup)
         self._own = self.parking.command.own()
         self.lent = self._own.lent()
-        ours, theirs = socket.socketpair()
-        self.socket = socket.socket(fileno=above_standard(ours.detach()))
+        self.socket, theirs = socket.socketpair()
+        if self.socket.fileno() <= 2:  # the caller may give that number to something else
+            self.socket = socket.socket(fileno=above_standard(self.socket.detach()))
         self.number = self.socket.fileno()
         with theirs, open(os.devnull, "r+b", buffering=0) as null:
             standard = [null.fileno()] * 3

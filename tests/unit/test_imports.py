@@ -7,23 +7,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+from first import FIRST
+
 HEAVY = {
     "IPython", "asyncio", "attr", "attrs", "cffi", "concurrent", "ctypes", "email", "hashlib",
     "http", "inspect", "json", "logging", "multiprocessing", "pyroute2", "pytest", "socket", "ssl",
     "subprocess", "tarfile", "tempfile", "typing_extensions", "unittest", "urllib", "zipfile",
 }  # fmt: skip
-SHIM = {
-    "nsbox",
-    "nsbox._native",
-    "nsbox._native._shim",
-    "nsbox._native._shim.lib",
-    "nsbox._native.calls",
-    "nsbox._native.door",
-    "nsbox._native.launched",
-    "nsbox._native.texts",
-    "nsbox._native.values",
-    "_cffi_backend",
-}
+SHIM = FIRST | {"nsbox", "_cffi_backend"}
 
 
 def loaded_by(*arguments: str) -> set[str]:

@@ -69,7 +69,7 @@ LATE = {
     ("namespace.ranges", "nsbox.host"): "only a failure pays for looking at the host",
 }
 
-SHIM = "nsbox._native._shim"
+SHIM, DOOR = "nsbox._native._shim", "nsbox._native.door"
 PLACE = {
     name: (depth, unit)
     for depth, layer in enumerate(LAYERS)
@@ -187,12 +187,18 @@ def test_names_that_load_when_first_used_come_from_below_the_face():
         assert PLACE[unit(module)][0] < PLACE["__init__"][0]
 
 
-def test_one_file_alone_touches_the_c_objects():
+def test_one_file_alone_imports_what_cffi_has_made_and_one_package_touches_it():
     assert [
         name
         for name, path in MODULES.items()
         if any(imported.module == SHIM for imported in imports(path))
     ] == ["_native.door"]
+    touching = {
+        name
+        for name, path in MODULES.items()
+        if any(imported.module == DOOR for imported in imports(path))
+    }
+    assert touching == {"_native.calls", "_native.launched", "_native.texts"}
 
 
 def test_cffi_itself_is_for_building_only():

@@ -1,4 +1,4 @@
-"""What is done in C: launches, reads of many files, system calls. Only here is cffi's touched."""
+"""What is done in C: launches, reads of many files, system calls. cffi stays in here."""
 
 from nsbox._native.calls import ask, capabilities, make_beneath, open_beneath, syscalls
 from nsbox._native.launched import (

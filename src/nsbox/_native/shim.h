@@ -96,7 +96,7 @@ int nsbox_signal(struct nsbox_launch *launch, int signal); /* -ESRCH once that i
 
 /* Each in one call, so that nothing that the caller's signal handlers do comes in between. */
 void nsbox_close_started(struct nsbox_launch *launch);
-void nsbox_close(struct nsbox_launch *launch);   /* of a process that has been waited for */
+void nsbox_close(struct nsbox_launch *launch);   /* of one that was waited for, or of none */
 void nsbox_end(struct nsbox_launch *launch);     /* the process, if it has not */
 void nsbox_release(struct nsbox_launch *launch); /* end and close whatever is left, and all that is
                                                     shared is gone */
