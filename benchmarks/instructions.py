@@ -70,7 +70,7 @@ def traced(way: str, rounds: str, busybox: str) -> None:
     """Be the caller: what is between two signals is counted."""
     from caller import ways  # noqa: PLC0415 - it loads nsbox, for the one who is traced
 
-    start = ways([busybox, "true"], {})[way]
+    start = ways([busybox, "true"], {})[way]()
     for _ in range(WARM):
         start()
     for _ in range(int(rounds)):

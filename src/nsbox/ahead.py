@@ -33,8 +33,6 @@ class Ahead:
         self._maker = os.getpid()
         self._leaving = self._leaves = False
         self.parking = commands.parking(spec, cgroup)
-        self._own = self.parking.command.own()
-        self.lent = self._own.lent()
         self.socket, theirs = socket.socketpair()
         if self.socket.fileno() <= 2:  # the caller may give that number to something else
             self.socket = socket.socket(fileno=above_standard(self.socket.detach()))
@@ -46,8 +44,9 @@ class Ahead:
             except BaseException:
                 if hasattr(self, "launched"):
                     self.launched.abandon()
+                    self._own.remove()
                 self._leaves = True
-                self._remove()
+                self.socket.close()
                 raise
 
     def __del__(self) -> None:
@@ -59,17 +58,20 @@ class Ahead:
         command = self.parking.command
         with command.opened(None) as opened:
             joined = {**command.joined, **opened, **given}
-            self.launched = command.prepared(self._own, joined, standard, room=ROOM)
-            self.launched.begin(tell_of_exec=True)
+            launched = command.prepared(joined, standard, room=ROOM)
+            self._own = command.own(launched)
+            self.launched = launched
+            launched.begin(tell_of_exec=True)
         if self.launched.pidfd < 0:
             outcome = self.launched.outcome
             raise command.failure(outcome.step, outcome.error)
+        self.lent = self._own.lent()
 
     def lend(self, strings: _native.Strings, standard: Sequence[int]) -> _native.Launched:
         """Make the launch of a command in it, with its standard descriptors."""
         return _Lent(self, self.launched, strings, standard)
 
-    def released(self, release: Callable[[int], int]) -> int:
+    def released(self, release: Callable[..., int], *given: object) -> int:
         """Have it given its command by `release`, at the socket where it waits for that.
 
         Raises `OutdatedError`, also where a step of it has failed: on demand it fails again, and is
@@ -77,9 +79,9 @@ class Ahead:
         """
         result, origin = -errno.ESTALE, self.parking.origin
         if not (origin.is_looked_at and origin.has_changed):
-            result = release(self.number)
+            result = release(self.number, *given)
             if result == -errno.ESTALE and self.parking.first.outdated():
-                result = release(self.number)
+                result = release(self.number, *given)
         if result < 0:
             self.leave(self.discard)
             raise OutdatedError(os.strerror(-result))
@@ -134,15 +136,11 @@ class _Lent(_native.Launched):
         standard: Sequence[int],
     ) -> None:
         launched.hand(strings, standard)
-        self._request, self._held, self._told = launched._request, launched, launched._told
+        super().__init__(launched._request, launched.figures, launched)
         self._ahead = ahead
 
     def begin(self, *, tell_of_exec: bool) -> None:  # noqa: ARG002 - the box has been told before
         self._ahead.released(self.release)
-
-    def run(self) -> None:
-        if self._ahead.released(self.run_parked) == 1:
-            super().wait_end(None)
 
     def wait_end(self, timeout: float | None) -> bool:
         answered = self.wait_answer(self._ahead.number, timeout)

@@ -2,7 +2,6 @@
 
 import contextlib
 import functools
-import itertools
 import os
 import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from nsbox._native import Ready, Strings
+from nsbox._native import Launched, Ready, Strings
 from nsbox.caller import Caller
 from nsbox.cgroup.account import BoxGroups, ending
 from nsbox.cgroup.hierarchy import Hierarchy
@@ -39,8 +38,6 @@ STOP_COMMAND = 32
 
 Args = StrOrBytesPath | Sequence[StrOrBytesPath]
 
-_numbers = itertools.count(1)
-
 
 @attrs.frozen
 class Invocation:
@@ -68,8 +65,8 @@ def starting(spec: "BoxSpec", invocation: Invocation, cgroup: "Cgroup | None" = 
 
 def known(spec: "BoxSpec", args: Args | None) -> Command | None:
     """Return a command with a box of its own that was made before, if it is found at one look."""
-    kept = KEPT.glance(spec)
-    found = None if kept is None else kept.known.glance(spec, args)
+    kept = KEPT.glances.get(id(spec))
+    found = None if kept is None else kept[1].known.glance(spec, args)
     return found[1] if found and found[0].template is None else None
 
 
@@ -121,14 +118,12 @@ def _key(spec: "BoxSpec", invocation: Invocation | None) -> Key | None:
     return Key(spec) if invocation is None else Key.of(spec, invocation.args, invocation.env)
 
 
-def _owning(lowered: Lowered, hostname: str | None) -> Callable[[], Own]:
-    """Return what makes a box's own share of a plan: mostly it is the same for all."""
-    pattern = lowered.pattern(hostname)
+def _owning(lowered: Lowered) -> Callable[[Launched], Own]:
+    """Return what tells a box's own share of a plan: mostly it is the same for all."""
     if lowered.is_numbered:
-        of = functools.partial(OwnByNumber, lowered, pattern.parts)
-        return map(of, _numbers).__next__  # a function of ours would cost each start microseconds
-    same = Own(pattern.of(0), lowered.groups_of(0), lowered.works_of(0))
-    return lambda: same
+        return functools.partial(OwnByNumber, lowered)
+    same = Own(lowered.groups_of(0), lowered.works_of(0))
+    return lambda _: same
 
 
 @attrs.frozen(eq=False)
@@ -283,18 +278,17 @@ def _command(
     strings = Strings(_argv(listed), _environment_of(spec, invocation))
     at_end = lowered.ending if groups is None else ending(groups.directories, made=False)
     ready = Ready(
-        lowered.encoded,
+        lowered.encoded_for(spec.hostname),
         strings,
         at_end,
+        places=lowered.places if groups is None else (),
         end_signal=lowered.end_signal,
         checked=anew is not None,
     )
     return Command(
         strings,
         ready,
-        _owning(lowered, spec.hostname)
-        if groups is None
-        else functools.partial(Own, ready.data, groups.shared),
+        _owning(lowered) if groups is None else lambda _: Own(groups.shared),
         lambda index, errno: lowered.failure(index, errno, listed, spec.hostname),
         lowered.end_signal,
         STOP_COMMAND if spec.init else signal.SIGSTOP,
@@ -307,6 +301,7 @@ def _command(
         options.passed(),
         bool(options.terminal),
         spec.security.handler if invocation is not None else None,
+        bool(lowered.works) and groups is None,
         anew,
     )
 

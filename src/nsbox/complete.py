@@ -7,7 +7,7 @@ from nsbox.launch import Command, Parked
 from nsbox.pipes import PIPE, Stream, Text
 from nsbox.process import Process
 from nsbox.sizes import size_in_bytes
-from nsbox.straight import straight
+from nsbox.straight import straight, straight_in
 from nsbox.usage import CompletedProcess
 
 
@@ -33,8 +33,11 @@ def complete(
     `args` are its arguments as they were given, `parked` is a box made ahead for it. With
     `output_max`, more bytes than that end it, with `OutputExceeded`.
     """
-    asked = stdin, stdout, stderr, input, timeout, encoding, errors, output_max
-    if {*map(type, asked)} == NOTHING and not (capture_output or text) and command.is_straight:
+    if (
+        stdin is input is stdout is stderr is encoding is errors is output_max is timeout is None  # type: ignore[comparison-overlap]
+        and not (capture_output or text)
+        and command.is_straight
+    ):
         return left_alone(command, args, parked, check=check)
     most = bytes_at_most(output_max)
     if input is not None or capture_output:
@@ -64,19 +67,15 @@ def left_alone(
 ) -> CompletedProcess:
     """Take it from its start to its end, where nothing is asked about its streams and its time."""
     while command.is_straight:
-        told = straight(command, parked)
+        told = straight(command) if parked is None else straight_in(parked, command)
         if told is not None:
-            if check and told.code:
-                raise subprocess.CalledProcessError(told.code, args)
-            unread: Any = told  # its `usage` is read when it is asked for
-            return CompletedProcess(args, told.code, None, None, unread)
+            code, figures = told
+            if check and code:
+                raise subprocess.CalledProcessError(code, args)
+            return CompletedProcess(args, code, None, None, figures)
         assert command.anew is not None
         command, parked = command.anew(), None
     return complete(command, args, parked, check=check)
-
-
-NOTHING = {type(None)}
-"""The types of parameters that say nothing."""
 
 
 def bytes_at_most(output_max: int | str | None) -> int | None:

@@ -35,11 +35,15 @@ _Key = tuple["BoxSpec", Options | None, Within, int, bool]
 
 
 class Kept:
-    """All of it. Without a lock: a fork might find it locked, and so might a signal handler."""
+    """All of it. Without a lock: a fork might find it locked, and so might a signal handler.
+
+    `glances` are what was recalled for the very specs that were, by their ids, with nothing but
+    themselves given.
+    """
 
     def __init__(self) -> None:
         self._latest: dict[_Key, Lowered] = {}
-        self._glances: dict[tuple[int, int], tuple[BoxSpec, Lowered]] = {}
+        self.glances: dict[int, tuple[BoxSpec, Lowered]] = {}
         self._lower = functools.lru_cache(maxsize=MOST)(lower)
         self._shares: dict[BoxSpec, BoxSpec] = {}
 
@@ -53,21 +57,15 @@ class Kept:
         """
         if spec.link is not None:
             return None
-        pid = os.getpid()
-        found = self._latest.get((self._shared(spec), options, within, pid, joining))
+        found = self._latest.get((self._shared(spec), options, within, os.getpid(), joining))
         if found is not None and options is NO_OPTIONS and within is None and not joining:
-            self._have_at_hand((id(spec), pid), (spec, found))
+            self._have_at_hand(spec, found)
         return found
 
-    def glance(self, spec: "BoxSpec") -> Lowered | None:
-        """`recall` it, with nothing but itself given, if this very spec was recalled so before."""
-        found = self._glances.get((id(spec), os.getpid()))
-        return None if found is None else found[1]
-
-    def _have_at_hand(self, key: tuple[int, int], found: "tuple[BoxSpec, Lowered]") -> None:
-        there = self._glances.get(key)
-        if there is None or there[1] is not found[1]:
-            remember(self._glances, key, found, _MOST_AT_HAND)
+    def _have_at_hand(self, spec: "BoxSpec", found: Lowered) -> None:
+        there = self.glances.get(id(spec))
+        if there is None or there[1] is not found:
+            remember(self.glances, id(spec), (spec, found), _MOST_AT_HAND)
 
     def look_up(self, spec: "BoxSpec", options: Options | None, within: Within) -> Lowered:
         """Return what the next box is started by, as of now. For the parameters see `lower`."""
@@ -98,14 +96,14 @@ class Kept:
         for lowered in self._latest.values():
             lowered.known.clear()
         self._latest.clear()
-        self._glances.clear()
+        self.glances.clear()
         self._shares.clear()
         self._lower.cache_clear()
 
     def _keep(self, key: _Key, lowered: Lowered) -> None:
         for old in remember(self._latest, key, lowered):
             if old is not lowered:
-                self._glances.clear()
+                self.glances.clear()
                 old.known.clear()  # that leads to what holds descriptors, and back
 
     def _shared(self, spec: "BoxSpec") -> "BoxSpec":
@@ -122,3 +120,4 @@ class Kept:
 
 
 KEPT = Kept()
+os.register_at_fork(after_in_child=KEPT.glances.clear)  # a fork is another caller

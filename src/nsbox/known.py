@@ -46,7 +46,7 @@ class Known:
 
     def __init__(self) -> None:
         self._by_key: dict[Hashable, tuple[Lowered, Command]] = {}
-        self._by_args: dict[tuple[str, ...], tuple[BoxSpec, Lowered, Command]] = {}
+        self._by_text: dict[str, tuple[BoxSpec, int, Lowered, Command]] = {}
 
     def recall(self, key: Hashable, lowered: "Lowered") -> "Command | None":
         """Return the command of this key that was made from `lowered`, if there is one."""
@@ -58,10 +58,16 @@ class Known:
 
     def glance(self, spec: "BoxSpec", args: Any) -> "tuple[Lowered, Command] | None":
         """Return that of the very spec and these arguments, and what it was made from."""
-        if type(args) not in _LISTS or {*map(type, args)} != _TEXT:
+        if type(args) not in _LISTS:
             return None
-        found = self._by_args.get(tuple(args))
-        return found[1:] if found is not None and found[0] is spec else None
+        try:
+            found = self._by_text.get("\0".join(args))
+        except TypeError:  # one of them is more, or less, than text
+            return None
+        # As many, so that none has a NUL in it.
+        if found is None or found[0] is not spec or found[1] != len(args):
+            return None
+        return found[2:]
 
     def note(self, key: Hashable, lowered: "Lowered", command: "Command") -> None:
         """Have a command known again, if it has a key."""
@@ -72,14 +78,15 @@ class Known:
     def clear(self) -> None:
         """Let go of all: what they were made from holds descriptors, and leads back to this."""
         self._by_key.clear()
-        self._by_args.clear()
+        self._by_text.clear()
 
     def _show(self, key: Hashable, lowered: "Lowered", command: "Command") -> None:
         if not isinstance(key, Key) or key.args is None or key.env is not None:
             return
-        shown = self._by_args.get(key.args)
-        if shown is None or shown[0] is not key.spec or shown[2] is not command:
-            remember(self._by_args, key.args, (key.spec, lowered, command))
+        text = "\0".join(key.args)
+        shown = self._by_text.get(text)
+        if shown is None or shown[0] is not key.spec or shown[3] is not command:
+            remember(self._by_text, text, (key.spec, len(key.args), lowered, command))
 
 
 def remember(kept: dict[_K, _V], key: _K, value: _V, most: int = MOST) -> list[_V]:

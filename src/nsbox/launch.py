@@ -23,27 +23,23 @@ from nsbox.security.notify import Handler
 class Own:
     """What a box that is launched has for itself.
 
-    - `data` is that of its plan and of its end.
     - `groups` are its cgroups, which the plan makes or joins.
     - `works` are the work folders of its overlays, which the plan makes and its end removes.
     """
 
     groups: BoxGroups | None
 
-    def __init__(
-        self, data: bytes, groups: BoxGroups | None = None, works: tuple[str, ...] = ()
-    ) -> None:
-        self.data = data
+    def __init__(self, groups: BoxGroups | None = None, works: tuple[str, ...] = ()) -> None:
         self.groups = groups
         self.works = works
 
     def lent(self) -> "Own":
         """Return the same for whoever is in it, and is to remove nothing."""
-        return Own(self.data, None if self.groups is None else self.groups.lent())
+        return Own(None if self.groups is None else self.groups.lent())
 
     def with_shared_groups(self) -> "Own":
         """Return the same where somebody else removes the groups."""
-        return Own(self.data, None if self.groups is None else self.groups.shared, self.works)
+        return Own(None if self.groups is None else self.groups.shared, self.works)
 
     def remove_left(self, groups_left: int) -> None:
         """Remove what its end has left of it: mostly nothing, for C has removed its groups."""
@@ -70,7 +66,8 @@ class Command:
 
     - `strings` are its arguments and environment; none where a first process is to stay without a
       command.
-    - `ready` is that with the plan, in C's form; `own` makes what each box has for itself.
+    - `ready` is that with the plan, in C's form; `own` tells what the box of a launch has for
+      itself, once that has begun.
     - `failure` makes the error for a step, by its index, that failed with an errno.
     - `end_signal` is what the first process, or the kernel, takes as the order to end the box,
       `stop_signal` as that to stop the command.
@@ -80,6 +77,7 @@ class Command:
       `namespaces` opens the others, if there are any: one may be of that place.
     - `passed` are descriptors for the command, by slot; `terminal` asks for one of the box's own.
     - `handler` is asked about its system calls, if anybody is.
+    - `has_works` is whether a box of its own has work folders, which are removed at its end.
     - `anew` makes the same command by another plan, where this one is a kept one that may not hold
       any longer: its checks tell.
 
@@ -91,7 +89,7 @@ class Command:
 
     strings: Strings
     ready: Ready
-    own: "Callable[[], Own]"
+    own: "Callable[[_native.Launched], Own]"
     failure: Callable[[int, int], StepError]
     end_signal: int
     stop_signal: int
@@ -102,6 +100,7 @@ class Command:
     passed: Mapping[int, int] = FrozenMap()
     terminal: bool = False
     handler: Handler | None = None
+    has_works: bool = False
     anew: "Callable[[], Command] | None" = None
     is_plain: bool = attrs.field(init=False)
     is_straight: bool = attrs.field(init=False)
@@ -129,19 +128,17 @@ class Command:
         return contextlib.nullcontext({}) if self.namespaces is None else self.namespaces(port)
 
     def prepared(
-        self, own: Own, given: Mapping[int, int], standard: Sequence[int], *, room: int = 0
+        self, given: Mapping[int, int], standard: Sequence[int], *, room: int = 0
     ) -> _native.Launched:
         """Make its launch, for which nothing has been done yet."""
-        return self.ready.prepared(own.data, self._descriptors(given, standard), room=room)
+        return self.ready.prepared(self._descriptors(given, standard), room=room)
 
-    def prepared_again(self, own: Own) -> _native.Launched:
-        """Make its launch with the caller's streams: of one that was kept, if there is one."""
+    def prepared_again(self) -> _native.Launched:
+        """Return its launch with the caller's streams: one that was used, if there is one."""
         try:
-            launched = self.used.pop()
+            return self.used.pop()
         except IndexError:
-            return self.prepared(own, self.joined, ALL_INHERITED)
-        launched.renew(own.data)
-        return launched
+            return self.prepared(self.joined, ALL_INHERITED)
 
     def _descriptors(self, given: Mapping[int, int], standard: Sequence[int]) -> list[int]:
         if given is self.joined and not self.passed:  # mostly
@@ -160,6 +157,13 @@ class Parked(Protocol):
 
     def lend(self, strings: Strings, standard: Sequence[int]) -> _native.Launched:
         """Make a command's launch in it: to begin that raises `OutdatedError`."""
+
+    @property
+    def launched(self) -> _native.Launched:
+        """Its own launch."""
+
+    def released(self, release: Callable[..., int], *given: object) -> int:
+        """Have it given its command by `release`; raises `OutdatedError`."""
 
     def leave(self) -> None:
         """Take notice that it has told all, and that nothing more is asked of it."""

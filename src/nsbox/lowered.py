@@ -3,11 +3,12 @@
 import functools
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import attrs
 
 from nsbox import hints, sequence
+from nsbox._native import Launched
 from nsbox._native.operations import Operation
 from nsbox._native.values import Encoded, Ending
 from nsbox.cgroup import lower as cgroups
@@ -30,8 +31,9 @@ class Lowered:
 
     By its `checks`, done before the steps, whoever starts the next box finds out whether they still
     hold; without any, that is to be looked up first. Boxes that differ by their numbers and host
-    names alone share one: these are filled in by `pattern`. `known` are the commands that were made
-    from it or its `quickest`, with that, kept by whoever makes them.
+    names alone share one: a number goes to the `places` in the data of the plan, with the texts of
+    its `ending` behind it. `known` are the commands that were made from it or its `quickest`, with
+    that, kept by whoever makes them.
     """
 
     steps: tuple[Step, ...]
@@ -47,8 +49,8 @@ class Lowered:
     fault: tuple[int, int] | None = None
     encoded: Encoded = attrs.field(init=False)
     _around_name: tuple[bytes, bytes] | None = attrs.field(init=False)
-    _names: tuple[str, ...] = attrs.field(init=False)
     ending: Ending = attrs.field(init=False)
+    places: tuple[int, ...] = attrs.field(init=False)
     known: Known = attrs.field(init=False, factory=Known)
 
     @encoded.default
@@ -64,15 +66,19 @@ class Lowered:
         before, found, after = self.encoded.data.partition(_bytes(HOST_NAME))
         return (before, after) if found else None
 
-    @_names.default
-    def _list_names(self) -> tuple[str, ...]:
-        """Whole names only: a file of the caller's may have the placeholder in it."""
-        made = [folder for _, folder in self.groups.directories] if self.groups.made else []
-        return tuple(dict.fromkeys(map(os.path.basename, (*made, *self.works))))
-
     @ending.default
     def _end_groups(self) -> Ending:
         return ending(dict(self.groups.directories), made=self.groups.made)
+
+    @places.default
+    def _find_places(self) -> tuple[int, ...]:
+        """Whole names only: a file of the caller's may have the placeholder in it."""
+        made = [folder for _, folder in self.groups.directories] if self.groups.made else []
+        names = {os.path.basename(folder) for folder in (*made, *self.works)}
+        data = self.encoded.data + self.ending.texts
+        found = (re.finditer(re.escape(_bytes(name)), data) for name in names)
+        ends = sorted({one.end() for each in found for one in each})
+        return tuple(end - len(cgroups.NUMBER) for end in ends)
 
     def failing(self, index: int, errno: int) -> "Lowered":
         """Return the same with one step that is not done, as if the kernel had said `errno`.
@@ -104,15 +110,15 @@ class Lowered:
     @property
     def is_numbered(self) -> bool:
         """Whether boxes differ by their numbers, which their groups and work folders have."""
-        return bool(self._names)
+        return bool(self.places)
 
-    def pattern(self, hostname: str | None) -> "Pattern":
-        """Return the data of the plan, and of its end, for the boxes of this host name."""
-        data = self.encoded.data
-        if hostname is not None and self._around_name is not None:
-            before, after = self._around_name
-            data = before + _bytes(hostname).ljust(len(HOST_NAME), b"\0") + after
-        return Pattern(data + self.ending.texts, self._names)
+    def encoded_for(self, hostname: str | None) -> Encoded:
+        """Return it for the boxes of this host name."""
+        if hostname is None or self._around_name is None:
+            return self.encoded
+        before, after = self._around_name
+        name = _bytes(hostname).ljust(len(HOST_NAME), b"\0")
+        return self.encoded._replace(data=before + name + after)
 
     def works_of(self, number: int) -> tuple[str, ...]:
         """Return the work folders of the overlays of the box of this number."""
@@ -158,46 +164,28 @@ class Lowered:
         return StepError.of(step, errno, index, box=box, hint=hints.hint(step, errno))
 
 
-class Pattern:
-    """Bytes with names in them that end with the number of a box."""
-
-    def __init__(self, data: bytes, names: Iterable[str]) -> None:
-        wanted = [re.compile(re.escape(_bytes(name))) for name in names]
-        places = sorted({found.end() for name in wanted for found in name.finditer(data)})
-        starts, ends = (0, *places), (*(end - len(cgroups.NUMBER) for end in places), len(data))
-        self.parts = [data[start:end] for start, end in zip(starts, ends, strict=True)]
-
-    def of(self, number: int) -> bytes:
-        """Return those of the box of this number."""
-        return (_DIGITS % number).join(self.parts)
-
-
 class OwnByNumber(Own):
-    """What the box of a number has for itself: mostly nobody asks for more than its data."""
+    """What a box has for itself by its number, which it has got once it begins."""
 
-    def __init__(self, lowered: Lowered, parts: list[bytes], number: int) -> None:
-        self.data = (_DIGITS % number).join(parts)  # as `Pattern.of`, sooner
-        self.works = lowered.works and lowered.works_of(number)
-        self._lowered, self._number = lowered, number
+    def __init__(self, lowered: Lowered, launched: Launched) -> None:
+        self._lowered, self._launched = lowered, launched
         self._groups: BoxGroups | None = None
 
     @property
     def groups(self) -> BoxGroups | None:  # type: ignore[override]
         """Its cgroups, which the plan makes or joins."""
         if self._groups is None:
-            self._groups = self._lowered.groups_of(self._number)
+            self._groups = self._lowered.groups_of(self._launched.number)
         return self._groups
+
+    @property
+    def works(self) -> tuple[str, ...]:  # type: ignore[override]
+        """The work folders of its overlays, which the plan makes and its end removes."""
+        return self._lowered.works and self._lowered.works_of(self._launched.number)
 
 
 def _numbered(folder: str, number: int) -> str:
-    return folder.removesuffix(cgroups.NUMBER) + _digits(number)
-
-
-def _digits(number: int) -> str:
-    return (_DIGITS % number).decode()
-
-
-_DIGITS = b"%%0%dd" % len(cgroups.NUMBER)
+    return f"{folder.removesuffix(cgroups.NUMBER)}{number:0{len(cgroups.NUMBER)}}"
 
 
 def _bytes(text: str) -> bytes:

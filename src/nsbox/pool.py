@@ -34,8 +34,6 @@ Made = TypeVar("Made", bound="Ahead | Standing")
 _LULL = 0.003
 """Seconds for whoever has just got a box or its answer to go on with: the others come after."""
 
-_CHECK = {"check"}
-
 _PAUSE = 1.0
 """Seconds until it is tried again to make a box, after that has failed."""
 
@@ -94,15 +92,16 @@ class Pool:
     def run(self, args: Args, **parameters: Unpack[RunParameters]) -> CompletedProcess:
         """Run a command in a box of its own and wait for its end: `nsbox.run`, sooner."""
         ready: Ahead | None
-        if parameters.keys() <= _CHECK and not self.stays and (ready := self._stock.take()):
+        check = parameters.pop("check", False)
+        if not parameters and not self.stays and (ready := self._stock.take()):
             command = ready.parking.known(self.spec, args)
             if command is None:
                 command = ready.parking.given(self.spec, Invocation(args), self._cgroup)
-            return left_alone(command, args, ready, check=parameters.get("check", False))
+            return left_alone(command, args, ready, check=check)
         check_names("run", parameters, RunParameters)
         invocation, rest = invoke(args, parameters)
         command, ready = self.starting(invocation)
-        return complete(command, args, ready, **rest)
+        return complete(command, args, ready, check=check, **rest)
 
     def popen(self, args: Args, **parameters: Unpack[PopenParameters]) -> Process:
         """Start a command in a box of its own: `nsbox.popen`, sooner."""
@@ -203,8 +202,10 @@ class _Stock(Generic[Made]):
         self._chores.append(chore)
         if self._done:  # said before the thread looked for the last time
             self._do_chores()
-        else:
-            self._ring()
+        try:  # noqa: SIM105 - as `_ring` does, sooner
+            self._bell.release()
+        except RuntimeError:
+            pass
 
     def fill(self, timeout: float | None) -> bool:
         if os.getpid() != self.owner:

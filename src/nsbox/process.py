@@ -82,7 +82,6 @@ class Process(Displayed):
     ) -> bool:
         """Launch it; False where its plan does not hold any longer, and nothing was done."""
         self._command, self._parked = command, parked
-        self._own = command.own() if parked is None else parked.lent
         with pipes.ends(*streams) as ends:
             launch = self._launch if command.is_plain else self._launch_with_more
             if not launch(command, command.joined, ends.child, tell_of_exec=tell_of_exec):
@@ -119,12 +118,14 @@ class Process(Displayed):
         tell_of_exec: bool,
     ) -> bool:
         """Have it started by C, with these descriptors; False as `_start` says."""
+        if self._parked is None:
+            launched = command.prepared(given, standard)
+            self._own = command.own(launched)
+        else:
+            launched = self._parked.lend(command.strings, standard)
+            self._own = self._parked.lent
+        self._launched = launched
         try:
-            if self._parked is None:
-                launched = command.prepared(self._own, given, standard)
-            else:
-                launched = self._parked.lend(command.strings, standard)
-            self._launched = launched
             launched.begin(tell_of_exec=tell_of_exec)
         except OutdatedError:
             self._launched = None

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 from nsbox import commands
 from nsbox.commands import Invocation
-from nsbox.complete import NOTHING, complete, left_alone, process
+from nsbox.complete import complete, left_alone, process
 from nsbox.options import Pty, options
 from nsbox.parameters import PopenParameters, check_names, invoke
 from nsbox.pipes import Stream, StrOrBytesPath
@@ -58,9 +58,11 @@ def run(
     `subprocess.TimeoutExpired` and, under `check`, `subprocess.CalledProcessError`.
     """
     spec = spec or _DEFAULT
-    streams = stdin, stdout, stderr, input, encoding, errors, text, output_max
-    others = timeout, env, cwd, user, group, extra_groups, umask, cgroup
-    if {*map(type, streams), *map(type, others)} == NOTHING and not (capture_output or pass_fds):
+    if (
+        stdin is input is stdout is stderr is encoding is errors is text is output_max is None  # type: ignore[comparison-overlap]
+        and timeout is env is cwd is user is group is extra_groups is umask is cgroup is None  # type: ignore[comparison-overlap]
+        and not (capture_output or pass_fds)
+    ):
         command = commands.known(spec, args)
         if command is not None:
             return left_alone(command, args, check=check)

@@ -2,50 +2,69 @@
 
 import os
 
-from nsbox._native import ALL_INHERITED, NOT_BEGUN, Launched
+from nsbox._native import ALL_INHERITED, NOT_BEGUN, TOLD, Launched
 from nsbox._native.values import Told
 from nsbox.launch import Command, OutdatedError, Own, Parked
 
 
-def straight(command: Command, parked: Parked | None) -> Told | None:
-    """Run it with the caller's own standard streams; return what it has come to.
+def straight(command: Command) -> tuple[int, bytearray] | None:
+    """Run it with the caller's own standard streams; return its code and `Launched.figures`.
 
     None where its plan does not hold any longer, and nothing was done. Whatever a signal handler
     raises ends it. Raises `OSError` and `StepError` as a start does.
     """
-    starter = os.getpid()
-    if parked is None:
-        own = command.own()
-        launched = command.prepared_again(own)
-    else:
-        own, launched = parked.lent, parked.lend(command.strings, ALL_INHERITED)
+    launched = command.prepared_again()
+    told = None
     try:
-        launched.run()
-        while not (told := launched.told).ended:  # a signal came in between
-            launched.wait_end(None)
-        if told.ended == NOT_BEGUN:
-            own.remove()
-        elif told.groups_left or own.works:
-            own.remove_left(told.groups_left)
-        if parked is not None:
-            parked.leave()
-    except OutdatedError:
-        return None
+        code = launched.run()
+        if code == TOLD or command.has_works:
+            told = _told(launched, command.own(launched))
+            code = told.code
     except BaseException:
-        _abandon(command, launched, own, starter)
+        _abandon(command, launched, command.own(launched))
         raise
-    if told.error:
+    if told is not None and told.error:
         if told.ended == NOT_BEGUN and command.anew and told.step < command.ready.checks:
             return None
         raise command.failure(told.step, told.error)
-    if parked is None:
-        command.used.append(launched)
+    figures = launched.figures.copy()
+    command.used.append(launched)
+    return code, figures
+
+
+def straight_in(parked: Parked, command: Command) -> tuple[int, bytearray] | None:
+    """Do that in a box that was made ahead."""
+    told = None
+    try:
+        code = parked.released(parked.launched.run_parked, command.strings)
+        if code == TOLD:
+            told = _told(parked.lend(command.strings, ALL_INHERITED), parked.lent)
+            code = told.code
+        parked.leave()
+    except OutdatedError:
+        return None
+    except BaseException:
+        _abandon(command, parked.lend(command.strings, ALL_INHERITED), parked.lent)
+        raise
+    if told is not None and told.error:
+        raise command.failure(told.step, told.error)
+    return code, parked.launched.figures
+
+
+def _told(launched: Launched, own: Own) -> Told:
+    """Return what it has come to, once it has; what C has left of it is removed."""
+    while not (told := launched.told).ended:  # a signal came in between
+        launched.wait_end(None)
+    if told.ended == NOT_BEGUN:
+        own.remove()
+    elif told.groups_left or own.works:
+        own.remove_left(told.groups_left)
     return told
 
 
-def _abandon(command: Command, launched: Launched, own: Own, starter: int) -> None:
+def _abandon(command: Command, launched: Launched, own: Own) -> None:
     """End it, if it has not, and leave nothing of it; in a fork of its starter, let go of it."""
-    if os.getpid() != starter:
+    if launched.caller not in (0, os.getpid()):
         launched.abandon()
         return
     try:

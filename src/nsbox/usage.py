@@ -49,15 +49,20 @@ def usage_of(told: Told) -> Usage:
 class CompletedProcess(Displayed, subprocess.CompletedProcess[Any]):
     """A `subprocess.CompletedProcess` that also tells its `usage`."""
 
-    def __init__(self, args: Any, returncode: int, stdout: Any, stderr: Any, usage: Usage) -> None:
-        super().__init__(args, returncode, stdout, stderr)
-        self._usage: Usage | Told = usage
+    def __init__(
+        self, args: Any, returncode: int, stdout: Any, stderr: Any, usage: Usage | bytearray
+    ) -> None:
+        self.args = args  # as that of `subprocess`, sooner
+        self.returncode = returncode
+        self.stdout = stdout
+        self.stderr = stderr
+        self._usage = usage
 
     @property
     def usage(self) -> Usage:
         """What it cost. Few ask, so it is read when they do."""
-        if isinstance(self._usage, Told):
-            self._usage = usage_of(self._usage)
+        if isinstance(self._usage, bytearray):
+            self._usage = usage_of(Told.of(self._usage))
         return self._usage
 
     @usage.setter

@@ -25,7 +25,7 @@ class Text(str):
         (["true"], os.environ),
         (["true"], {"A": Text("b")}),
     ],
-    ids=str,
+    ids=["text", "nothing", "a path", "bytes", "a kind of text", "an environment", "in it"],
 )
 def test_what_may_change_has_no_key(args: Any, env: Any) -> None:
     assert Key.of(BoxSpec(), args, env) is None
@@ -82,3 +82,11 @@ def test_as_many_as_are_kept_may_take_turns() -> None:
     known.clear()
     assert known_by(known, spec, "1") is None
     assert known.recall(Key(spec, ("1",)), given[0]) is None
+
+
+def test_at_one_look_a_nul_is_no_end_of_an_argument() -> None:
+    known, spec = Known(), BoxSpec()
+    given: Any = object(), object()
+    known.note(Key(spec, ("a", "b")), *given)
+    assert known_by(known, spec, "a", "b") is given[1]
+    assert known_by(known, spec, "a\0b") is None

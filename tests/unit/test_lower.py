@@ -276,7 +276,7 @@ def test_boxes_that_differ_by_their_names_share_a_lowering_and_none_has_anothers
     for spec in (*specs, BoxSpec(hostname="é" * 32), *specs):
         lowered = KEPT.look_up(spec, NO_OPTIONS, None)
         assert lowered is KEPT.look_up(specs[0], NO_OPTIONS, None)
-        data = lowered.pattern(spec.hostname).of(1)
+        data = lowered.encoded_for(spec.hostname).data
         assert data.count(spec.hostname.encode() + b"\0") == 1
         assert HOST_NAME.encode() not in data
         assert len(data) == len(lowered.encoded.data)

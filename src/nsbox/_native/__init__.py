@@ -3,9 +3,11 @@
 from nsbox._native.calls import ask, capabilities, make_beneath, open_beneath, syscalls
 from nsbox._native.launched import (
     ALL_INHERITED,
+    DIGITS,
     INHERITED,
     NOT_BEGUN,
     SLOTS,
+    TOLD,
     Launched,
     Ready,
     Strings,
@@ -17,9 +19,11 @@ from nsbox._native.texts import Texts
 
 __all__ = [
     "ALL_INHERITED",
+    "DIGITS",
     "INHERITED",
     "NOT_BEGUN",
     "SLOTS",
+    "TOLD",
     "Launched",
     "Ready",
     "Strings",

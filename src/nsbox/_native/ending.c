@@ -114,8 +114,8 @@ static void close_figures(struct nsbox_launch *launch)
 
 static void take_figures(struct nsbox_launch *launch)
 {
-    launch->told.group_peak_bytes = read_number(launch, launch->peak, &launch->peak_file, "");
-    launch->told.killed = read_kills(launch) > launch->kills_before;
+    launch->told->group_peak_bytes = read_number(launch, launch->peak, &launch->peak_file, "");
+    launch->told->killed = read_kills(launch) > launch->kills_before;
 }
 
 /* While there is nothing else to do: what was read a moment ago is read in less time. */
@@ -134,14 +134,14 @@ static int64_t exit_code(int status)
 static void take_outcome(struct nsbox_launch *launch)
 {
     const struct nsbox_outcome *outcome = &launch->outcome;
-    launch->told.step = outcome->step;
-    launch->told.error = outcome->error;
+    launch->told->step = outcome->step;
+    launch->told->error = outcome->error;
     if (!outcome->finished)
         return;
-    launch->told.code = exit_code(outcome->status);
-    launch->told.user_us = outcome->user_us;
-    launch->told.system_us = outcome->system_us;
-    launch->told.peak_bytes = outcome->peak_kib * 1024;
+    launch->told->code = exit_code(outcome->status);
+    launch->told->user_us = outcome->user_us;
+    launch->told->system_us = outcome->system_us;
+    launch->told->peak_bytes = outcome->peak_kib * 1024;
 }
 
 static int64_t now_us(void)
@@ -159,8 +159,8 @@ void take_time(struct nsbox_launch *launch)
 static void tell_of_end(struct nsbox_launch *launch)
 {
     take_outcome(launch);
-    launch->told.wall_us = now_us() - launch->began_us;
-    launch->told.ended = NSBOX_ENDED;
+    launch->told->wall_us = now_us() - launch->began_us;
+    launch->told->ended = NSBOX_ENDED;
 }
 
 void tell_answer(struct nsbox_launch *launch)
@@ -172,18 +172,25 @@ void tell_answer(struct nsbox_launch *launch)
 void tell_of_nothing(struct nsbox_launch *launch)
 {
     const struct page *page = launch->memory;
-    launch->told = (struct nsbox_told){.ended = NSBOX_NOT_BEGUN,
+    *launch->told = (struct nsbox_told){.ended = NSBOX_NOT_BEGUN,
                                        .step = page->outcome.step,
                                        .error = page->outcome.error};
+}
+
+int exit_code_alone(const struct nsbox_told *told)
+{
+    int is_all =
+        told->ended == NSBOX_ENDED && !told->error && !told->groups_left && told->code >= 0;
+    return is_all ? (int)told->code : NSBOX_TOLD;
 }
 
 static void remove_groups(struct nsbox_launch *launch)
 {
     const char *folder = launch->data + launch->data_size;
-    launch->told.groups_left = 0;
+    launch->told->groups_left = 0;
     for (uint32_t i = 0; i < launch->group_count; i++, folder += strlen(folder) + 1)
         if (rmdir(folder) < 0 && errno != ENOENT)
-            launch->told.groups_left++;
+            launch->told->groups_left++;
 }
 
 /* Until the command's exec succeeded or the first process ended without one; -EINTR: ask again. */
@@ -205,6 +212,15 @@ static void forget(struct nsbox_launch *launch, void (*let_go)(void *, size_t))
     }
 }
 
+/* Without `info` somebody else of the caller's, or the kernel where SIGCHLD is ignored, has waited for
+ * it: its status is lost, which subprocess takes for 0. */
+static void take_status(struct nsbox_told *told, const siginfo_t *info, const struct rusage *usage)
+{
+    told->code = !info ? 0 : info->si_code == CLD_EXITED ? info->si_status : -info->si_status;
+    told->user_us = usage->ru_utime.tv_sec * 1000000L + usage->ru_utime.tv_usec;
+    told->system_us = usage->ru_stime.tv_sec * 1000000L + usage->ru_stime.tv_usec;
+}
+
 /* Until the end, which is also the end of all in the box; -ETIMEDOUT, -EINTR: not yet. */
 int nsbox_wait_end(struct nsbox_launch *launch, int64_t timeout_ms)
 {
@@ -213,8 +229,10 @@ int nsbox_wait_end(struct nsbox_launch *launch, int64_t timeout_ms)
 
     if (launch->waited) /* it is told once, and was lost on a caller whose signal handler raised */
         return 0;
+    int is_told = launch->told->ended != 0; /* by an answer, and the caller may have kept it */
     if (timeout_ms != 0) { /* there is time for it */
-        look_at_figures(launch);
+        if (!is_told)
+            look_at_figures(launch);
         memory_while_waiting();
     }
     if (timeout_ms >= 0) {
@@ -227,14 +245,10 @@ int nsbox_wait_end(struct nsbox_launch *launch, int64_t timeout_ms)
         SYS(__NR_waitid, 3 /* P_PIDFD */, launch->pidfd, &info, WEXITED | __WALL, &usage);
     if (result < 0 && !(result == -ECHILD && launch->caller == getpid()))
         return (int)result;
-    /* Somebody else of the caller's, or the kernel where SIGCHLD is ignored, has waited for it: its
-     * status is lost, which subprocess takes for 0. */
-    launch->told.code = result < 0                    ? 0
-                     : info.si_code == CLD_EXITED ? info.si_status
-                                                   : -info.si_status;
-    launch->told.user_us = usage.ru_utime.tv_sec * 1000000L + usage.ru_utime.tv_usec;
-    launch->told.system_us = usage.ru_stime.tv_sec * 1000000L + usage.ru_stime.tv_usec;
-    take_figures(launch);
+    if (!is_told) {
+        take_status(launch->told, result < 0 ? 0 : &info, &usage);
+        take_figures(launch);
+    }
     close_figures(launch); /* first: what is open in them takes the kernel longer to remove */
     remove_groups(launch);
     lock(launch);
@@ -242,7 +256,8 @@ int nsbox_wait_end(struct nsbox_launch *launch, int64_t timeout_ms)
     nsbox_close(launch);
     unlock(launch);
     forget(launch, memory_leave);
-    tell_of_end(launch);
+    if (!is_told)
+        tell_of_end(launch);
     return 0;
 }
 

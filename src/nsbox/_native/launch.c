@@ -28,6 +28,8 @@ enum { CHILD_STACK = 32 * 1024 };
 #define FORGET(memory) ((void)0)
 #endif
 
+enum { NUMBERS = 100000000 }; /* that many digits have */
+
 static uint32_t aligned(uint32_t size)
 {
     return (size + 7U) & ~7U;
@@ -204,13 +206,27 @@ static void begin(struct nsbox_launch *launch, struct page *page)
         bury(launch);
 }
 
+/* Boxes with names of their own have a number in them: never twice the same, as long as it matters. */
+static void take_number(struct nsbox_launch *launch)
+{
+    static uint32_t numbers;
+    launch->number = __atomic_add_fetch(&numbers, 1, __ATOMIC_RELAXED) % NUMBERS;
+    for (uint32_t i = 0; i < launch->place_count; i++) {
+        uint32_t left = launch->number;
+        for (int digit = NSBOX_DIGITS; digit-- > 0; left /= 10)
+            launch->data[launch->places[i] + digit] = (char)('0' + left % 10);
+    }
+}
+
 int nsbox_launch(struct nsbox_launch *launch, int tell_of_exec)
 {
     struct memory memory;
     take_time(launch);
+    if (launch->place_count)
+        take_number(launch);
     take_figures_before(launch);
     launch->pid = launch->pidfd = launch->started = launch->descriptor = -1;
-    launch->told = (struct nsbox_told){.peak_bytes = -1, .group_peak_bytes = -1};
+    *launch->told = (struct nsbox_told){.peak_bytes = -1, .group_peak_bytes = -1};
     launch->waited = 0; /* it may have been used for another box, which has ended */
     launch->caller = getpid();
 
@@ -243,5 +259,7 @@ int nsbox_launch(struct nsbox_launch *launch, int tell_of_exec)
 int nsbox_run(struct nsbox_launch *launch)
 {
     int error = nsbox_launch(launch, 0);
-    return error < 0 || launch->pidfd < 0 ? error : nsbox_wait_end(launch, -1);
+    if (error == 0 && launch->pidfd >= 0)
+        error = nsbox_wait_end(launch, -1);
+    return error < 0 && error != -EINTR ? error : exit_code_alone(launch->told);
 }

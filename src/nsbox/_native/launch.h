@@ -26,4 +26,7 @@ void take_figures_before(struct nsbox_launch *launch);
 void tell_answer(struct nsbox_launch *launch);
 void tell_of_nothing(struct nsbox_launch *launch);
 
+/* NSBOX_TOLD where there is more to tell. */
+int exit_code_alone(const struct nsbox_told *told);
+
 #endif

@@ -17,15 +17,21 @@ INHERITED: int = lib.NSBOX_INHERITED
 ALL_INHERITED = (INHERITED, INHERITED - 1, INHERITED - 2)
 """All three of them."""
 
+TOLD: int = lib.NSBOX_TOLD
+"""What `Launched.run` returns where `Launched.told` has to be looked at."""
+
 NOT_BEGUN: int = lib.NSBOX_NOT_BEGUN
 """`Told.ended` of a launch that has come to no process."""
+
+DIGITS: int = lib.NSBOX_DIGITS
+"""How many the number of a box has."""
 
 SLOTS = 65
 """How many descriptors a plan can hold at once; ``SLOTS`` in page.h."""
 
 _LAUNCH = ffi.typeof("struct nsbox_launch *")
-_NUMBERS, _WORDS = ffi.typeof("int32_t[]"), ffi.typeof("int64_t *")
-_ALL_INHERITED = ffi.new(_NUMBERS, ALL_INHERITED)
+_NUMBERS = ffi.typeof("int32_t[]")
+_TOLD, _TOLD_AT = ffi.typeof("struct nsbox_told"), ffi.typeof("struct nsbox_told *")
 
 
 class Strings:
@@ -40,13 +46,19 @@ class Strings:
 class Launched:
     """A launch: prepared, then begun; it gets as far as a process, or fails at a step: `outcome`.
 
-    Whoever forgets it ends the process.
+    `figures` are what it has come to as C writes them down, for `Told.of`. Whoever forgets it ends
+    the process.
     """
 
-    def __init__(self, request: Any, held: Any = None) -> None:
+    def __init__(self, request: Any, figures: bytearray, held: Any) -> None:
         self._request = request
+        self.figures = figures
         self._held = held  # what the request points to
-        self._told = ffi.cast(_WORDS, ffi.addressof(request, "told"))
+
+    @property
+    def number(self) -> int:
+        """That of the box, where its names have one: it is taken as it begins."""
+        return int(self._request.number)
 
     def begin(self, *, tell_of_exec: bool) -> None:
         """Carry out the plan: one call, without the GIL.
@@ -61,14 +73,19 @@ class Launched:
             self.abandon()
             raise
 
-    def run(self) -> None:
-        """Do that and wait for the end, in the same call; with a signal it may come back before.
+    def run(self) -> int:
+        """Do that and wait for the end, in the same call; return what it has exited with.
 
-        What a signal handler raises is raised with the process as it is.
+        That is 0 to 255, and else `TOLD`: it has come to something else, or a signal has ended the
+        wait. What a signal handler raises is raised with the process as it is.
         """
-        result = lib.nsbox_run(self._request)
-        if result < 0 and result != -_EINTR:
-            answer(result)
+        result: int = lib.nsbox_run(self._request)
+        return result if result >= 0 else answer(result)
+
+    @property
+    def caller(self) -> int:
+        """The pid of whoever has begun it last, or 0."""
+        return int(self._request.caller)
 
     @property
     def pid(self) -> int:
@@ -91,18 +108,11 @@ class Launched:
     @property
     def told(self) -> Told:
         """What it has come to, once it has."""
-        return _make(Told, ffi.unpack(self._told, _TOLD))  # as Told._make, sooner
+        return Told.of(self.figures)
 
     def settle(self) -> None:
         """Take notice that it has ended: there is nothing to be let go of."""
         ffi.gc(self._request, None)  # which would give up the GIL
-
-    def renew(self, data: bytes) -> None:
-        """Use it for another box, now that the last one has ended."""
-        kept, old = self._held
-        if old is not data:
-            self._held = kept, data
-            self._request.data = ffi.from_buffer(data)
 
     def send_signal(self, sig: int) -> None:
         """Signal the first process; nothing is done where it has ended. See pidfd_send_signal(2).
@@ -127,8 +137,7 @@ class Launched:
 
     def hand(self, strings: Strings, descriptors: Sequence[int]) -> None:
         """Have ready what a parked box is to get: a command, with its standard descriptors."""
-        mostly = descriptors is ALL_INHERITED
-        given = _ALL_INHERITED if mostly else ffi.new(_NUMBERS, descriptors)
+        given = ffi.new(_NUMBERS, descriptors)
         self._request.strings, self._request.descriptors = strings.pointer, given
         self._held = strings, given, self._held
 
@@ -140,12 +149,13 @@ class Launched:
         """
         return int(lib.nsbox_release_parked(self._request, socket))
 
-    def run_parked(self, socket: int) -> int:
-        """`release` it and wait for what it tells, in the same call.
+    def run_parked(self, socket: int, strings: Strings) -> int:
+        """Give it a command with the caller's own standard streams, and wait for what it tells.
 
-        Return -errno if it was not released, 1 if it has died, 2 if a signal came before its word.
+        Return -errno if it was not released; else as `run`.
         """
-        return int(lib.nsbox_run_parked(self._request, socket))
+        result: int = lib.nsbox_run_parked(self._request, socket, strings.pointer)
+        return result
 
     def wait_answer(self, socket: int, timeout: float | None) -> bool | None:
         """Wait for what a parked box tells; None when `timeout` is over, False if it has died."""
@@ -187,8 +197,9 @@ class Launched:
 class Ready:
     """A plan and a command in C's form, from which any number of launches begin.
 
-    The checks of the plan are left out if not `checked`; what was started is ended by `end_signal`
-    where nobody holds its launch any longer.
+    The number of each is filled in at `places` of the plan's data, with the texts of its end behind
+    it. The checks of the plan are left out if not `checked`; what was started is ended by
+    `end_signal` where nobody holds its launch any longer.
     """
 
     def __init__(
@@ -197,20 +208,23 @@ class Ready:
         strings: Strings,
         ending: Ending = Ending(),
         *,
+        places: Sequence[int] = (),
         end_signal: int = signal.SIGKILL,
         checked: bool = True,
     ) -> None:
-        self.data = plan.data + ending.texts
+        self._data = plan.data + ending.texts
         self.checks = plan.checks
         request = self._request = ffi.new(_LAUNCH)
         steps = ffi.from_buffer(plan.steps)
-        self._held = steps, strings  # the request only points there
+        numbered = ffi.new("uint32_t[]", places)
+        self._held = steps, strings, numbered  # the request only points there
         request.strings = strings.pointer
         request.steps = ffi.cast("struct nsbox_step *", steps)
         request.step_count = plan.step_count
         request.first_step = 0 if checked else plan.checks
         request.checks = plan.checks
         request.data_size = size = len(plan.data)
+        request.places, request.place_count = numbered, len(places)
         request.group_count = ending.folders
         request.peak = 0 if ending.peak is None else size + ending.peak
         request.kills = 0 if ending.kills is None else size + ending.kills
@@ -219,8 +233,8 @@ class Ready:
         request.pid = request.pidfd = request.started = request.descriptor = -1
         request.peak_file.fd = request.kills_file.fd = -1
 
-    def prepared(self, data: bytes, descriptors: Sequence[int], *, room: int = 0) -> Launched:
-        """Prepare a launch with `data`, or with what that is for another box.
+    def prepared(self, descriptors: Sequence[int], *, room: int = 0) -> Launched:
+        """Prepare a launch.
 
         With `room`, bytes for a command and its environment, these come later: `Launched.hand`.
 
@@ -228,11 +242,13 @@ class Ready:
         `INHERITED`; the C fills in its own among them.
         """
         request = ffi.gc(ffi.new(_LAUNCH, self._request[0]), lib.nsbox_release)
-        request.data = ffi.from_buffer(data)
+        data = request.data = ffi.new("char[]", self._data)
         given = request.descriptors = ffi.new(_NUMBERS, descriptors)
         request.descriptor_count = len(descriptors)
         request.room = room
-        return Launched(request, ((self, given), data))
+        figures = bytearray(ffi.sizeof(_TOLD))
+        told = request.told = ffi.from_buffer(_TOLD_AT, figures)
+        return Launched(request, figures, (self, data, given, told))
 
 
 def launch(
@@ -245,7 +261,7 @@ def launch(
 ) -> Launched:
     """Carry out a plan once: see `Ready`."""
     ready = Ready(plan, Strings(argv, environment))
-    launched = ready.prepared(ready.data, descriptors)
+    launched = ready.prepared(descriptors)
     launched.begin(tell_of_exec=tell_of_exec)
     return launched
 
@@ -267,7 +283,5 @@ def forget_memory() -> None:
 def _milliseconds(timeout: float | None) -> int:
     return -1 if timeout is None else int(max(0, min(timeout * 1000 + 0.999, 2**31 - 1)))
 
-
-_TOLD, _make = len(Told._fields), tuple.__new__
 
 _ESRCH, _EINTR, _ETIMEDOUT = 3, 4, 110

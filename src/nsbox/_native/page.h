@@ -44,6 +44,7 @@ struct page {
     int32_t highest_descriptor;
     uint32_t steps, data, strings, descriptors, pointers; /* offsets from here */
     uint32_t room;  /* for strings and pointers, where these come later; from `strings` on */
+    int32_t go;     /* a futex: 1 once one that was made ahead may begin its command */
     int32_t parked; /* one of these where it has waited for its command: the socket tells of its end */
     int32_t proc; /* the first process's: the folder that lists it and what it starts, or -1 */
 };

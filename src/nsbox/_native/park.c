@@ -1,15 +1,18 @@
 /* A box that is made ahead: all is done but the command, for which it waits.
  *
- * What is run is written into the shared memory; its standard descriptors come with the message that
- * says so. See unix(7), SCM_RIGHTS.
+ * First it gets the standard descriptors, see unix(7), SCM_RIGHTS. While it wakes up for these its
+ * owner looks whether all still holds, writes what is run into the shared memory, and then says so by
+ * a word there, see futex(2).
  */
+#include <linux/futex.h>
 #include <linux/poll.h>
+#include <linux/time.h>
 
 #include "message.h"
 #include "steps.h"
 #include "sys.h"
 
-enum { ECHILD_ = 10, ECONNRESET_ = 104, EPROTO_ = 71 };
+enum { ECHILD_ = 10, ECONNRESET_ = 104, EPROTO_ = 71, ETIMEDOUT_ = 110 };
 
 /* The owner's end, of the socket or of itself, is ours: whatever copies of the socket live on. */
 static long wait_for_word(int socket)
@@ -18,6 +21,20 @@ static long wait_for_word(int socket)
                                {.fd = socket, .events = POLLIN}};
     long result = SYS(__NR_ppoll, watched, 2, 0, 0, KERNEL_SIGSET_SIZE);
     return result < 0 ? result : watched[0].revents ? -ECHILD_ : 0;
+}
+
+/* The owner that dies just then says nothing any more. */
+static long wait_to_go(struct page *page)
+{
+    struct pollfd owner = {.fd = SLOT_OWNER, .events = POLLIN};
+    while (!__atomic_load_n(&page->go, __ATOMIC_ACQUIRE)) {
+        struct timespec moment = {.tv_nsec = 20 * 1000 * 1000}, none = {.tv_sec = 0};
+        if (SYS(__NR_futex, &page->go, FUTEX_WAIT, 0, &moment) != -ETIMEDOUT_)
+            continue;
+        if (SYS(__NR_ppoll, &owner, 1, &none, 0, KERNEL_SIGSET_SIZE) > 0)
+            return -ECHILD_;
+    }
+    return 0;
 }
 
 static void close_standard(void)
@@ -68,5 +85,6 @@ long park(struct page *page, int socket)
         return -EPROTO_;
     if (given & AND_ENDED)
         page->parked = PARKED_AND_ENDED;
-    return place(given, sent);
+    result = place(given, sent);
+    return result < 0 ? result : wait_to_go(page);
 }

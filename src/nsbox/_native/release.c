@@ -1,11 +1,13 @@
 /* A box that was made ahead gets its command, from the caller's side: see park.c. */
 #include <errno.h>
+#include <linux/futex.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
 
 #include "launch.h"
 #include "steps.h"
+#include "sys.h"
 
 static long send_descriptors(int socket, const int32_t *descriptors, unsigned char given)
 {
@@ -32,21 +34,33 @@ static long send_descriptors(int socket, const int32_t *descriptors, unsigned ch
     return sendmsg(socket, &message, MSG_NOSIGNAL) == 1 ? 0 : -errno;
 }
 
-/* Give a parked box its command, if it came so far and what it was made from is still so. */
+static void let_go_on(struct page *page)
+{
+    __atomic_store_n(&page->go, 1, __ATOMIC_RELEASE);
+    SYS(__NR_futex, &page->go, FUTEX_WAKE, 1);
+}
+
+/* Give a parked box its command, if it came so far and what it was made from is still so. It is woken
+ * by its descriptors, which takes longer than to find that out; one that is asked for again has them. */
 static int release(struct nsbox_launch *launch, int socket, unsigned char how)
 {
     struct page *page = launch->memory, layout = *page;
     struct run run;
     take_time(launch);
-    take_figures_before(launch);
     if (point(&layout, launch) > page->room)
         return -E2BIG;
+    long error = launch->handed ? 0 : send_descriptors(socket, launch->descriptors, how);
+    if (error < 0)
+        return (int)error;
+    launch->handed = 1;
+    take_figures_before(launch);
     run_begin(&run, page, at(page, page->descriptors));
     if (page->outcome.error || check_steps(&run, launch->checks) < 0)
         return -ESTALE;
     memcpy(at(page, page->strings), launch->strings->text, launch->strings->size);
     point(page, launch);
-    return (int)send_descriptors(socket, launch->descriptors, how);
+    let_go_on(page);
+    return 0;
 }
 
 int nsbox_release_parked(struct nsbox_launch *launch, int socket)
@@ -76,11 +90,14 @@ int nsbox_wait_answer(struct nsbox_launch *launch, int socket, int64_t timeout_m
     return 0;
 }
 
-int nsbox_run_parked(struct nsbox_launch *launch, int socket)
+int nsbox_run_parked(struct nsbox_launch *launch, int socket, const struct nsbox_strings *strings)
 {
+    static const int32_t ours[] = {NSBOX_INHERITED, NSBOX_INHERITED - 1, NSBOX_INHERITED - 2};
+    launch->strings = strings;
+    launch->descriptors = ours;
     int error = release(launch, socket, AND_ENDED);
     if (error < 0)
         return error;
-    int answer = nsbox_wait_answer(launch, socket, -1);
-    return answer < 0 ? NSBOX_RELEASED : answer;
+    nsbox_wait_answer(launch, socket, -1);
+    return exit_code_alone(launch->told);
 }

@@ -21,7 +21,7 @@ struct nsbox_outcome {
     int64_t peak_kib;
 };
 
-/* What a box has come to: read by Python in one go, in this order. */
+/* What a box has come to, in memory of Python's: read there later, in this order. */
 enum { NSBOX_ENDED = 1, NSBOX_NOT_BEGUN = 2 };
 struct nsbox_told {
     int64_t ended;       /* 0: it has not; else one of these, and the rest is filled in */
@@ -36,6 +36,7 @@ struct nsbox_told {
 };
 
 enum { NSBOX_INHERITED = -2 };
+enum { NSBOX_DIGITS = 8 }; /* of the number of a box */
 
 /* A descriptor that is kept: see kept.c. */
 struct nsbox_kept {
@@ -54,8 +55,10 @@ struct nsbox_launch {
     const struct nsbox_step *steps;
     uint32_t step_count;
     uint32_t first_step; /* the one to begin with */
-    const char *data; /* the text and data of the steps */
+    char *data; /* the text and data of the steps */
     uint32_t data_size;
+    const uint32_t *places; /* where the number of the box goes, in the data and behind it */
+    uint32_t place_count;
     const struct nsbox_strings *strings;
     uint32_t room;   /* bytes to leave for strings that come later, and the pointers to them */
     uint32_t checks; /* how many of the first steps are checks */
@@ -72,23 +75,27 @@ struct nsbox_launch {
     int64_t kills_before;                    /* what the second told before, where no group is its own */
     int64_t began_us; /* when, by CLOCK_MONOTONIC */
 
+    uint32_t number;             /* of the box, where its names have one */
     int32_t pid, pidfd, started; /* started: an eventfd that tells of the exec, or -1 */
     int32_t descriptor;          /* what a step has opened for the caller, or -1 */
     int32_t caller;              /* whose all this is: a fork's copy is not the caller */
     int32_t locked;              /* 1 while the pidfd is being used or closed: ending.c */
+    int32_t handed;              /* 1 once a box that was made ahead has its descriptors */
     int32_t waited;              /* 1 once the first process's end is known */
     void *memory; /* what is shared, and begins with a struct nsbox_outcome; or NULL */
     uint32_t memory_size;
     struct nsbox_outcome outcome; /* once it has ended: what was told there */
-    struct nsbox_told told;
+    struct nsbox_told *told;
 };
 
 /* Each gives 0, or -errno where it could not do its own part; a step that failed is in the outcome. */
 int nsbox_launch(struct nsbox_launch *launch, int tell_of_exec);
-int nsbox_run(struct nsbox_launch *launch); /* and wait for the end, in the same call */
+/* And wait for the end, in the same call: what it has exited with, if that is all there is to tell. */
+enum { NSBOX_TOLD = 256 }; /* there is more, or it has not ended yet: see `told` */
+int nsbox_run(struct nsbox_launch *launch);
 int nsbox_release_parked(struct nsbox_launch *launch, int socket); /* -E2BIG: no room, -ESTALE */
-enum { NSBOX_RELEASED = 2 }; /* and not waited for, as a signal came */
-int nsbox_run_parked(struct nsbox_launch *launch, int socket); /* both, in the same call */
+int nsbox_run_parked(struct nsbox_launch *launch, int socket,
+                     const struct nsbox_strings *strings); /* as nsbox_run, with our own streams */
 int nsbox_wait_answer(struct nsbox_launch *launch, int socket, int64_t timeout_ms);
 int nsbox_wait_exec(int pidfd, int started);
 int nsbox_wait_end(struct nsbox_launch *launch, int64_t timeout_ms); /* and let go of all of it */

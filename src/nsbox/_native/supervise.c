@@ -102,11 +102,12 @@ static void answer(const struct supervisor *box)
 {
     struct pollfd owner = {.fd = SLOT_OWNER, .events = POLLIN};
     struct timespec patience = {.tv_sec = 1};
-    if (is_first())
-        SYS(__NR_kill, -1, SIGKILL); /* what has joined us from outside */
     SYS(__NR_shutdown, box->parked, 2 /* SHUT_RDWR */);
-    if (box->page->parked == PARKED_AND_ENDED)
-        SYS(__NR_ppoll, &owner, 1, &patience, 0, KERNEL_SIGSET_SIZE);
+    if (box->page->parked != PARKED_AND_ENDED)
+        return;
+    if (is_first())
+        SYS(__NR_kill, -1, SIGKILL); /* what has joined us from outside: to look for it takes longer */
+    SYS(__NR_ppoll, &owner, 1, &patience, 0, KERNEL_SIGSET_SIZE);
 }
 
 /* Nothing outlives the command: end the rest, and count what they all used. */
@@ -196,8 +197,10 @@ _Noreturn void supervise(struct page *page, long command)
         SYS(__NR_ppoll, watched, 2, box.ending ? &pause : 0, 0, KERNEL_SIGSET_SIZE);
         if (watched[0].revents)
             end_box(&box, SIGKILL); /* the owner is dead */
-        if (watched[1].revents)
+        if (watched[1].revents) {
+            reap(&box); /* first: mostly that is all that it tells, and somebody waits for that */
             take_signal(&box);
+        }
         /* What has joined the box is no child of ours: no signal tells of its end. */
         if (box.ending && SYS(__NR_kill, -1, 0) < 0)
             end_box(&box, 0);

@@ -34,6 +34,11 @@ class Told(NamedTuple):
     groups_left: int
     wall_us: int
 
+    @classmethod
+    def of(cls, figures: bytearray) -> "Told":
+        """Read that struct."""
+        return cls(*memoryview(figures).cast("q"))
+
 
 class Ending(NamedTuple):
     """What is done with the groups of a box at its end, which is part of the wait for that.

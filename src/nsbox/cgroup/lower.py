@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 
 import attrs
 
+from nsbox._native import DIGITS
 from nsbox._native.operations import Operation
 from nsbox.cgroup import v1
 from nsbox.cgroup.hierarchy import Hierarchy, own_groups
@@ -13,7 +14,7 @@ from nsbox.cgroup.resources import Resources
 from nsbox.errors import UnsupportedError
 from nsbox.plan import Step
 
-NUMBER = "########"
+NUMBER = "#" * DIGITS
 """Stands in a group's name for the number of the box, which each start fills in."""
 
 

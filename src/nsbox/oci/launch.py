@@ -107,7 +107,7 @@ def joining(
     command = Command(
         strings=strings,
         ready=ready,
-        own=lambda: Own(ready.data, joined),
+        own=lambda _: Own(joined),
         failure=lambda index, errno: failure(steps, index, errno, said),
         end_signal=signal.SIGRTMAX,
         stop_signal=STOP_COMMAND,
@@ -135,7 +135,7 @@ def detached(
     ours, theirs = socket.socketpair()  # closed by the exec, whoever has the other end
     with ours, theirs, Channel(wanted=bool(said.options.terminal)) as channel:
         given = {Slot.BOX: first_process, Slot.WORD: theirs.fileno(), **channel.given}
-        launched = command.prepared(command.own(), given, tuple(standard))
+        launched = command.prepared(given, tuple(standard))
         launched.begin(tell_of_exec=False)
         try:
             theirs.close()
