@@ -141,5 +141,5 @@ struct nsbox_texts {
     const int32_t *form; /* which one a file is of, or -1; or NULL */
     int64_t *numbers;    /* of all files of a form; -1 at the first of one that is not so */
 };
-int nsbox_read_texts(struct nsbox_texts *texts, char *buffer, uint64_t size); /* or -ENOBUFS */
+int64_t nsbox_read_texts(struct nsbox_texts *texts, char *buffer, uint64_t size); /* or -ENOBUFS */
 void nsbox_close_texts(struct nsbox_texts *texts);

@@ -81,7 +81,7 @@ static void parse(struct nsbox_texts *texts, uint32_t file, const char *text, in
     flat(text, texts->lengths[file], texts->keys + form->keys, numbers, form->count);
 }
 
-int nsbox_read_texts(struct nsbox_texts *texts, char *buffer, uint64_t size)
+int64_t nsbox_read_texts(struct nsbox_texts *texts, char *buffer, uint64_t size)
 {
     uint64_t used = 0;
     int64_t *numbers = texts->numbers;
@@ -101,7 +101,7 @@ int nsbox_read_texts(struct nsbox_texts *texts, char *buffer, uint64_t size)
         }
         used += length > 0 ? (uint64_t)length : 0;
     }
-    return 0;
+    return (int64_t)used;
 }
 
 void nsbox_close_texts(struct nsbox_texts *texts)

@@ -48,11 +48,10 @@ class Texts:
 
         The numbers are those of the files that have a form, as 64-bit words.
         """
-        while lib.nsbox_read_texts(self._request, self._buffer, len(self._buffer)) < 0:
+        while (size := lib.nsbox_read_texts(self._request, self._buffer, len(self._buffer))) < 0:
             self._buffer = _uncleared("char[]", 2 * len(self._buffer))
         lengths: list[int] = ffi.unpack(self._lengths, self._request.count)
-        data = ffi.unpack(self._buffer, sum(length for length in lengths if length > 0))
-        return data, lengths, bytes(ffi.buffer(self._numbers))
+        return ffi.unpack(self._buffer, size), lengths, bytes(ffi.buffer(self._numbers))
 
     def close(self) -> None:
         """Close what is kept open."""

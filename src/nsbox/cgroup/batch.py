@@ -5,7 +5,7 @@ import functools
 import itertools
 import os
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from nsbox import _native
@@ -42,35 +42,25 @@ class Batch:
         self._learns = kept > 0
         self._lock = threading.Lock()  # C reads without the GIL, into memory that there is once
 
-    def read(self) -> list["Texts"]:
+    def read(self) -> "Reading":
         """Read all. Raises `OSError` where a file cannot be read, but not for one that is gone."""
         with self._lock:
-            data, lengths, numbers = self._texts.read()
-            self._check(lengths)
-            found = list(self._cut(data, lengths, numbers))
+            reading = Reading(*self._texts.read(), self._layouts)
+            self._check(reading.lengths)
             if self._learns:
                 self._learns = False
-                self._learn(found)
-            return found
+                self._learn(reading)
+            return reading
 
     def close(self) -> None:
         """Close what is kept open."""
         with self._lock:
             self._texts.close()
 
-    def _cut(self, data: bytes, lengths: list[int], numbers: bytes) -> Iterator["Texts"]:
-        starts = _starts(lengths)
-        file = number = 0
-        for layout in self._layouts:
-            next_file, next_number = file + len(layout.names), number + _WORD * layout.words
-            own = data[starts[file] : starts[next_file]]
-            yield Texts(layout, own, lengths[file:next_file], numbers[number:next_number])
-            file, number = next_file, next_number
-
-    def _learn(self, found: list["Texts"]) -> None:
+    def _learn(self, reading: "Reading") -> None:
         """Have the numbers parsed by the keys that were found, from the next reading on."""
         forms: dict[Name, tuple[str, ...]] = {}
-        for texts in found:
+        for texts in map(reading.texts, range(len(reading))):
             for place, name in enumerate(texts.layout.names):
                 if name not in forms and (keys := _keys(texts.text(place))):
                     forms[name] = keys
@@ -125,6 +115,41 @@ class Layout:
 _layout = functools.lru_cache(maxsize=64)(Layout)
 
 
+class Reading:
+    """What the files of all groups said at one time; what is one's own is cut out when wanted."""
+
+    def __init__(
+        self, data: bytes, lengths: list[int], numbers: bytes, layouts: Sequence[Layout]
+    ) -> None:
+        self._data, self.lengths, self._numbers = data, lengths, numbers
+        self._layouts = layouts
+
+    def __len__(self) -> int:
+        return len(self._layouts)
+
+    @functools.cached_property
+    def _begins(self) -> list[tuple[int, int, int]]:
+        """Where each group's begin, and where the last one's end: files, bytes and numbers."""
+        starts = _starts(self.lengths)
+        files = itertools.accumulate((len(one.names) for one in self._layouts), initial=0)
+        words = itertools.accumulate((one.words for one in self._layouts), initial=0)
+        return [(file, starts[file], _WORD * word) for file, word in zip(files, words, strict=True)]
+
+    def stats(self) -> list[Stats]:
+        """Return the figures of all, each decoded when it is first looked at."""
+        return [Stats(Undecoded(self, index)) for index in range(len(self))]
+
+    def texts(self, index: int) -> "Texts":
+        """Return those of one group; to keep them is not to keep all the others."""
+        (file, byte, number), (next_file, next_byte, next_number) = self._begins[index : index + 2]
+        return Texts(
+            self._layouts[index],
+            self._data[byte:next_byte],
+            self.lengths[file:next_file],
+            self._numbers[number:next_number],
+        )
+
+
 class Texts:
     """What the files of one group said at one time."""
 
@@ -140,10 +165,6 @@ class Texts:
     def stats(self) -> Stats:
         """Decode all."""
         return Stats(FrozenMap(self.parts()))
-
-    def stats_when_looked_at(self) -> Stats:
-        """Return figures that are decoded when they are first looked at."""
-        return Stats(Undecoded(self))
 
     def parts(self) -> dict[str, Any]:
         """Decode the parts of `Stats` that are told."""
@@ -224,16 +245,24 @@ _NONE: tuple[int, tuple[str, ...]] = 0, ()
 class Undecoded(FrozenMap[str, Any]):
     """The parts of `Stats`, each decoded when it is first looked at; else as any other mapping."""
 
-    __slots__ = ("_decoded", "_texts")
+    __slots__ = ("_decoded", "_index", "_reading", "_texts")
 
-    def __init__(self, texts: Texts) -> None:
-        self._texts: Texts | None = texts
-        self._decoded: dict[str, Any] = {}
+    def __init__(self, reading: Reading, index: int) -> None:
+        self._reading: Reading | None = reading
+        self._index = index
         self._hash = None
 
+    def _own(self) -> Texts | None:
+        """Return what it is decoded from, None once all is."""
+        if self._reading is not None:
+            self._texts: Texts | None = self._reading.texts(self._index)
+            self._decoded: dict[str, Any] = {}
+            self._reading = None
+        return self._texts
+
     def __getitem__(self, key: str) -> Any:
-        texts = self._texts
-        if key not in self._decoded and texts is not None and key in texts.layout.parts:
+        texts = self._own()
+        if texts is not None and key not in self._decoded and key in texts.layout.parts:
             part = reading.part(texts.readers(), key)
             if part is not None:
                 self._decoded[key] = part
@@ -242,7 +271,7 @@ class Undecoded(FrozenMap[str, Any]):
     @property
     def _items(self) -> Mapping[str, Any]:  # type: ignore[override]
         """All of it, in the order in which it is told."""
-        texts = self._texts
+        texts = self._own()
         if texts is not None:
             self._decoded = texts.parts()
             self._texts = None  # and with it all that was read

@@ -248,7 +248,7 @@ class Cgroup(Displayed):
         Groups below are counted in by the kernel, save for v1's limits met and OOM kills: `tree`
         adds those of all groups below. Throttling is always that by the group's own limit.
         """
-        found = batch.Batch([self._folders()]).read()[0].stats()
+        found = batch.Batch([self._folders()]).read().texts(0).stats()
         if tree:
             below = (child._folders().readers() for child in self.walk() if child is not self)
             found = reading.with_below(found, below)

@@ -8,6 +8,7 @@ import time
 import pytest
 
 from nsbox import Meter, Resources
+from nsbox.cgroup import meter as meters
 from nsbox.cgroup import reading
 
 pytestmark = pytest.mark.cgroups
@@ -121,6 +122,20 @@ def test_its_figures_are_values_before_and_after_they_are_looked_at(lab):
         assert settles(lambda: hash(meter.read()[0]) == hash(lab.stats()))
     assert list(before.parts) == list(copy.parts) == list(lab.stats().parts)
     assert "nothing" not in before.parts
+
+
+def test_those_of_many_groups_are_read_by_several_threads_in_their_order(lab, start, monkeypatch):
+    monkeypatch.setattr(meters, "_SHARE", 20)
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 1})
+    groups = [lab.child(f"g{number}") for number in range(7)]
+    groups[4].attach(start("sleep 60").pid)
+    with Meter(groups) as meter:
+        assert len(meter._batches) == 2
+        for _ in range(3):
+            assert [one.pids.current for one in meter.read()] == [0, 0, 0, 0, 1, 0, 0]
+        assert settles(lambda: meter.read() == [group.stats() for group in groups])
+    with Meter([]) as none:
+        assert none.read() == []
 
 
 def test_beyond_half_of_the_descriptors_files_are_opened_each_time(lab, monkeypatch):

@@ -80,9 +80,10 @@ def test_a_batch_tells_of_real_trees_what_reading_each_file_does(tree):  # noqa:
         batch = Batch([folders, folders], kept=1000)
         try:
             for _ in range(3):
-                for texts in batch.read():
-                    assert texts.parts() == plain
-                    assert texts.stats_when_looked_at() == group.stats()
+                found = batch.read()
+                for index, stats in enumerate(found.stats()):
+                    assert found.texts(index).parts() == plain
+                    assert stats == group.stats()
         finally:
             batch.close()
 
