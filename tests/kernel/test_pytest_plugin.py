@@ -37,7 +37,8 @@ def run(tmp_path: Path) -> Run:
     def run(source: str, *options: str) -> Outcome:
         file = tmp_path / "test_them.py"
         file.write_text(
-            "import asyncio, os, socket, subprocess, unittest\nimport pytest, nsbox\n" + source
+            "import asyncio, contextlib, os, pathlib, socket, subprocess, unittest\n"
+            "import pytest, nsbox\n" + source
         )
         done = subprocess.run(
             [
@@ -162,19 +163,23 @@ def test_box_of_the_parents(box):
 
 @pytest.mark.nsbox(namespaces={"mnt"})
 def test_box_of_its_own(box_factory):
-    box_factory(hostname="within").run(["true"], check=True)
+    box = box_factory(hostname="within")
+    box.run(["true"], check=True)
+    with contextlib.suppress(nsbox.UnsupportedError):
+        ROOT.joinpath("groups").write_text("\\n".join(map(str, box.cgroup.folders.values())))
 
 def test_still_here():
     assert os.getpid() == PID
 
 PID = os.getpid()
+ROOT = pathlib.Path(__file__).parent
 """
 
 
 @needs_mounts
 @pytest.mark.parametrize("options", [(), ("-n2",)], ids=["alone", "xdist"])
 def test_a_test_in_a_process_of_its_own_is_reported_as_any_other(
-    run: Run, options: tuple[str, ...]
+    run: Run, options: tuple[str, ...], tmp_path: Path
 ) -> None:
     outcome = run(PROCESS, *options)
     assert "5 failed, 3 passed, 1 skipped, 1 xfailed" in outcome.text
@@ -183,6 +188,9 @@ def test_a_test_in_a_process_of_its_own_is_reported_as_any_other(
     assert "AssertionError: 1 != 2" in outcome.text
     assert "the test's own process exited with 7 before it could report" in outcome.text
     assert "start one in the test, by box_factory" in outcome.text
+    groups = tmp_path / "groups"
+    assert groups.exists() == nsbox.probe().cgroups.writable
+    assert not any(map(os.path.exists, groups.read_text().split() if groups.exists() else ()))
 
 
 def test_the_tests_in_the_document_pass(run: Run) -> None:

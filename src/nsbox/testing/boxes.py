@@ -68,7 +68,9 @@ class Boxes:
         except StepError as error:
             self._notes.add(reports.section_of_failure(wanted, error))
             raise error.with_traceback(None) from None  # it says all; how we got there does not
-        self._started.enter_context(box)
+        # In a test's own process it is not for the fixture to end it, which is the parent's.
+        own = self._started if self._notes.tell is None else self._notes.started
+        own.enter_context(box)
         self._notes.add(lambda: reports.section_of_box(box))
         return box
 

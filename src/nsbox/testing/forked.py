@@ -63,7 +63,7 @@ def _run(noted: Notes, wanted: Wish, original: Callable[[], None]) -> None:
         pid = _fork()
         if pid == 0:
             noted.tell = writing
-            _be_child(wanted, limits, original)
+            _be_child(noted, wanted, limits, original)
             return
         os.close(writing)
         noted.told, status = _wait(pid, reading)
@@ -83,7 +83,9 @@ def _fork() -> int:
         return os.fork()
 
 
-def _be_child(wanted: Wish, limits: Cgroup | None, original: Callable[[], None]) -> None:
+def _be_child(
+    noted: Notes, wanted: Wish, limits: Cgroup | None, original: Callable[[], None]
+) -> None:
     """Run the test in the child; its end comes with its report, see `reports.completed`."""
     __tracebackhide__ = True
     try:
@@ -95,7 +97,7 @@ def _be_child(wanted: Wish, limits: Cgroup | None, original: Callable[[], None])
                 perform(list(_steps(wanted)))
         original()
     except (KeyboardInterrupt, pytest.exit.Exception):
-        os._exit(1)  # else this would be a second pytest that ends its session
+        noted.leave(1)  # else this would be a second pytest that ends its session
 
 
 def _steps(wanted: Wish) -> Iterator[Step]:

@@ -1,7 +1,9 @@
 """What is noted of a test while it runs, for its report."""
 
+import contextlib
 import os
 from collections.abc import Callable
+from typing import NoReturn
 
 import attrs
 import pytest
@@ -18,12 +20,14 @@ class Notes:
     - `sections` give a title and text for the report of a failure, when it is made; each is told
       by the process that noted it.
     - `told` is what the test's own process has told, if it had one and that could tell.
-    - `tell` is, in a test's own process, the descriptor that it tells by.
+    - `tell` is, in a test's own process, the descriptor that it tells by; `started` is what that
+      process has started, and ends with it.
     """
 
     sections: list[tuple[int, Section]] = attrs.field(factory=list)
     told: bytes | None = None
     tell: int | None = None
+    started: contextlib.ExitStack = attrs.field(factory=contextlib.ExitStack)
 
     def add(self, section: Section) -> None:
         """Note what to tell if the test fails."""
@@ -36,7 +40,14 @@ class Notes:
     def end_child(self) -> None:
         """End the calling process if it is a test's own: it has nothing to do after the test."""
         if self.tell is not None:
-            os._exit(1)
+            self.leave(1)
+
+    def leave(self, code: int) -> NoReturn:
+        """End the calling process, which is a test's own, with what it has started."""
+        try:
+            self.started.close()
+        finally:
+            os._exit(code)
 
 
 def notes(item: pytest.Item) -> Notes:
