@@ -83,6 +83,7 @@ class Ahead:
             if result == -errno.ESTALE and self.parking.first.outdated():
                 result = release(self.number, *given)
         if result < 0:
+            self.launched.send_signal(signal.SIGKILL)  # it may have the caller's descriptors
             self.leave(self.discard)
             raise OutdatedError(os.strerror(-result))
         return result
@@ -135,11 +136,12 @@ class _Lent(_native.Launched):
         strings: _native.Strings,
         standard: Sequence[int],
     ) -> None:
-        launched.hand(strings, standard)
         super().__init__(launched._request, launched.figures, launched)
         self._ahead = ahead
+        self._given = strings, standard
 
     def begin(self, *, tell_of_exec: bool) -> None:  # noqa: ARG002 - the box has been told before
+        self.hand(*self._given)
         self._ahead.released(self.release)
 
     def wait_end(self, timeout: float | None) -> bool:

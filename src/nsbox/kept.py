@@ -120,4 +120,6 @@ class Kept:
 
 
 KEPT = Kept()
-os.register_at_fork(after_in_child=KEPT.glances.clear)  # a fork is another caller
+os.register_at_fork(
+    after_in_child=KEPT.glances.clear
+)  # another caller; to ask for the pid takes us longer

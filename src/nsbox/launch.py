@@ -89,7 +89,7 @@ class Command:
 
     strings: Strings
     ready: Ready
-    own: "Callable[[_native.Launched], Own]"
+    own: Callable[[_native.Launched], Own]
     failure: Callable[[int, int], StepError]
     end_signal: int
     stop_signal: int

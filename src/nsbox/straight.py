@@ -18,7 +18,7 @@ def straight(command: Command) -> tuple[int, bytearray] | None:
     try:
         code = launched.run()
         if code == TOLD or command.has_works:
-            told = _told(launched, command.own(launched))
+            told = _ended(launched, command.own(launched))
             code = told.code
     except BaseException:
         _abandon(command, launched, command.own(launched))
@@ -38,7 +38,7 @@ def straight_in(parked: Parked, command: Command) -> tuple[int, bytearray] | Non
     try:
         code = parked.released(parked.launched.run_parked, command.strings)
         if code == TOLD:
-            told = _told(parked.lend(command.strings, ALL_INHERITED), parked.lent)
+            told = _ended(parked.lend(command.strings, ALL_INHERITED), parked.lent)
             code = told.code
         parked.leave()
     except OutdatedError:
@@ -51,7 +51,7 @@ def straight_in(parked: Parked, command: Command) -> tuple[int, bytearray] | Non
     return code, parked.launched.figures
 
 
-def _told(launched: Launched, own: Own) -> Told:
+def _ended(launched: Launched, own: Own) -> Told:
     """Return what it has come to, once it has; what C has left of it is removed."""
     while not (told := launched.told).ended:  # a signal came in between
         launched.wait_end(None)

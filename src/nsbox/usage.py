@@ -47,7 +47,10 @@ def usage_of(told: Told) -> Usage:
 
 
 class CompletedProcess(Displayed, subprocess.CompletedProcess[Any]):
-    """A `subprocess.CompletedProcess` that also tells its `usage`."""
+    """A `subprocess.CompletedProcess` that also tells its `usage`.
+
+    Within the library that is given as a launch's figures, for `Told.of`.
+    """
 
     def __init__(
         self, args: Any, returncode: int, stdout: Any, stderr: Any, usage: Usage | bytearray
@@ -61,9 +64,10 @@ class CompletedProcess(Displayed, subprocess.CompletedProcess[Any]):
     @property
     def usage(self) -> Usage:
         """What it cost. Few ask, so it is read when they do."""
-        if isinstance(self._usage, bytearray):
-            self._usage = usage_of(Told.of(self._usage))
-        return self._usage
+        usage = self._usage
+        if isinstance(usage, bytearray):
+            self._usage = usage = usage_of(Told.of(usage))
+        return usage
 
     @usage.setter
     def usage(self, usage: Usage) -> None:

@@ -4,6 +4,7 @@ import pytest
 
 import nsbox
 from nsbox import BoxSpec, Mount, Resources, RootFS
+from nsbox.process import groups_of
 
 pytestmark = [pytest.mark.usefixtures("writable_cgroups"), pytest.mark.cgroups]
 
@@ -55,6 +56,18 @@ def test_what_a_box_is_given_is_not_taken_for_the_name_of_its_group() -> None:
     spec = BoxSpec(rootfs=rootfs, resources=Resources(pids_max=5))
     done = nsbox.run(["cat", "/etc/settings"], spec, capture_output=True, text=True, check=True)
     assert done.stdout == text
+
+
+def test_a_box_knows_its_groups_by_the_number_that_they_have() -> None:
+    spec = BoxSpec(resources=Resources(pids_max=5))
+    with nsbox.popen(["sleep", "60"], spec) as one, nsbox.popen(["sleep", "60"], spec) as other:
+        for process in (one, other):
+            known = groups_of(process)
+            assert known is not None
+            with nsbox.Task(process.pid) as task:
+                found = {str(f) for group in task.cgroups.values() for f in group.folders.values()}
+            assert set(known.directories.values()) <= found
+            process.kill()
 
 
 def test_the_groups_are_gone_after_a_failure_too() -> None:

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 import nsbox
-from nsbox import BoxSpec, Cgroup, Mount, Namespace, NamespaceType, Pool, Resources, RootFS
+from nsbox import BoxSpec, Cgroup, Choice, Mount, Namespace, NamespaceType, Pool, Resources, RootFS
 from nsbox.constants import Capability
 
 both_kinds = pytest.mark.parametrize("stays", [False, True], ids=["commands", "stays"])
@@ -121,6 +121,35 @@ def test_a_thread_with_other_rights_gets_none_of_those_that_wait(
         thread.join()
         assert len(found) == 1
         assert found[0] not in waiting
+
+
+@pytest.mark.parametrize("pid", [Choice.NEW, Choice.HOST], ids=["its own pids", "the host's pids"])
+@pytest.mark.parametrize("user", [0, 65534])
+def test_one_that_is_refused_keeps_none_of_the_callers_descriptors(
+    pid: Choice, user: int, root: None
+) -> None:
+    """It has got them already, while its owner looked."""
+    spec = BoxSpec(namespaces=nsbox.ISOLATED | {NamespaceType.PID: pid}, user=user)
+    reading, writing = os.pipe()
+    os.set_blocking(reading, False)
+    try:
+        with Pool(spec, size=1) as pool:
+            waiting = pids(pool)
+
+            def run() -> None:
+                give_up(Capability.CAP_LEASE)
+                assert used(pool)[0] not in waiting
+                pool.run(["true"], stdout=writing)
+
+            pool.fill(10)
+            thread = threading.Thread(target=run)
+            thread.start()
+            thread.join()
+            os.close(writing)
+            assert select.select([reading], [], [], 10)[0]
+            assert os.read(reading, 1) == b""
+    finally:
+        os.close(reading)
 
 
 def give_up(capability: int) -> None:

@@ -61,6 +61,7 @@ LATE = {
     ("spec", "nsbox.box"): "a command alone does without a box that stays",
     ("pool", "nsbox.standing"): "commands alone do without a box that stays",
     ("commands", "nsbox.publish"): "few boxes have ports",
+    ("cgroup.meter", "concurrent.futures"): "few read so many files that threads are worth it",
     ("cgroup.account", "nsbox.cgroup.removing"): "only groups that are in use take patience",
     ("cgroup.account", "nsbox.cgroup.stopping"): "most boxes end by themselves",
     ("cgroup.lower", "nsbox.cgroup.making"): "only a box with limits needs the controllers",

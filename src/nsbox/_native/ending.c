@@ -173,8 +173,8 @@ void tell_of_nothing(struct nsbox_launch *launch)
 {
     const struct page *page = launch->memory;
     *launch->told = (struct nsbox_told){.ended = NSBOX_NOT_BEGUN,
-                                       .step = page->outcome.step,
-                                       .error = page->outcome.error};
+                                        .step = page->outcome.step,
+                                        .error = page->outcome.error};
 }
 
 int exit_code_alone(const struct nsbox_told *told)
@@ -184,13 +184,14 @@ int exit_code_alone(const struct nsbox_told *told)
     return is_all ? (int)told->code : NSBOX_TOLD;
 }
 
-static void remove_groups(struct nsbox_launch *launch)
+static int64_t remove_groups(const struct nsbox_launch *launch)
 {
     const char *folder = launch->data + launch->data_size;
-    launch->told->groups_left = 0;
+    int64_t left = 0;
     for (uint32_t i = 0; i < launch->group_count; i++, folder += strlen(folder) + 1)
         if (rmdir(folder) < 0 && errno != ENOENT)
-            launch->told->groups_left++;
+            left++;
+    return left;
 }
 
 /* Until the command's exec succeeded or the first process ended without one; -EINTR: ask again. */
@@ -250,14 +251,16 @@ int nsbox_wait_end(struct nsbox_launch *launch, int64_t timeout_ms)
         take_figures(launch);
     }
     close_figures(launch); /* first: what is open in them takes the kernel longer to remove */
-    remove_groups(launch);
+    int64_t groups_left = remove_groups(launch);
     lock(launch);
     launch->waited = 1;
     nsbox_close(launch);
     unlock(launch);
     forget(launch, memory_leave);
-    if (!is_told)
+    if (!is_told) {
+        launch->told->groups_left = groups_left;
         tell_of_end(launch);
+    }
     return 0;
 }
 

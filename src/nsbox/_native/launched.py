@@ -236,7 +236,8 @@ class Ready:
     def prepared(self, descriptors: Sequence[int], *, room: int = 0) -> Launched:
         """Prepare a launch.
 
-        With `room`, bytes for a command and its environment, these come later: `Launched.hand`.
+        With `room`, bytes for a command and its environment, these come later: `Launched.hand` or
+        `run_parked`.
 
         `descriptors` become 0, 1, 2 ... of the box's first process, and the first three may be
         `INHERITED`; the C fills in its own among them.

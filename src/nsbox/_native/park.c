@@ -12,7 +12,14 @@
 #include "steps.h"
 #include "sys.h"
 
-enum { ECHILD_ = 10, ECONNRESET_ = 104, EPROTO_ = 71, ETIMEDOUT_ = 110 };
+enum {
+    EINTR_ = 4,
+    ECHILD_ = 10,
+    EAGAIN_ = 11,
+    EPROTO_ = 71,
+    ECONNRESET_ = 104,
+    ETIMEDOUT_ = 110
+};
 
 /* The owner's end, of the socket or of itself, is ours: whatever copies of the socket live on. */
 static long wait_for_word(int socket)
@@ -23,15 +30,19 @@ static long wait_for_word(int socket)
     return result < 0 ? result : watched[0].revents ? -ECHILD_ : 0;
 }
 
-/* The owner that dies just then says nothing any more. */
-static long wait_to_go(struct page *page)
+/* Whoever dies, or gives us up, between the two says nothing any more: so we look, now and then. */
+static long wait_to_go(struct page *page, int socket)
 {
-    struct pollfd owner = {.fd = SLOT_OWNER, .events = POLLIN};
+    struct pollfd watched[] = {{.fd = SLOT_OWNER, .events = POLLIN},
+                               {.fd = socket, .events = POLLIN}};
     while (!__atomic_load_n(&page->go, __ATOMIC_ACQUIRE)) {
         struct timespec moment = {.tv_nsec = 20 * 1000 * 1000}, none = {.tv_sec = 0};
-        if (SYS(__NR_futex, &page->go, FUTEX_WAIT, 0, &moment) != -ETIMEDOUT_)
+        long result = SYS(__NR_futex, &page->go, FUTEX_WAIT, 0, &moment);
+        if (result == 0 || result == -EAGAIN_ || result == -EINTR_)
             continue;
-        if (SYS(__NR_ppoll, &owner, 1, &none, 0, KERNEL_SIGSET_SIZE) > 0)
+        if (result != -ETIMEDOUT_)
+            return result;
+        if (SYS(__NR_ppoll, watched, 2, &none, 0, KERNEL_SIGSET_SIZE) > 0)
             return -ECHILD_;
     }
     return 0;
@@ -86,5 +97,5 @@ long park(struct page *page, int socket)
     if (given & AND_ENDED)
         page->parked = PARKED_AND_ENDED;
     result = place(given, sent);
-    return result < 0 ? result : wait_to_go(page);
+    return result < 0 ? result : wait_to_go(page, socket);
 }

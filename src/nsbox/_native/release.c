@@ -41,7 +41,8 @@ static void let_go_on(struct page *page)
 }
 
 /* Give a parked box its command, if it came so far and what it was made from is still so. It is woken
- * by its descriptors, which takes longer than to find that out; one that is asked for again has them. */
+ * by its descriptors, which takes longer than to find that out: one that is refused has them until it
+ * is ended, or tried again. */
 static int release(struct nsbox_launch *launch, int socket, unsigned char how)
 {
     struct page *page = launch->memory, layout = *page;

@@ -106,7 +106,7 @@ static void answer(const struct supervisor *box)
     if (box->page->parked != PARKED_AND_ENDED)
         return;
     if (is_first())
-        SYS(__NR_kill, -1, SIGKILL); /* what has joined us from outside: to look for it takes longer */
+        SYS(__NR_kill, -1, SIGKILL); /* what has joined us from outside; the answer need not wait for it */
     SYS(__NR_ppoll, &owner, 1, &patience, 0, KERNEL_SIGSET_SIZE);
 }
 

@@ -40,27 +40,31 @@ class Batch:
             self._paths += reading.paths(group, counted)
         self._texts = _native.Texts(self._paths, kept)
         self._learns = kept > 0
+        self._closed = False
         self._lock = threading.Lock()  # C reads without the GIL, into memory that there is once
 
     def read(self) -> "Reading":
         """Read all. Raises `OSError` where a file cannot be read, but not for one that is gone."""
         with self._lock:
-            reading = Reading(*self._texts.read(), self._layouts)
-            self._check(reading.lengths)
+            if self._closed:
+                raise ValueError("closed")
+            found = Reading(*self._texts.read(), self._layouts)
+            self._check(found.lengths)
             if self._learns:
                 self._learns = False
-                self._learn(reading)
-            return reading
+                self._learn(found)
+            return found
 
     def close(self) -> None:
-        """Close what is kept open."""
+        """Close what is kept open; nothing is read after that."""
         with self._lock:
+            self._closed = True
             self._texts.close()
 
-    def _learn(self, reading: "Reading") -> None:
+    def _learn(self, found: "Reading") -> None:
         """Have the numbers parsed by the keys that were found, from the next reading on."""
         forms: dict[Name, tuple[str, ...]] = {}
-        for texts in map(reading.texts, range(len(reading))):
+        for texts in map(found.texts, range(len(found))):
             for place, name in enumerate(texts.layout.names):
                 if name not in forms and (keys := _keys(texts.text(place))):
                     forms[name] = keys
@@ -131,9 +135,11 @@ class Reading:
     def _begins(self) -> list[tuple[int, int, int]]:
         """Where each group's begin, and where the last one's end: files, bytes and numbers."""
         starts = _starts(self.lengths)
-        files = itertools.accumulate((len(one.names) for one in self._layouts), initial=0)
+        firsts = itertools.accumulate((len(one.names) for one in self._layouts), initial=0)
         words = itertools.accumulate((one.words for one in self._layouts), initial=0)
-        return [(file, starts[file], _WORD * word) for file, word in zip(files, words, strict=True)]
+        return [
+            (file, starts[file], _WORD * word) for file, word in zip(firsts, words, strict=True)
+        ]
 
     def stats(self) -> list[Stats]:
         """Return the figures of all, each decoded when it is first looked at."""
@@ -247,15 +253,16 @@ class Undecoded(FrozenMap[str, Any]):
 
     __slots__ = ("_decoded", "_index", "_reading", "_texts")
 
-    def __init__(self, reading: Reading, index: int) -> None:
-        self._reading: Reading | None = reading
+    def __init__(self, found: Reading, index: int) -> None:
+        self._reading: Reading | None = found
         self._index = index
         self._hash = None
 
     def _own(self) -> Texts | None:
         """Return what it is decoded from, None once all is."""
-        if self._reading is not None:
-            self._texts: Texts | None = self._reading.texts(self._index)
+        found = self._reading
+        if found is not None:
+            self._texts: Texts | None = found.texts(self._index)
             self._decoded: dict[str, Any] = {}
             self._reading = None
         return self._texts

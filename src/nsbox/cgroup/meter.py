@@ -23,7 +23,8 @@ class Meter:
 
     `parts` are those of `Stats` that are wanted: what is not read costs nothing. A meter keeps the
     files open, up to twenty for each group, and leaves the caller 1,024 of the descriptors that it
-    may still have (getrlimit(2), RLIMIT_NOFILE), or half of them where there are fewer; the others
+    may still have when it is made (getrlimit(2), RLIMIT_NOFILE), or half of them where there are
+    fewer; the others
     are opened each time, which takes several times as long. A group that was removed has empty
     `Stats`.
 
@@ -38,12 +39,14 @@ class Meter:
             if name not in PARTS:
                 raise ValueError(f"parts: of {', '.join(PARTS)}, not {name!r}")
         shares = _shares(folders, wanted)
-        kept = _spare() // max(1, len(shares))
+        kept = _spare() // len(shares)
         self._batches = [Batch(share, wanted, kept) for share in shares]
         self._closed = False
 
     def read(self) -> list[Stats]:
         """Read all of them, at nearly one time; each is decoded when it is first looked at.
+
+        Until then it keeps what was read of all.
 
         Raises `OSError`: EMFILE where there are too few descriptors. A file that is not as the
         kernel writes it raises `ValueError` when its figures are looked at.
@@ -54,8 +57,11 @@ class Meter:
             return self._batches[0].read().stats()
         from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 - few read so many
 
-        with ThreadPoolExecutor(len(self._batches)) as at_once:
-            readings = list(at_once.map(Batch.read, self._batches))
+        try:
+            with ThreadPoolExecutor(len(self._batches)) as at_once:
+                readings = list(at_once.map(Batch.read, self._batches))
+        except RuntimeError:  # no thread can be started: under a limit, or as the interpreter ends
+            readings = [batch.read() for batch in self._batches]
         return [stats for reading in readings for stats in reading.stats()]
 
     def close(self) -> None:
@@ -84,7 +90,7 @@ class Meter:
 
 
 _SHARE = 3000
-"""How many files are worth a processor of their own: milliseconds."""
+"""How many files take so long that another processor is worth a thread."""
 
 _LEFT = 1024
 """How many descriptors are left to the caller, where it may have many."""

@@ -21,7 +21,7 @@ from nsbox.security.seccomp import FilterProgram, Seccomp
 if TYPE_CHECKING:
     from nsbox.security.notify import Handler
 
-_WAITING = ("ppoll", "recvmsg", "dup3", "close", "futex")
+_WAITING = ("ppoll", "recvmsg", "dup3", "close", "futex", "restart_syscall")
 """What a process calls from the filter to the exec, where it waits for its command in between."""
 
 _TO_CHANGE_IDS = Capability.CAP_SETUID | Capability.CAP_SETGID

@@ -140,8 +140,9 @@ def test_those_of_many_groups_are_read_by_several_threads_in_their_order(lab, st
 
 def test_beyond_half_of_the_descriptors_files_are_opened_each_time(lab, monkeypatch):
     groups = [lab.child(f"g{number}") for number in range(4)]
-    monkeypatch.setattr("resource.getrlimit", lambda _: (20, 20))
     before = set(os.listdir("/proc/self/fd"))
+    most = len(before) + 20
+    monkeypatch.setattr("resource.getrlimit", lambda _: (most, most))
     with Meter(groups) as meter:
         for _ in range(3):
             assert settles(lambda: meter.read() == [group.stats() for group in groups])
@@ -174,3 +175,28 @@ def test_a_forgotten_meter_is_told_of(lab):
         pickle.dumps(meter)
     with pytest.warns(ResourceWarning, match="Meter of 1 groups"):
         del meter
+
+
+def test_of_many_descriptors_some_are_left_to_the_caller(monkeypatch):
+    monkeypatch.setattr("resource.getrlimit", lambda _: (100_000, 100_000))
+    monkeypatch.setattr("os.listdir", lambda _: ["0"] * 30_000)
+    assert meters._spare() == 70_000 - 1024
+
+
+def test_where_no_thread_can_be_started_all_is_read_all_the_same(lab, monkeypatch):
+    def refuse(_):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(meters, "_SHARE", 20)
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 1})
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    with Meter([lab.child(f"g{number}") for number in range(7)]) as meter:
+        assert [one.pids.current for one in meter.read()] == [0] * 7
+
+
+def test_nothing_is_opened_once_it_is_closed(lab):
+    with Meter([lab]) as meter:
+        meter.read()
+        (batch,) = meter._batches
+    with pytest.raises(ValueError, match="closed"):
+        batch.read()  # as a thread does that had just begun
