@@ -4,6 +4,7 @@
 #include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 
 #include "launch.h"
 #include "steps.h"
@@ -69,6 +70,24 @@ int nsbox_release_parked(struct nsbox_launch *launch, int socket)
     return release(launch, socket, 0);
 }
 
+/* It may ring before it has taken down what there is to tell: mostly it has once we are awake. -EINTR:
+ * ask again. */
+static int wait_finished(struct nsbox_launch *launch, struct page *page)
+{
+    struct pollfd ended = {.fd = launch->pidfd, .events = POLLIN};
+    struct timespec moment = {.tv_nsec = 1 << 20};
+    while (!__atomic_load_n(&page->outcome.finished, __ATOMIC_ACQUIRE)) {
+        long result = SYS(__NR_futex, &page->outcome.finished, FUTEX_WAIT, 0, &moment);
+        if (result == -EINTR)
+            return -EINTR;
+        if (result == -ETIMEDOUT && poll(&ended, 1, 0) > 0)
+            break;
+        if (moment.tv_nsec < 1 << 26)
+            moment.tv_nsec *= 2;
+    }
+    return 0;
+}
+
 /* Until a parked box's command has ended and all is told, which is before the end of its first
  * process; 1 where that comes without a word. -ETIMEDOUT, -EINTR: not yet. */
 int nsbox_wait_answer(struct nsbox_launch *launch, int socket, int64_t timeout_ms)
@@ -84,6 +103,8 @@ int nsbox_wait_answer(struct nsbox_launch *launch, int socket, int64_t timeout_m
     int ready = poll(ended, 2, timeout_ms < 0 ? -1 : (int)timeout_ms);
     if (ready <= 0)
         return ready < 0 ? -errno : -ETIMEDOUT;
+    if (!ended[1].revents && wait_finished(launch, page) < 0)
+        return -EINTR;
     launch->outcome = page->outcome;
     if (!launch->outcome.finished)
         return 1;

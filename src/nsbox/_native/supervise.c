@@ -7,6 +7,7 @@
  */
 #include "supervise.h"
 
+#include <linux/futex.h>
 #include <linux/poll.h>
 #include <linux/resource.h>
 #include <linux/signal.h>
@@ -95,6 +96,17 @@ struct supervisor {
     int ending; /* all in the box were asked to end, and it does once they have */
 };
 
+/* An owner who waits for just that wakes up while we take down what there is to tell. */
+static void announce(const struct supervisor *box)
+{
+    siginfo_t ended = {.si_pid = 0};
+    if (box->page->parked != PARKED_AND_ENDED)
+        return;
+    SYS(__NR_waitid, 1 /* P_PID */, box->command, &ended, WEXITED | WNOHANG | WNOWAIT, 0);
+    if (ended.si_pid)
+        SYS(__NR_shutdown, box->parked, 2 /* SHUT_RDWR */);
+}
+
 /* Tell the owner of a box that was made ahead that the answer is there: whatever copies of its socket
  * live on. One that waits for just that ends us when it has the time, for our end takes a while, on the
  * processor that it is woken on maybe. */
@@ -102,6 +114,7 @@ static void answer(const struct supervisor *box)
 {
     struct pollfd owner = {.fd = SLOT_OWNER, .events = POLLIN};
     struct timespec patience = {.tv_sec = 1};
+    SYS(__NR_futex, &box->page->outcome.finished, FUTEX_WAKE, 1);
     SYS(__NR_shutdown, box->parked, 2 /* SHUT_RDWR */);
     if (box->page->parked != PARKED_AND_ENDED)
         return;
@@ -123,7 +136,7 @@ static _Noreturn void end_box(const struct supervisor *box, int status)
         outcome->peak_kib = usage.ru_maxrss;
     }
     outcome->status = status;
-    outcome->finished = 1;
+    __atomic_store_n(&outcome->finished, 1, __ATOMIC_RELEASE);
     if (box->page->parked)
         answer(box);
     leave(status & 0x7f ? 128 + (status & 0x7f) : status >> 8 & 0xff);
@@ -198,6 +211,7 @@ _Noreturn void supervise(struct page *page, long command)
         if (watched[0].revents)
             end_box(&box, SIGKILL); /* the owner is dead */
         if (watched[1].revents) {
+            announce(&box);
             reap(&box); /* first: mostly that is all that it tells, and somebody waits for that */
             take_signal(&box);
         }
