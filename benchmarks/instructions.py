@@ -21,7 +21,7 @@ PLAIN, NSBOX = "subprocess.run", "nsbox.run"
 WAYS = (PLAIN, NSBOX, "nsbox.run, limits", "nsbox.run, init=False")
 WITHOUT_FIRST_PROCESS = (PLAIN, "nsbox.run, init=False")
 WARM = 5
-CREEP = 0.6
+CREEP = 0.4
 """How many times the instructions of `subprocess.run` were enough, when this was written."""
 
 
