@@ -1,9 +1,12 @@
 """Boxes made ahead are as any other, each is used once, and none is left."""
 
 import asyncio
+import ctypes
+import os
 import signal
 import subprocess
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -206,6 +209,25 @@ def test_nonsense_is_refused() -> None:
 def test_what_cannot_be_made_is_told_at_once(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         Pool(BoxSpec(rootfs=RootFS.directory(tmp_path / "none")))
+
+
+def test_to_look_at_one_that_cannot_end_takes_no_time(root: None) -> None:
+    """What is traced from outside has not ended before its tracer has waited for it."""
+    ptrace_seize = 0x4206
+    ptrace = ctypes.CDLL(None, use_errno=True).ptrace
+    ptrace.argtypes = [ctypes.c_long] * 4
+    with Pool(size=1) as pool, pool.popen(["sleep", "1000"]) as process:
+        (command,) = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        assert ptrace(ptrace_seize, int(command), 0, 0) == 0
+        try:
+            os.kill(process.pid, signal.SIGKILL)
+            time.sleep(0.1)  # for its descriptors to be closed
+            assert process.poll() is None
+            with pytest.raises(subprocess.TimeoutExpired):
+                process.wait(0.1)
+        finally:
+            os.waitpid(int(command), 0)
+        assert process.wait(10) == -signal.SIGKILL
 
 
 def test_without_a_pid_namespace_of_their_own(root: None) -> None:

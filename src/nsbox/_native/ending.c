@@ -289,10 +289,13 @@ void nsbox_close(struct nsbox_launch *launch)
 
 void nsbox_end(struct nsbox_launch *launch)
 {
+    const struct page *page = launch->memory;
+    int is_done = page && page->outcome.finished; /* it hears nothing any more, and is alone */
+    int signal = is_done ? SIGKILL : launch->end_signal;
     nsbox_close_started(launch);
     if (launch->pidfd >= 0)
-        SYS(__NR_pidfd_send_signal, launch->pidfd, launch->end_signal, 0, 0);
-    if (launch->pidfd >= 0 && launch->end_signal != SIGKILL) {
+        SYS(__NR_pidfd_send_signal, launch->pidfd, signal, 0, 0);
+    if (launch->pidfd >= 0 && signal != SIGKILL) {
         /* It does not hear that before the command's exec, which may wait for ever. */
         struct pollfd ended = {.fd = launch->pidfd, .events = POLLIN};
         int ready;

@@ -33,7 +33,7 @@ enum { SLOTS = 65 };
 
 enum {
     PARKED = 1,
-    PARKED_AND_ENDED, /* by its owner, who waits at the socket alone: it need not end by itself */
+    PARKED_AND_ENDED, /* by its owner, who waits for the answer alone: it need not end by itself */
     AND_ENDED = 8     /* beside the bits for standard descriptors, in the word that it waits for */
 };
 
@@ -45,7 +45,8 @@ struct page {
     uint32_t steps, data, strings, descriptors, pointers; /* offsets from here */
     uint32_t room;  /* for strings and pointers, where these come later; from `strings` on */
     int32_t go;     /* a futex: 1 once one that was made ahead may begin its command */
-    int32_t parked; /* one of these where it has waited for its command: the socket tells of its end */
+    int32_t parked; /* one of these where it has waited for its command: the socket tells that its owner may
+                       look for the answer */
     int32_t proc; /* the first process's: the folder that lists it and what it starts, or -1 */
 };
 _Static_assert(offsetof(struct page, outcome) == 0, "where Python looks for it");

@@ -70,20 +70,22 @@ int nsbox_release_parked(struct nsbox_launch *launch, int socket)
     return release(launch, socket, 0);
 }
 
-/* It may ring before it has taken down what there is to tell: mostly it has once we are awake. -EINTR:
- * ask again. */
+/* One that rings early takes down the rest meanwhile: mostly it has done so once we are awake. Where
+ * others in the box take long to end, the caller asks again, and its signal handlers have their turn. */
 static int wait_finished(struct nsbox_launch *launch, struct page *page)
 {
     struct pollfd ended = {.fd = launch->pidfd, .events = POLLIN};
     struct timespec moment = {.tv_nsec = 1 << 20};
     while (!__atomic_load_n(&page->outcome.finished, __ATOMIC_ACQUIRE)) {
         long result = SYS(__NR_futex, &page->outcome.finished, FUTEX_WAIT, 0, &moment);
-        if (result == -EINTR)
+        if (result == 0 || result == -EAGAIN)
+            continue;
+        if (result == -EINTR || moment.tv_nsec >= 1 << 26)
             return -EINTR;
-        if (result == -ETIMEDOUT && poll(&ended, 1, 0) > 0)
-            break;
-        if (moment.tv_nsec < 1 << 26)
-            moment.tv_nsec *= 2;
+        int is_dead = poll(&ended, 1, 0);
+        if (is_dead != 0)
+            return is_dead < 0 ? -EINTR : 0;
+        moment.tv_nsec *= 2;
     }
     return 0;
 }
@@ -103,7 +105,8 @@ int nsbox_wait_answer(struct nsbox_launch *launch, int socket, int64_t timeout_m
     int ready = poll(ended, 2, timeout_ms < 0 ? -1 : (int)timeout_ms);
     if (ready <= 0)
         return ready < 0 ? -errno : -ETIMEDOUT;
-    if (!ended[1].revents && wait_finished(launch, page) < 0)
+    int rings_early = page->parked == PARKED_AND_ENDED && !page->outcome.error;
+    if (rings_early && !ended[1].revents && wait_finished(launch, page) < 0)
         return -EINTR;
     launch->outcome = page->outcome;
     if (!launch->outcome.finished)

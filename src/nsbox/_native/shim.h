@@ -11,7 +11,7 @@ struct nsbox_step {
 struct nsbox_outcome {
     int32_t step;     /* the step that is being done, or the last one done */
     int32_t error;    /* errno of the step that failed, or 0 */
-    int32_t finished; /* 1 once the command has ended and what follows is filled in */
+    int32_t finished; /* a futex: 1 once the command has ended and what follows is filled in */
     int32_t status;   /* the command's wait status, see waitpid(2) */
     int32_t descriptor; /* what a step has opened for the caller, or -1 */
     int32_t completed;  /* 1 where the plan ended without another program */

@@ -91,7 +91,7 @@ struct supervisor {
     struct page *page;
     long command; /* 0: none, the box stays until it is told to end */
     int proc;
-    int parked; /* by its end the owner of a box that was made ahead takes the answer to be there */
+    int parked; /* the socket of a box that was made ahead: shut down, it tells of the answer */
     int signals;
     int ending; /* all in the box were asked to end, and it does once they have */
 };
