@@ -120,6 +120,5 @@ class Kept:
 
 
 KEPT = Kept()
-os.register_at_fork(
-    after_in_child=KEPT.glances.clear
-)  # another caller; to ask for the pid takes us longer
+# A fork is another caller; to ask for the pid at each start takes longer.
+os.register_at_fork(after_in_child=KEPT.glances.clear)
