@@ -36,10 +36,10 @@ SPECS = {
 POOLS = {"nsbox.Pool.run": BoxSpec(), "nsbox.Pool.run, limits": LIMITS}
 """In a box that was made ahead."""
 
-Start = Callable[[], object]
-
 AHEAD = (*POOLS, "nsbox.Box.run")
 """And in one that is running."""
+
+Start = Callable[[], object]
 
 
 class Caller:

@@ -202,10 +202,8 @@ class _Stock(Generic[Made]):
         self._chores.append(chore)
         if self._done:  # said before the thread looked for the last time
             self._do_chores()
-        try:  # noqa: SIM105 - as `_ring` does, sooner
-            self._bell.release()
-        except RuntimeError:
-            pass
+        else:
+            self._ring()
 
     def fill(self, timeout: float | None) -> bool:
         if os.getpid() != self.owner:

@@ -24,6 +24,11 @@ def test_as_many_descriptors_are_held_at_once():
     assert re.findall(r"\bSLOTS = (\d+)", (C / "page.h").read_text()) == [str(_native.SLOTS)]
 
 
+def test_a_number_has_as_many_digits_as_its_place():
+    numbers = re.findall(r"\bNUMBERS = (\d+)", (C / "launch.c").read_text())
+    assert numbers == [str(10**_native.DIGITS)]
+
+
 def test_what_threads_know_of_mounts_is_at_the_same_places():
     watch = re.search(r"struct watch \{(.*?)\};", (C / "steps.h").read_text(), re.DOTALL)
     fields = re.findall(r"int64_t (\w+);", watch[1])

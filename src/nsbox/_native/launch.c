@@ -28,7 +28,7 @@ enum { CHILD_STACK = 32 * 1024 };
 #define FORGET(memory) ((void)0)
 #endif
 
-enum { NUMBERS = 100000000 }; /* that many digits have */
+enum { NUMBERS = 100000000 }; /* that many are there of NSBOX_DIGITS */
 
 static uint32_t aligned(uint32_t size)
 {

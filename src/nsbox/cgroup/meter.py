@@ -24,9 +24,8 @@ class Meter:
     `parts` are those of `Stats` that are wanted: what is not read costs nothing. A meter keeps the
     files open, up to twenty for each group, and leaves the caller 1,024 of the descriptors that it
     may still have when it is made (getrlimit(2), RLIMIT_NOFILE), or half of them where there are
-    fewer; the others
-    are opened each time, which takes several times as long. A group that was removed has empty
-    `Stats`.
+    fewer; the others are opened each time, which takes several times as long. A group that was
+    removed has empty `Stats`.
 
     A context manager; `close` twice is harmless. Raises `ValueError` for a part that there is not.
     """
@@ -41,7 +40,6 @@ class Meter:
         shares = _shares(folders, wanted)
         kept = _spare() // len(shares)
         self._batches = [Batch(share, wanted, kept) for share in shares]
-        self._closed = False
 
     def read(self) -> list[Stats]:
         """Read all of them, at nearly one time; each is decoded when it is first looked at.
@@ -51,23 +49,24 @@ class Meter:
         Raises `OSError`: EMFILE where there are too few descriptors. A file that is not as the
         kernel writes it raises `ValueError` when its figures are looked at.
         """
-        if self._closed:
+        batches = self._batches
+        if not batches:
             raise ValueError("closed")
-        if len(self._batches) == 1:
-            return self._batches[0].read().stats()
+        if len(batches) == 1:
+            return batches[0].read().stats()
         from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 - few read so many
 
         try:
-            with ThreadPoolExecutor(len(self._batches)) as at_once:
-                readings = list(at_once.map(Batch.read, self._batches))
+            with ThreadPoolExecutor(len(batches)) as at_once:
+                readings = list(at_once.map(Batch.read, batches))
         except RuntimeError:  # no thread can be started: under a limit, or as the interpreter ends
-            readings = [batch.read() for batch in self._batches]
+            readings = [batch.read() for batch in batches]
         return [stats for reading in readings for stats in reading.stats()]
 
     def close(self) -> None:
         """Close all files."""
-        self._closed = True
-        for batch in self._batches:
+        closing, self._batches = self._batches, []
+        for batch in closing:
             batch.close()
 
     def __enter__(self) -> "Meter":
@@ -78,12 +77,12 @@ class Meter:
         return False
 
     def __del__(self) -> None:
-        if not getattr(self, "_closed", True):
+        if getattr(self, "_batches", None):
             warnings.warn(f"{self!r} was not closed", ResourceWarning, 2, self)
             self.close()
 
     def __repr__(self) -> str:
-        return f"<Meter of {self._count} groups{' closed' if self._closed else ''}>"
+        return f"<Meter of {self._count} groups{'' if self._batches else ' closed'}>"
 
     def __reduce__(self) -> Any:
         raise TypeError("a Meter is a live handle, and cannot be pickled")

@@ -138,7 +138,7 @@ def test_those_of_many_groups_are_read_by_several_threads_in_their_order(lab, st
         assert none.read() == []
 
 
-def test_beyond_half_of_the_descriptors_files_are_opened_each_time(lab, monkeypatch):
+def test_beyond_half_of_the_free_descriptors_files_are_opened_each_time(lab, monkeypatch):
     groups = [lab.child(f"g{number}") for number in range(4)]
     before = set(os.listdir("/proc/self/fd"))
     most = len(before) + 20
