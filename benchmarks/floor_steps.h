@@ -26,6 +26,20 @@ static inline long sys6(long n, long a, long b, long c, long d, long e, long f)
                      : "rcx", "r11", "memory");
     return result;
 }
+
+/* clone3 onto another stack, where run(argument) is called and never returns. */
+static inline long clone_onto(struct clone_args *request, void (*run)(long), long argument)
+{
+    register void (*r8)(long) __asm__("r8") = run;
+    register long r9 __asm__("r9") = argument;
+    long result;
+    __asm__ volatile("syscall\n\ttest %%rax, %%rax\n\tjnz 1f\n\t"
+                     "xor %%ebp, %%ebp\n\tmov %%r9, %%rdi\n\tcall *%%r8\n\thlt\n1:"
+                     : "=a"(result)
+                     : "a"((long)__NR_clone3), "D"(request), "S"(sizeof *request), "r"(r8), "r"(r9)
+                     : "rcx", "r11", "memory");
+    return result;
+}
 #elif defined(__aarch64__)
 static inline long sys6(long n, long a, long b, long c, long d, long e, long f)
 {
@@ -38,6 +52,18 @@ static inline long sys6(long n, long a, long b, long c, long d, long e, long f)
                      : "memory");
     return x0;
 }
+
+static inline long clone_onto(struct clone_args *request, void (*run)(long), long argument)
+{
+    register long x8 __asm__("x8") = __NR_clone3, x0 __asm__("x0") = (long)request;
+    register long x1 __asm__("x1") = sizeof *request, x3 __asm__("x3") = argument;
+    register void (*x2)(long) __asm__("x2") = run;
+    __asm__ volatile("svc #0\n\tcbnz x0, 1f\n\tmov x29, xzr\n\tmov x0, x3\n\tblr x2\n\tbrk #1\n1:"
+                     : "+r"(x0)
+                     : "r"(x8), "r"(x1), "r"(x2), "r"(x3)
+                     : "memory", "x30");
+    return x0;
+}
 #else
 #error "the floor is written for x86-64 and AArch64"
 #endif
@@ -46,11 +72,13 @@ static inline long sys6(long n, long a, long b, long c, long d, long e, long f)
     sys6(n, (long)(a), (long)(b), (long)(c), (long)(d), (long)(e), (long)(f))
 #define SYS(name, ...) SYS_MANY(__NR_##name, __VA_ARGS__, 0, 0, 0, 0, 0, 0)
 
-/* What a box is given beside 0, 1 and 2; and where a plan looks for the template. */
-enum { INIT_IMAGE = 3, OWNER, TEMPLATE, DESCRIPTORS, NS_MNT = 10 };
+/* What a box is given beside 0, 1 and 2; and where a plan looks for the template.
+ * By two eventfds it is told when what is made beside is there, and tells that it has joined that. */
+enum { INIT_IMAGE = 3, OWNER, TEMPLATE, MADE, JOINED, MAKER, DESCRIPTORS, NS_MNT = 11 };
 enum { ENOENT_ = 2, EEXIST_ = 17, EINVAL_ = 22, SIGCHLD_ = 17 };
 
 static int slot[SLOTS];
+static int maker = -1;
 
 static void forget_slots(void)
 {
@@ -136,6 +164,44 @@ static inline long step_write(const char *path, const char *bytes, long length)
 static inline long step_setns(int namespace, long type)
 {
     return SYS(setns, namespace, type);
+}
+
+static void make_beside(long kinds)
+{
+    uint64_t joined, one = 1;
+    long result = SYS(unshare, kinds);
+    if (result == 0)
+        SYS(write, MADE, &one, sizeof one);
+    SYS(read, JOINED, &joined, sizeof joined);
+    for (;;)
+        SYS(exit_group, result != 0);
+}
+
+/* By a child that shares all with us, on a stack of its own, until the box has what it made. */
+static inline long step_unshare_beside(long kinds)
+{
+    static char stack[4096] __attribute__((aligned(16)));
+    struct clone_args request = {.flags = CLONE_VM | CLONE_FILES | CLONE_PIDFD | CLONE_CLEAR_SIGHAND,
+                                 .pidfd = (uint64_t)&maker,
+                                 .stack = (uint64_t)stack,
+                                 .stack_size = sizeof stack};
+    long result = clone_onto(&request, make_beside, kinds);
+    if (result < 0 || maker == MAKER) /* mostly it is the lowest number that is free */
+        return result < 0 ? result : SYS(fcntl, maker, F_SETFD, 0);
+    result = SYS(dup3, maker, MAKER, 0);
+    SYS(close, maker);
+    maker = MAKER;
+    return result;
+}
+
+static inline long step_setns_made(int made_by, long kinds)
+{
+    uint64_t made, one = 1;
+    (void)made_by;
+    SYS(read, MADE, &made, sizeof made);
+    long result = SYS(setns, MAKER, kinds);
+    SYS(write, JOINED, &one, sizeof one);
+    return result;
 }
 
 static inline long step_open_folder(int *into, const char *path)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from nsbox import sequence
+from nsbox import beside, sequence
 from nsbox._native.operations import Operation
 from nsbox.caller import Caller
 from nsbox.cgroup import Resources
@@ -66,7 +66,7 @@ def lower(
         work=work_mark() + cgroups.NUMBER,
         kept=spec.security.capabilities,
     )
-    starting = functools.partial(sequence.starting, spec, caller, groups, options)
+    starting = functools.partial(_starting, spec, caller, groups, options)
     steps = tuple(starting(site))
     checks = tuple(_checks(spec, caller, state))
     root = None
@@ -86,6 +86,15 @@ def lower(
         refusal,
         root,
     )
+
+
+def _starting(
+    spec: "BoxSpec", caller: Caller, groups: cgroups.Groups, options: Options | None, site: Site
+) -> Iterator[Step]:
+    """List the steps; a box that is made ahead has time for one after the other."""
+    steps = sequence.starting(spec, caller, groups, options, site)
+    is_ahead = options is not None and options.parked
+    return steps if is_ahead or not beside.can_be(caller) else beside.rearranged(steps)
 
 
 def lower_joining(spec: "BoxSpec", caller: Caller, options: Options, within: Within) -> Lowered:

@@ -35,7 +35,7 @@ def perform(
 
 def given_descriptors(by_slot: Mapping[int, int], standard: Sequence[int] = ()) -> list[int]:
     """List descriptors by the number of their slot: 0 to 2, places for C's own, then the others."""
-    given = [-1] * (max(by_slot, default=Slot.INIT) + 1)
+    given = [-1] * (max(by_slot, default=Slot.MAKER) + 1)
     given[: len(standard)] = standard
     for slot, fd in by_slot.items():
         given[slot] = fd

@@ -20,7 +20,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("beneath boxpath copying", "system_calls"),
     ("host", "caller", "usage", "progress"),
     ("plan hints perform zygote",),
-    ("namespace", "cgroup"),
+    ("namespace", "cgroup", "beside"),
     ("rootfs", "security", "leftovers"),
     ("terminal options", "link", "publish", "reaping", "kernel_parameters", "memory_policy"),
     ("complete launch process straight", "task"),

@@ -22,9 +22,11 @@ STEPS = [
     "steps.c", "rootfs.c", "walk.c", "mounts.c", "classic.c", "remount.c", "copy.c",
     "copy_file.c", "identity.c", "process.c", "terminal.c", "park.c", "confine.c", "devices.c",
     "unchanged.c", "joinable.c", "await.c",
+    "beside.c",
 ]  # fmt: skip
 CALLER = [
     "launch.c",
+    "maker.c",
     "memory.c",
     "kept.c",
     "release.c",

@@ -4,6 +4,7 @@
  * see supervise.c.
  */
 #include <linux/signal.h>
+#include <linux/time.h>
 #include <linux/wait.h>
 
 #include "operations.h"
@@ -49,6 +50,8 @@ size_t strlen(const char *text)
     return length;
 }
 
+enum { EAGAIN_ = 11 };
+
 static struct page *map_page(void)
 {
     struct page *page;
@@ -82,6 +85,11 @@ static long start_command(struct run *run)
                                     .stack = (uint64_t)stack,
                                     .stack_size = sizeof stack};
     long pid = sys_clone3(&request, be_command, run);
+    for (int i = 0; pid == -EAGAIN_ && run->page->made && i < 20; i++) {
+        struct timespec moment = {.tv_nsec = 1000 * 1000};
+        SYS(__NR_nanosleep, &moment, 0); /* who made our namespaces is a task too, and about to end */
+        pid = sys_clone3(&request, be_command, run);
+    }
     if (pid < 0)
         run->page->outcome.error = (int32_t)-pid;
     return pid;

@@ -14,6 +14,7 @@
 
 #include "kept.h"
 #include "launch.h"
+#include "maker.h"
 #include "memory.h"
 #include "operations.h"
 #include "steps.h"
@@ -116,13 +117,15 @@ static _Noreturn void be_child(void *argument)
 }
 
 /* One clone, with every signal held back from it and from us until the child's exec. */
-static long clone_child(struct run *run, const struct nsbox_step *step, int *pidfd)
+static long clone_child(struct run *run, const struct nsbox_step *step, const struct maker *maker,
+                        int *pidfd)
 {
     char stack[CHILD_STACK] __attribute__((aligned(16))); /* ours to lend: we wait until the exec */
     uint64_t all = ~0ULL, before;
     int into = step->operation == OP_CLONE3_INTO;
+    uint64_t not_beside = maker->pidfd < 0 ? maker->kinds : 0;
     struct clone_request request = {
-        .flags = (uint64_t)step->operand[0] | CLONE_VM | CLONE_VFORK | CLONE_FILES | CLONE_PIDFD | CLONE_CLEAR_SIGHAND,
+        .flags = (uint64_t)step->operand[0] | not_beside | CLONE_VM | CLONE_VFORK | CLONE_FILES | CLONE_PIDFD | CLONE_CLEAR_SIGHAND,
         .pidfd = (uint64_t)pidfd,
         .exit_signal = SIGCHLD,
         .stack = (uint64_t)stack,
@@ -179,19 +182,35 @@ static void raise_pidfd(struct nsbox_launch *launch)
     launch->pidfd = higher;
 }
 
+/* Do the steps of the caller's, up to the clone. */
+static int run_own(struct run *run, uint32_t first, struct maker *maker)
+{
+    struct page *page = run->page;
+    const struct nsbox_step *steps = at(page, page->steps);
+    int step = run_steps(run, first);
+    if (step < 0 || step == (int)page->step_count || steps[step].operation != OP_UNSHARE_BESIDE)
+        return step;
+    maker_begin(maker, page, &steps[step]);
+    return run_steps(run, (uint32_t)step + 1);
+}
+
 /* Do the plan up to the child's exec. */
-static void begin(struct nsbox_launch *launch, struct page *page)
+static void begin(struct nsbox_launch *launch, struct page *page, struct maker *maker)
 {
     struct run run, ours;
     run_begin(&run, page, at(page, page->descriptors));
-    int step = run_steps(&run, launch->first_step);
+    int step = run_own(&run, launch->first_step, maker);
     ours = run; /* the child goes on with the other, in the same memory */
     if (step < 0 || step == (int)page->step_count) { /* all of it was for ourselves */
         run_end(&ours);
         return;
     }
     const struct nsbox_step *clone = (struct nsbox_step *)at(page, page->steps) + step;
-    long pid = clone_child(&run, clone, &launch->pidfd);
+    long pid = clone_child(&run, clone, maker, &launch->pidfd);
+    if (pid == -EAGAIN && maker->pidfd >= 0) { /* there is room for one of the two */
+        maker_give_up(maker);
+        pid = clone_child(&run, clone, maker, &launch->pidfd);
+    }
     run_end(&ours);
     if (pid < 0) {
         launch->pidfd = -1; /* the kernel may have written one, and has taken it back */
@@ -218,10 +237,12 @@ static void take_number(struct nsbox_launch *launch)
     }
 }
 
-int nsbox_launch(struct nsbox_launch *launch, int tell_of_exec)
+static long start(struct nsbox_launch *launch, int tell_of_exec, struct maker *maker)
 {
     struct memory memory;
     take_time(launch);
+    maker->pidfd = -1;
+    maker->kinds = 0;
     if (launch->place_count)
         take_number(launch);
     take_figures_before(launch);
@@ -232,7 +253,7 @@ int nsbox_launch(struct nsbox_launch *launch, int tell_of_exec)
 
     long error = make_page(launch, &memory);
     if (error < 0)
-        return (int)error;
+        return error;
     struct page *page = launch->memory = memory.start;
     launch->memory_size = (uint32_t)memory.size;
     int owner = (int)SYS(__NR_pidfd_open, getpid(), 0);
@@ -241,25 +262,47 @@ int nsbox_launch(struct nsbox_launch *launch, int tell_of_exec)
     error = owner < 0 ? owner : tell_of_exec && launch->started < 0 ? -errno : 0;
     if (error == 0) {
         give_descriptors(page, launch, memory.file.fd, owner, launch->started);
-        begin(launch, page);
+        begin(launch, page, maker);
     }
     kept_close(&memory.file);
     if (owner >= 0)
         close(owner);
+    return error;
+}
+
+/* What it has come to so far; then nobody else works on it, but the box. */
+static void take_start(struct nsbox_launch *launch, struct maker *maker)
+{
+    const struct page *page = launch->memory;
+    maker_end(maker, launch->pidfd);
+    FORGET(maker->stack);
     if (launch->pidfd < 0) {
         nsbox_close(launch);
         tell_of_nothing(launch);
     }
+    launch->descriptor = page->outcome.descriptor;
+}
+
+int nsbox_launch(struct nsbox_launch *launch, int tell_of_exec)
+{
+    struct maker maker;
+    long error = start(launch, tell_of_exec, &maker);
     if (launch->room && launch->pidfd >= 0) /* who is in a hurry comes later */
         open_figures(launch);
-    launch->descriptor = page->outcome.descriptor;
+    if (launch->memory)
+        take_start(launch, &maker);
     return (int)error;
 }
 
 int nsbox_run(struct nsbox_launch *launch)
 {
-    int error = nsbox_launch(launch, 0);
+    struct maker maker;
+    long error = start(launch, 0, &maker);
+    if (launch->pidfd >= 0)
+        use_the_time(launch);
+    if (launch->memory)
+        take_start(launch, &maker);
     if (error == 0 && launch->pidfd >= 0)
-        error = nsbox_wait_end(launch, -1);
-    return error < 0 && error != -EINTR ? error : exit_code_alone(launch->told);
+        error = wait_end(launch, -1);
+    return error < 0 && error != -EINTR ? (int)error : exit_code_alone(launch->told);
 }

@@ -26,7 +26,7 @@ NOT_BEGUN: int = lib.NSBOX_NOT_BEGUN
 DIGITS: int = lib.NSBOX_DIGITS
 """How many the number of a box has."""
 
-SLOTS = 65
+SLOTS = 66
 """How many descriptors a plan can hold at once; ``SLOTS`` in page.h."""
 
 _LAUNCH = ffi.typeof("struct nsbox_launch *")

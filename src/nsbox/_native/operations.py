@@ -35,6 +35,7 @@ class Operation(enum.Enum):
     THAWED = "read({path:text}) -> not {frozen:text}", "cgroups(7)"
 
     # Before the clone: done by the caller itself.
+    UNSHARE_BESIDE = "unshare({flags:number}), by a clone3(CLONE_VM|CLONE_FILES)", "unshare(2)"
     MKDIR = "mkdir({path:text}, {mode:number})", "mkdir(2)"
     BPF_DEVICES = (
         "bpf(BPF_PROG_ATTACH, {path:text}, BPF_CGROUP_DEVICE, BPF_F_ALLOW_MULTI, {program:data})",
@@ -86,6 +87,7 @@ class Operation(enum.Enum):
     SETRESUID = "setresuid({real:number}, {effective:number}, {saved:number})", "setresuid(2)"
     SETNS = "setns({namespace:slot}<{file:shown}>, {type:number})", "setns(2)"
     SETNS_OWN = "setns(open({path:text}), {type:number})", "setns(2)"
+    SETNS_MADE = "setns({maker:slot}, {type:number})", "setns(2)"
     UNSHARE = "unshare({flags:number})", "unshare(2)"
     SETHOSTNAME = "sethostname({name:text})", "sethostname(2)"
     SETDOMAINNAME = "setdomainname({name:text})", "setdomainname(2)"

@@ -4,13 +4,12 @@
  * owner looks whether all still holds, writes what is run into the shared memory, and then says so by
  * a word there, see futex(2).
  */
-#include <linux/futex.h>
 #include <linux/poll.h>
 #include <linux/time.h>
 
 #include "message.h"
 #include "steps.h"
-#include "sys.h"
+#include "word.h"
 
 enum {
     EINTR_ = 4,
@@ -35,9 +34,9 @@ static long wait_to_go(struct page *page, int socket)
 {
     struct pollfd watched[] = {{.fd = SLOT_OWNER, .events = POLLIN},
                                {.fd = socket, .events = POLLIN}};
-    while (!__atomic_load_n(&page->go, __ATOMIC_ACQUIRE)) {
+    while (!word_of(&page->go)) {
         struct timespec moment = {.tv_nsec = 20 * 1000 * 1000}, none = {.tv_sec = 0};
-        long result = SYS(__NR_futex, &page->go, FUTEX_WAIT, 0, &moment);
+        long result = wait_at_word(&page->go, &moment);
         if (result == 0 || result == -EAGAIN_ || result == -EINTR_)
             continue;
         if (result != -ETIMEDOUT_)

@@ -1,6 +1,5 @@
 /* A box that was made ahead gets its command, from the caller's side: see park.c. */
 #include <errno.h>
-#include <linux/futex.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -8,7 +7,7 @@
 
 #include "launch.h"
 #include "steps.h"
-#include "sys.h"
+#include "word.h"
 
 static long send_descriptors(int socket, const int32_t *descriptors, unsigned char given)
 {
@@ -37,8 +36,7 @@ static long send_descriptors(int socket, const int32_t *descriptors, unsigned ch
 
 static void let_go_on(struct page *page)
 {
-    __atomic_store_n(&page->go, 1, __ATOMIC_RELEASE);
-    SYS(__NR_futex, &page->go, FUTEX_WAKE, 1);
+    set_word(&page->go, 1);
 }
 
 /* Give a parked box its command, if it came so far and what it was made from is still so. It is woken
@@ -76,8 +74,8 @@ static int wait_finished(struct nsbox_launch *launch, struct page *page)
 {
     struct pollfd ended = {.fd = launch->pidfd, .events = POLLIN};
     struct timespec moment = {.tv_nsec = 1 << 20};
-    while (!__atomic_load_n(&page->outcome.finished, __ATOMIC_ACQUIRE)) {
-        long result = SYS(__NR_futex, &page->outcome.finished, FUTEX_WAIT, 0, &moment);
+    while (!word_of(&page->outcome.finished)) {
+        long result = wait_at_word(&page->outcome.finished, &moment);
         if (result == 0 || result == -EAGAIN)
             continue;
         if (result == -EINTR || moment.tv_nsec >= 1 << 26)

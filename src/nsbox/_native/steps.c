@@ -63,6 +63,7 @@ static long do_step(struct run *run, const struct nsbox_step *step)
 #define KEEP(i, fd) keep(run, operand[i], fd)
 
     switch ((enum operation)step->operation) {
+    case OP_UNSHARE_BESIDE:
     case OP_CLONE3:
     case OP_CLONE3_INTO:
     case OP_VFORK:
@@ -138,6 +139,8 @@ static long do_step(struct run *run, const struct nsbox_step *step)
         return SYS(__NR_setns, FD(0), NUMBER(1));
     case OP_SETNS_OWN:
         return join_own(page, TEXT(0), NUMBER(1));
+    case OP_SETNS_MADE:
+        return join_made(page, &run->slot[NUMBER(0)], NUMBER(1));
     case OP_UNSHARE:
         return SYS(__NR_unshare, NUMBER(0));
     case OP_SETHOSTNAME:
@@ -270,8 +273,8 @@ long check_steps(struct run *run, uint32_t count)
 
 static int begins_another(const struct nsbox_step *step)
 {
-    return step->operation == OP_CLONE3 || step->operation == OP_CLONE3_INTO ||
-           step->operation == OP_VFORK;
+    return step->operation == OP_UNSHARE_BESIDE || step->operation == OP_CLONE3 ||
+           step->operation == OP_CLONE3_INTO || step->operation == OP_VFORK;
 }
 
 int run_steps(struct run *run, uint32_t first)

@@ -54,6 +54,7 @@ long mask_by_mount(int dir, const char *path, int stage);
 long attach_attributes(int dir, const char *path, const int64_t *operand);
 long change_folder(const char *path);
 long write_file(struct page *page, const char *path, const char *bytes, int64_t length);
+long join_made(struct page *page, int *maker, int64_t kinds);
 long join_own(struct page *page, const char *path, int64_t type);
 
 long same_caller(int64_t uid, int64_t gid, uint64_t capabilities);

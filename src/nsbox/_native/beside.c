@@ -1,0 +1,37 @@
+/* Joining namespaces that were made beside us, by another process of our starter's: see maker.c. */
+#include <linux/poll.h>
+#include <linux/time.h>
+
+#include "steps.h"
+#include "word.h"
+
+enum { ESRCH_ = 3, ETIMEDOUT_ = 110, MOMENT = 20 * 1000 * 1000 /* nanoseconds */ };
+
+/* Whoever kills the maker ends what it has made too: so we look, now and then. */
+static long wait_until_made(struct page *page, int maker)
+{
+    struct pollfd ended = {.fd = maker, .events = POLLIN};
+    while (!word_of(&page->made)) {
+        struct timespec moment = {.tv_nsec = MOMENT}, none = {.tv_sec = 0};
+        long result = wait_at_word(&page->made, &moment);
+        if (result == -ETIMEDOUT_ && SYS(__NR_ppoll, &ended, 1, &none, 0, KERNEL_SIGSET_SIZE) > 0)
+            break;
+    }
+    long result = word_of(&page->made);
+    return result ? result : -ESRCH_;
+}
+
+long join_made(struct page *page, int *maker, int64_t kinds)
+{
+    long result = wait_until_made(page, *maker);
+    if (result == MADE_BY_CLONE)
+        return 0;
+    if (result < 0)
+        page->outcome.step = page->making; /* that is what has failed */
+    else
+        result = SYS(__NR_setns, *maker, kinds);
+    set_word(&page->joined, 1);
+    SYS(__NR_close, *maker);
+    *maker = -1;
+    return result;
+}

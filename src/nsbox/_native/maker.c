@@ -1,0 +1,81 @@
+/* Namespaces made beside the rest of a box, by a process of the caller's: on another processor.
+ *
+ * A network namespace takes the kernel about as long as the groups and the mounts of a box together.
+ * So a child of the caller's makes it meanwhile. It shares the caller's memory and descriptors, nothing
+ * is copied; what the namespaces take is charged to the caller's groups, as where a box is cloned into
+ * them. It lives until the box has joined them by its pidfd (beside.c), or until its caller dies.
+ */
+#include "maker.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/wait.h>
+
+#include "word.h"
+
+static _Noreturn void be_maker(void *argument)
+{
+    const struct maker *maker = argument;
+    struct page *page = maker->page;
+
+    SYS(__NR_prctl, PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+    if (SYS(__NR_getppid) == maker->caller) { /* else it has died before that */
+        long result = SYS(__NR_unshare, maker->kinds);
+        set_word(&page->made, result < 0 ? (int32_t)result : MADE_BESIDE);
+        while (!word_of(&page->joined))
+            wait_at_word(&page->joined, 0);
+    }
+    for (;;)
+        SYS(__NR_exit_group, 0);
+}
+
+void maker_begin(struct maker *maker, struct page *page, const struct nsbox_step *step)
+{
+    uint64_t all = ~0ULL, before;
+    int32_t *given = at(page, page->descriptors);
+    struct clone_request request = {
+        .flags = CLONE_VM | CLONE_FILES | CLONE_PIDFD | CLONE_CLEAR_SIGHAND,
+        .pidfd = (uint64_t)&maker->pidfd, /* without an exit_signal: it is nobody else's to wait for */
+        .stack = (uint64_t)maker->stack,
+        .stack_size = sizeof maker->stack,
+    };
+
+    maker->page = page;
+    maker->kinds = (uint64_t)step->operand[0];
+    maker->caller = (int32_t)SYS(__NR_getpid);
+    SYS(__NR_rt_sigprocmask, SIG_SETMASK, &all, &before, KERNEL_SIGSET_SIZE);
+    long pid = sys_clone3(&request, be_maker, maker);
+    SYS(__NR_rt_sigprocmask, SIG_SETMASK, &before, 0, KERNEL_SIGSET_SIZE);
+    if (pid < 0) {
+        maker->pidfd = -1; /* the kernel may have written one, and has taken it back */
+        page->made = MADE_BY_CLONE;
+        return;
+    }
+    page->making = page->outcome.step;
+    given[SLOT_MAKER] = maker->pidfd;
+    if (maker->pidfd > page->highest_descriptor)
+        page->highest_descriptor = maker->pidfd;
+}
+
+void maker_end(struct maker *maker, int box)
+{
+    struct pollfd either[] = {{.fd = maker->pidfd, .events = POLLIN}, {.fd = box, .events = POLLIN}};
+    if (maker->pidfd < 0)
+        return;
+    while (box >= 0 && SYS(__NR_ppoll, either, 2, 0, 0, KERNEL_SIGSET_SIZE) == -EINTR)
+        ;
+    set_word(&maker->page->joined, 1);
+    while (SYS(__NR_waitid, 3 /* P_PIDFD */, maker->pidfd, 0, WEXITED | __WALL, 0) == -EINTR)
+        ;
+    SYS(__NR_close, maker->pidfd);
+    maker->pidfd = -1;
+}
+
+void maker_give_up(struct maker *maker)
+{
+    int32_t *given = at(maker->page, maker->page->descriptors);
+    maker_end(maker, -1);
+    given[SLOT_MAKER] = -1;
+    maker->page->made = MADE_BY_CLONE;
+}
