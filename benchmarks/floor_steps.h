@@ -166,10 +166,24 @@ static inline long step_setns(int namespace, long type)
     return SYS(setns, namespace, type);
 }
 
+static inline long step_loopback_up(void)
+{
+    struct ifreq request = {.ifr_ifrn.ifrn_name = "lo", .ifr_ifru.ifru_flags = IFF_UP | IFF_RUNNING};
+    long sock = SYS(socket, 2 /* AF_INET */, 2 /* SOCK_DGRAM */ | O_CLOEXEC, 0);
+    long result = sock < 0 ? sock : SYS(ioctl, sock, SIOCSIFFLAGS, &request);
+    if (sock >= 0)
+        SYS(close, sock);
+    return result;
+}
+
 static void make_beside(long kinds)
 {
     uint64_t joined, one = 1;
-    long result = SYS(unshare, kinds);
+    long result = SYS(close_range, DESCRIPTORS, ~0U, CLOSE_RANGE_UNSHARE);
+    if (result == 0)
+        result = SYS(unshare, kinds);
+    if (result == 0)
+        result = step_loopback_up();
     if (result == 0)
         SYS(write, MADE, &one, sizeof one);
     SYS(read, JOINED, &joined, sizeof joined);
@@ -222,16 +236,6 @@ static inline long step_sethostname(const char *name)
 static inline long step_setdomainname(const char *name)
 {
     return SYS(setdomainname, name, __builtin_strlen(name));
-}
-
-static inline long step_loopback_up(void)
-{
-    struct ifreq request = {.ifr_ifrn.ifrn_name = "lo", .ifr_ifru.ifru_flags = IFF_UP | IFF_RUNNING};
-    long sock = SYS(socket, 2 /* AF_INET */, 2 /* SOCK_DGRAM */ | O_CLOEXEC, 0);
-    long result = sock < 0 ? sock : SYS(ioctl, sock, SIOCSIFFLAGS, &request);
-    if (sock >= 0)
-        SYS(close, sock);
-    return result;
 }
 
 static inline long step_open_tree(int *into, int dir, const char *path, long flags)

@@ -17,18 +17,13 @@ _BESIDE = CloneFlag.CLONE_NEWNET | CloneFlag.CLONE_NEWIPC
 
 _CLONES = (Operation.CLONE3, Operation.CLONE3_INTO)
 
-_LATEST = {
-    Operation.LOOPBACK_UP,
-    Operation.SETNS_OWN,
+_BEFORE = {
     Operation.AWAIT,  # whoever is told then may look for its namespaces
     Operation.COPY_TREE,  # may take long, and the starter hears no signal before it is joined
     Operation.COPY_UP,
-    Operation.PARK,
-    Operation.VFORK,
-    Operation.EXECVE,
-    Operation.EXECVE_PATH,
+    Operation.CAPSET,  # takes the right to join
 }
-"""What is done in the namespaces, or is no time to wait for others; with `_of_namespaces`."""
+"""They are joined before the first of these, or of what `_is_about_them`."""
 
 _FILE_SYSTEMS = {"sysfs", "mqueue"}
 """Those that show the network namespace, or the ipc namespace, of whoever mounts them."""
@@ -54,23 +49,25 @@ def rearranged(steps: Iterable[Step]) -> Iterator[Step]:
         return
     (clone,) = clones
     beside = flags & _BESIDE
+    join = next(index for index, step in enumerate(listed) if index > clone and _is_late(step))
     yield Step(Operation.UNSHARE_BESIDE, (beside,))
-    joined = False
-    for index, step in enumerate(listed):
-        if index == clone:
-            yield Step(step.operation, (flags & ~beside, *step.arguments[1:]))
-            continue
-        if index > clone and not joined and _needs_them(step):
-            yield Step(Operation.SETNS_MADE, (Slot.MAKER, beside))
-            joined = True
-        yield step
+    yield from listed[:clone]
+    yield Step(listed[clone].operation, (flags & ~beside, *listed[clone].arguments[1:]))
+    yield from _without_loopback(listed[clone + 1 : join])
+    yield Step(Operation.SETNS_MADE, (Slot.MAKER, beside))
+    yield from _without_loopback(listed[join:])
 
 
-def _needs_them(step: Step) -> bool:
-    return step.operation in _LATEST or _of_namespaces(step)
+def _without_loopback(steps: list[Step]) -> Iterator[Step]:
+    """Leave out what is done where the network is made."""
+    return (step for step in steps if step.operation is not Operation.LOOPBACK_UP)
 
 
-def _of_namespaces(step: Step) -> bool:
+def _is_late(step: Step) -> bool:
+    return step.operation in _BEFORE or _is_about_them(step)
+
+
+def _is_about_them(step: Step) -> bool:
     match step.operation, step.arguments:
         case Operation.WRITE, (str() as path, *_):
             return path.startswith("/proc/sys/")

@@ -63,6 +63,15 @@ def _ended(launched: Launched, own: Own) -> Told:
 
 
 def _abandon(command: Command, launched: Launched, own: Own) -> None:
+    """Give it up, whole, though a second signal's handler raises meanwhile."""
+    try:
+        _end(command, launched, own)
+    except BaseException:
+        _end(command, launched, own)
+        raise
+
+
+def _end(command: Command, launched: Launched, own: Own) -> None:
     """End it, if it has not, and leave nothing of it; in a fork of its starter, let go of it."""
     if launched.caller not in (0, os.getpid()):
         launched.abandon()

@@ -25,7 +25,7 @@ long join_made(struct page *page, int *maker, int64_t kinds)
 {
     long result = wait_until_made(page, *maker);
     if (result == MADE_BY_CLONE)
-        return 0;
+        return loopback_up();
     if (result < 0)
         page->outcome.step = page->making; /* that is what has failed */
     else

@@ -1,9 +1,9 @@
 /* Namespaces made beside the rest of a box, by a process of the caller's: on another processor.
  *
  * A network namespace takes the kernel about as long as the groups and the mounts of a box together.
- * So a child of the caller's makes it meanwhile. It shares the caller's memory and descriptors, nothing
- * is copied; what the namespaces take is charged to the caller's groups, as where a box is cloned into
- * them. It lives until the box has joined them by its pidfd (beside.c), or until its caller dies.
+ * So a child of the caller's makes it meanwhile, and brings up its loopback. It shares the caller's memory,
+ * nothing is copied; what the namespaces take is charged to the caller's groups, as where a box is
+ * cloned into them. It lives until the box has joined them by its pidfd (beside.c), or until its caller dies.
  */
 #include "maker.h"
 
@@ -12,7 +12,17 @@
 #include <signal.h>
 #include <sys/wait.h>
 
+#include "steps.h"
 #include "word.h"
+
+/* With no descriptor: a fork of the caller's could have one of ours, and the network with it, for good. */
+static long make(uint64_t kinds)
+{
+    long result = SYS(__NR_close_range, 0, ~0U, CLOSE_RANGE_UNSHARE);
+    if (result == 0)
+        result = SYS(__NR_unshare, kinds);
+    return result < 0 ? result : loopback_up();
+}
 
 static _Noreturn void be_maker(void *argument)
 {
@@ -21,7 +31,7 @@ static _Noreturn void be_maker(void *argument)
 
     SYS(__NR_prctl, PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
     if (SYS(__NR_getppid) == maker->caller) { /* else it has died before that */
-        long result = SYS(__NR_unshare, maker->kinds);
+        long result = make(maker->kinds);
         set_word(&page->made, result < 0 ? (int32_t)result : MADE_BESIDE);
         while (!word_of(&page->joined))
             wait_at_word(&page->joined, 0);

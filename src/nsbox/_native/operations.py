@@ -35,7 +35,10 @@ class Operation(enum.Enum):
     THAWED = "read({path:text}) -> not {frozen:text}", "cgroups(7)"
 
     # Before the clone: done by the caller itself.
-    UNSHARE_BESIDE = "unshare({flags:number}), by a clone3(CLONE_VM|CLONE_FILES)", "unshare(2)"
+    UNSHARE_BESIDE = (
+        'unshare({flags:number}), ioctl(SIOCSIFFLAGS, "lo", IFF_UP), by a clone3(CLONE_VM)',
+        "unshare(2)",
+    )
     MKDIR = "mkdir({path:text}, {mode:number})", "mkdir(2)"
     BPF_DEVICES = (
         "bpf(BPF_PROG_ATTACH, {path:text}, BPF_CGROUP_DEVICE, BPF_F_ALLOW_MULTI, {program:data})",
