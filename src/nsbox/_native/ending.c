@@ -222,19 +222,20 @@ static void take_status(struct nsbox_told *told, const siginfo_t *info, const st
     told->system_us = usage->ru_stime.tv_sec * 1000000L + usage->ru_stime.tv_usec;
 }
 
-void use_the_time(struct nsbox_launch *launch)
-{
-    look_at_figures(launch);
-    memory_while_waiting();
-}
-
-/* -ETIMEDOUT, -EINTR: not yet. */
-int wait_end(struct nsbox_launch *launch, int64_t timeout_ms)
+/* Until the end, which is also the end of all in the box; -ETIMEDOUT, -EINTR: not yet. */
+int nsbox_wait_end(struct nsbox_launch *launch, int64_t timeout_ms)
 {
     siginfo_t info = {.si_pid = 0};
     struct rusage usage = {.ru_maxrss = 0};
 
+    if (launch->waited) /* it is told once, and was lost on a caller whose signal handler raised */
+        return 0;
     int is_told = launch->told->ended != 0; /* by an answer, and the caller may have kept it */
+    if (timeout_ms != 0) { /* there is time for it */
+        if (!is_told)
+            look_at_figures(launch);
+        memory_while_waiting();
+    }
     if (timeout_ms >= 0) {
         struct pollfd ended = {.fd = launch->pidfd, .events = POLLIN};
         int ready = poll(&ended, 1, (int)timeout_ms);
@@ -261,18 +262,6 @@ int wait_end(struct nsbox_launch *launch, int64_t timeout_ms)
         tell_of_end(launch);
     }
     return 0;
-}
-
-/* Until the end, which is also the end of all in the box. */
-int nsbox_wait_end(struct nsbox_launch *launch, int64_t timeout_ms)
-{
-    if (launch->waited) /* it is told once, and was lost on a caller whose signal handler raised */
-        return 0;
-    if (timeout_ms != 0 && launch->told->ended)
-        memory_while_waiting();
-    else if (timeout_ms != 0)
-        use_the_time(launch);
-    return wait_end(launch, timeout_ms);
 }
 
 /* Another thread may just be closing the pidfd, whose number is soon another box's. */

@@ -195,7 +195,7 @@ static int run_own(struct run *run, uint32_t first, struct maker *maker)
 }
 
 /* Do the plan up to the child's exec. */
-static void begin(struct nsbox_launch *launch, struct page *page, struct maker *maker)
+static void begin_with(struct maker *maker, struct nsbox_launch *launch, struct page *page)
 {
     struct run run, ours;
     run_begin(&run, page, at(page, page->descriptors));
@@ -225,6 +225,17 @@ static void begin(struct nsbox_launch *launch, struct page *page, struct maker *
         bury(launch);
 }
 
+/* And until nobody but the box works on what it is to be. */
+static void begin(struct nsbox_launch *launch, struct page *page)
+{
+    struct maker maker;
+    maker.pidfd = -1;
+    maker.kinds = 0;
+    begin_with(&maker, launch, page);
+    maker_end(&maker, launch->pidfd);
+    FORGET(maker.stack);
+}
+
 /* Boxes with names of their own have a number in them: never twice the same, as long as it matters. */
 static void take_number(struct nsbox_launch *launch)
 {
@@ -237,12 +248,10 @@ static void take_number(struct nsbox_launch *launch)
     }
 }
 
-static long start(struct nsbox_launch *launch, int tell_of_exec, struct maker *maker)
+int nsbox_launch(struct nsbox_launch *launch, int tell_of_exec)
 {
     struct memory memory;
     take_time(launch);
-    maker->pidfd = -1;
-    maker->kinds = 0;
     if (launch->place_count)
         take_number(launch);
     take_figures_before(launch);
@@ -253,7 +262,7 @@ static long start(struct nsbox_launch *launch, int tell_of_exec, struct maker *m
 
     long error = make_page(launch, &memory);
     if (error < 0)
-        return error;
+        return (int)error;
     struct page *page = launch->memory = memory.start;
     launch->memory_size = (uint32_t)memory.size;
     int owner = (int)SYS(__NR_pidfd_open, getpid(), 0);
@@ -262,47 +271,25 @@ static long start(struct nsbox_launch *launch, int tell_of_exec, struct maker *m
     error = owner < 0 ? owner : tell_of_exec && launch->started < 0 ? -errno : 0;
     if (error == 0) {
         give_descriptors(page, launch, memory.file.fd, owner, launch->started);
-        begin(launch, page, maker);
+        begin(launch, page);
     }
     kept_close(&memory.file);
     if (owner >= 0)
         close(owner);
-    return error;
-}
-
-/* What it has come to so far; then nobody else works on it, but the box. */
-static void take_start(struct nsbox_launch *launch, struct maker *maker)
-{
-    const struct page *page = launch->memory;
-    maker_end(maker, launch->pidfd);
-    FORGET(maker->stack);
     if (launch->pidfd < 0) {
         nsbox_close(launch);
         tell_of_nothing(launch);
     }
-    launch->descriptor = page->outcome.descriptor;
-}
-
-int nsbox_launch(struct nsbox_launch *launch, int tell_of_exec)
-{
-    struct maker maker;
-    long error = start(launch, tell_of_exec, &maker);
     if (launch->room && launch->pidfd >= 0) /* who is in a hurry comes later */
         open_figures(launch);
-    if (launch->memory)
-        take_start(launch, &maker);
+    launch->descriptor = page->outcome.descriptor;
     return (int)error;
 }
 
 int nsbox_run(struct nsbox_launch *launch)
 {
-    struct maker maker;
-    long error = start(launch, 0, &maker);
-    if (launch->pidfd >= 0)
-        use_the_time(launch);
-    if (launch->memory)
-        take_start(launch, &maker);
+    int error = nsbox_launch(launch, 0);
     if (error == 0 && launch->pidfd >= 0)
-        error = wait_end(launch, -1);
-    return error < 0 && error != -EINTR ? (int)error : exit_code_alone(launch->told);
+        error = nsbox_wait_end(launch, -1);
+    return error < 0 && error != -EINTR ? error : exit_code_alone(launch->told);
 }

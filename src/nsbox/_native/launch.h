@@ -22,12 +22,6 @@ void open_figures(struct nsbox_launch *launch); /* sooner than they are wanted *
 void look_at_figures(struct nsbox_launch *launch);
 void take_figures_before(struct nsbox_launch *launch);
 
-/* There is some: for what the next box needs, and what is to be read at the end of this one. */
-void use_the_time(struct nsbox_launch *launch);
-
-/* Until the end; -ETIMEDOUT, -EINTR: not yet. */
-int wait_end(struct nsbox_launch *launch, int64_t timeout_ms);
-
 /* To the caller, of a box that was made ahead and has answered; of a launch without a process. */
 void tell_answer(struct nsbox_launch *launch);
 void tell_of_nothing(struct nsbox_launch *launch);
