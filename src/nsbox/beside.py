@@ -17,16 +17,51 @@ _BESIDE = CloneFlag.CLONE_NEWNET | CloneFlag.CLONE_NEWIPC
 
 _CLONES = (Operation.CLONE3, Operation.CLONE3_INTO)
 
-_BEFORE = {
-    Operation.AWAIT,  # whoever is told then may look for its namespaces
-    Operation.COPY_TREE,  # may take long, and the starter hears no signal before it is joined
-    Operation.COPY_UP,
-    Operation.CAPSET,  # takes the right to join
+_MEANWHILE = {
+    Operation.UNSHARE_FILES,
+    Operation.WRITE,
+    Operation.UNSHARE,
+    Operation.DUP2,
+    Operation.EXECVEAT,
+    Operation.SCHED_SETAFFINITY,
+    Operation.SCHED_SETSCHEDULER,
+    Operation.SETPRIORITY,
+    Operation.IOPRIO_SET,
+    Operation.SET_MEMPOLICY,
+    Operation.PERSONALITY,
+    Operation.NOT_DUMPABLE,
+    Operation.SETGROUPS,
+    Operation.SETSID,
+    Operation.UMASK,
+    Operation.SETHOSTNAME,
+    Operation.SETDOMAINNAME,
+    Operation.SETNS,
+    Operation.LOOPBACK_UP,
+    Operation.CAPBSET_DROP,
 }
-"""They are joined before the first of these, or of what `_is_about_them`."""
+"""What is done before they are joined: it takes no time of others', and is not about them.
 
-_FILE_SYSTEMS = {"sysfs", "mqueue"}
-"""Those that show the network namespace, or the ipc namespace, of whoever mounts them."""
+Whatever looks at a path may be: which file is below /proc/sys or /proc/net depends on the
+namespaces of whoever looks, and a link may lead there from anywhere.
+"""
+
+_OF_A_ROOT = {
+    Operation.OPEN_FOLDER,
+    Operation.FSOPEN,
+    Operation.FSCONFIG,
+    Operation.FSMOUNT,
+    Operation.MOUNT_SETATTR,
+    Operation.MOVE_MOUNT,
+    Operation.OPEN_TREE,
+    Operation.MASK,
+    Operation.MKDIRAT,
+    Operation.MKNODAT,
+    Operation.OPEN_DEVICE,
+    Operation.OPENAT,
+    Operation.SYMLINKAT,
+    Operation.CHDIR,
+}
+"""The same in a root that has nothing in it but what this package puts there."""
 
 
 def can_be(caller: Caller) -> bool:
@@ -38,8 +73,11 @@ def can_be(caller: Caller) -> bool:
     return caller.capabilities & needed == needed and len(os.sched_getaffinity(0)) > 1
 
 
-def rearranged(steps: Iterable[Step]) -> Iterator[Step]:
-    """Have what takes long made beside the other steps, where their one clone would make it."""
+def rearranged(steps: Iterable[Step], *, root_is_ours: bool) -> Iterator[Step]:
+    """Have what takes long made beside the other steps, where their one clone would make it.
+
+    Where the root has anything in it that its caller has chosen, it is joined before that.
+    """
     listed = list(steps)
     clones = [index for index, step in enumerate(listed) if step.operation in _CLONES]
     flags = listed[clones[0]].arguments[0]
@@ -48,13 +86,14 @@ def rearranged(steps: Iterable[Step]) -> Iterator[Step]:
         yield from listed
         return
     (clone,) = clones
-    beside = flags & _BESIDE
-    join = next(index for index, step in enumerate(listed) if index > clone and _is_late(step))
-    yield Step(Operation.UNSHARE_BESIDE, (beside,))
+    kinds = flags & _BESIDE
+    meanwhile = _MEANWHILE | _OF_A_ROOT if root_is_ours else _MEANWHILE
+    join = next(i for i in range(clone + 1, len(listed)) if not _is_meanwhile(listed[i], meanwhile))
+    yield Step(Operation.UNSHARE_BESIDE, (kinds,))
     yield from listed[:clone]
-    yield Step(listed[clone].operation, (flags & ~beside, *listed[clone].arguments[1:]))
+    yield Step(listed[clone].operation, (flags & ~kinds, *listed[clone].arguments[1:]))
     yield from _without_loopback(listed[clone + 1 : join])
-    yield Step(Operation.SETNS_MADE, (Slot.MAKER, beside))
+    yield Step(Operation.SETNS_MADE, (Slot.MAKER, kinds))
     yield from _without_loopback(listed[join:])
 
 
@@ -63,14 +102,7 @@ def _without_loopback(steps: list[Step]) -> Iterator[Step]:
     return (step for step in steps if step.operation is not Operation.LOOPBACK_UP)
 
 
-def _is_late(step: Step) -> bool:
-    return step.operation in _BEFORE or _is_about_them(step)
-
-
-def _is_about_them(step: Step) -> bool:
-    match step.operation, step.arguments:
-        case Operation.WRITE, (str() as path, *_):
-            return path.startswith("/proc/sys/")
-        case ((Operation.FSOPEN | Operation.MOUNT), (_, fs_type, *_)):
-            return fs_type in _FILE_SYSTEMS
-    return False
+def _is_meanwhile(step: Step, meanwhile: set[Operation]) -> bool:
+    if step.operation is Operation.WRITE:
+        return not str(step.path).startswith("/proc/sys/")
+    return step.operation in meanwhile

@@ -94,7 +94,10 @@ def _starting(
     """List the steps; a box that is made ahead has time for one after the other."""
     steps = sequence.starting(spec, caller, groups, options, site)
     is_ahead = options is not None and options.parked
-    return steps if is_ahead or not beside.can_be(caller) else beside.rearranged(steps)
+    if is_ahead or not beside.can_be(caller):
+        return steps
+    root_is_ours = site.copied and template.is_bare(spec.rootfs)
+    return beside.rearranged(steps, root_is_ours=root_is_ours)
 
 
 def lower_joining(spec: "BoxSpec", caller: Caller, options: Options, within: Within) -> Lowered:

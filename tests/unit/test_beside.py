@@ -22,14 +22,14 @@ PROC = Step(Operation.FSOPEN, (Slot.CONTEXT, "proc"))
 CAPSET = Step(Operation.CAPSET, (0,))
 EXECVE = Step(Operation.EXECVE, ("true", ("true",)))
 
-OTHERS = [PROC, LIMIT, Step(Operation.UMASK, (0,)), Step(Operation.SETSID)]
+OTHERS = [LIMIT, Step(Operation.UMASK, (0,)), Step(Operation.SETSID)]
+OF_A_ROOT = [PROC, Step(Operation.MASK, (Slot.EMPTY, Slot.MOUNT, "keys"))]
 NEEDING = [
     Step(Operation.WRITE, ("/proc/sys/net/ipv4/ip_forward", b"1")),
-    Step(Operation.FSOPEN, (Slot.CONTEXT, "sysfs")),
-    Step(Operation.FSOPEN, (Slot.CONTEXT, "mqueue")),
     Step(Operation.MOUNT, (Slot.TREE, "sysfs", Slot.STAGE, "folder", 0, "")),
     Step(Operation.AWAIT, (Slot.WORD, Slot.LISTENER)),
     Step(Operation.COPY_TREE, ("/", Slot.ROOT, "a test")),
+    Step(Operation.BIND, (Slot.TREE, Slot.CWD, "/proc/net", Slot.STAGE, 0)),
     CAPSET,
 ]
 
@@ -44,17 +44,32 @@ def joined(kinds: CloneFlag) -> Step:
 
 @pytest.mark.parametrize("needing", NEEDING, ids=str)
 def test_it_is_joined_right_before_the_first_step_that_needs_it(needing: Step) -> None:
-    steps = [GROUP, LIMIT, CLONE, *OTHERS, LOOPBACK, needing, CAPSET, EXECVE]
-    assert list(rearranged(steps)) == [
+    steps = [GROUP, LIMIT, CLONE, *OTHERS, *OF_A_ROOT, LOOPBACK, needing, CAPSET, EXECVE]
+    assert list(rearranged(steps, root_is_ours=True)) == [
         made(NET | IPC), GROUP, LIMIT, Step(Operation.CLONE3, (PID,)),
-        *OTHERS, joined(NET | IPC), needing, CAPSET, EXECVE,
+        *OTHERS, *OF_A_ROOT, joined(NET | IPC), needing, CAPSET, EXECVE,
+    ]  # fmt: skip
+
+
+def test_where_the_caller_has_chosen_what_is_mounted_it_is_joined_before_that() -> None:
+    steps = [CLONE, *OTHERS, *OF_A_ROOT, LOOPBACK, CAPSET, EXECVE]
+    assert list(rearranged(steps, root_is_ours=False)) == [
+        made(NET | IPC), Step(Operation.CLONE3, (PID,)),
+        *OTHERS, joined(NET | IPC), *OF_A_ROOT, CAPSET, EXECVE,
     ]  # fmt: skip
 
 
 def test_a_clone_into_a_group_keeps_the_group() -> None:
     into = Step(Operation.CLONE3_INTO, (PID, Slot.CGROUP))
     steps = [GROUP, INTO, LOOPBACK, CAPSET, EXECVE]
-    assert list(rearranged(steps)) == [made(NET), GROUP, into, joined(NET), CAPSET, EXECVE]
+    assert list(rearranged(steps, root_is_ours=True)) == [
+        made(NET),
+        GROUP,
+        into,
+        joined(NET),
+        CAPSET,
+        EXECVE,
+    ]
 
 
 @pytest.mark.parametrize(
@@ -67,18 +82,25 @@ def test_a_clone_into_a_group_keeps_the_group() -> None:
     ids=["no network", "one of another user namespace", "made in two clones"],
 )
 def test_what_cannot_be_made_beside_stays_as_it_was(steps: list[Step]) -> None:
-    assert list(rearranged(steps)) == steps
+    assert list(rearranged(steps, root_is_ours=True)) == steps
 
 
-@given(st.lists(st.sampled_from(OTHERS)), st.lists(st.sampled_from([*OTHERS, *NEEDING, LOOPBACK])))
-def test_all_but_loopback_is_done_in_its_order(before: list[Step], after: list[Step]) -> None:
-    put = list(rearranged([*before, CLONE, *after, CAPSET, EXECVE]))
+@given(
+    st.lists(st.sampled_from([*OTHERS, *OF_A_ROOT])),
+    st.lists(st.sampled_from([*OTHERS, *OF_A_ROOT, *NEEDING, LOOPBACK])),
+    st.booleans(),
+)
+def test_all_but_loopback_is_done_in_its_order(
+    before: list[Step], after: list[Step], root_is_ours: bool
+) -> None:
+    put = list(rearranged([*before, CLONE, *after, CAPSET, EXECVE], root_is_ours=root_is_ours))
     assert put[0] == made(NET | IPC)
     index = put.index(joined(NET | IPC))
     kept = [step for step in after if step is not LOOPBACK]
     without = put[1:index] + put[index + 1 :]
     assert without == [*before, Step(Operation.CLONE3, (PID,)), *kept, CAPSET, EXECVE]
-    assert not any(step in NEEDING for step in put[len(before) + 2 : index])
+    late = NEEDING if root_is_ours else [*NEEDING, *OF_A_ROOT]
+    assert not any(step in late for step in put[len(before) + 2 : index])
 
 
 def test_it_takes_the_right_to_join_and_another_processor(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,5 @@
-/* Joining namespaces that were made beside us, by another process of our starter's: see maker.c. */
+/* Joining namespaces that were made beside us, with a loopback that is up, by another process of our
+ * starter's: see maker.c. */
 #include <linux/poll.h>
 #include <linux/time.h>
 
@@ -21,15 +22,25 @@ static long wait_until_made(struct page *page, int maker)
     return result ? result : -ESRCH_;
 }
 
+/* By ourselves, where whoever made them was killed, or we may not look at it: see ptrace(2),
+ * PTRACE_MODE_READ_REALCREDS, whose answer may depend on more than our rights. */
+static long make_anew(int64_t kinds)
+{
+    long result = SYS(__NR_unshare, kinds);
+    return result < 0 ? result : loopback_up();
+}
+
 long join_made(struct page *page, int *maker, int64_t kinds)
 {
     long result = wait_until_made(page, *maker);
     if (result == MADE_BY_CLONE)
         return loopback_up();
-    if (result < 0)
+    if (result < 0 && result != -ESRCH_) {
         page->outcome.step = page->making; /* that is what has failed */
-    else
-        result = SYS(__NR_setns, *maker, kinds);
+        return result;
+    }
+    if (result < 0 || SYS(__NR_setns, *maker, kinds) < 0)
+        result = make_anew(kinds);
     set_word(&page->joined, 1);
     SYS(__NR_close, *maker);
     *maker = -1;

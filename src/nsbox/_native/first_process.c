@@ -85,7 +85,7 @@ static long start_command(struct run *run)
                                     .stack = (uint64_t)stack,
                                     .stack_size = sizeof stack};
     long pid = sys_clone3(&request, be_command, run);
-    for (int i = 0; pid == -EAGAIN_ && run->page->made && i < 20; i++) {
+    for (int i = 0; pid == -EAGAIN_ && run->page->made == MADE_BESIDE && i < 20; i++) {
         struct timespec moment = {.tv_nsec = 1000 * 1000};
         SYS(__NR_nanosleep, &moment, 0); /* who made our namespaces is a task too, and about to end */
         pid = sys_clone3(&request, be_command, run);

@@ -123,9 +123,9 @@ static long clone_child(struct run *run, const struct nsbox_step *step, const st
     char stack[CHILD_STACK] __attribute__((aligned(16))); /* ours to lend: we wait until the exec */
     uint64_t all = ~0ULL, before;
     int into = step->operation == OP_CLONE3_INTO;
-    uint64_t not_beside = maker->pidfd < 0 ? maker->kinds : 0;
     struct clone_request request = {
-        .flags = (uint64_t)step->operand[0] | not_beside | CLONE_VM | CLONE_VFORK | CLONE_FILES | CLONE_PIDFD | CLONE_CLEAR_SIGHAND,
+        .flags = (uint64_t)step->operand[0] | maker_leaves(maker) | CLONE_VM | CLONE_VFORK | CLONE_FILES |
+                 CLONE_PIDFD | CLONE_CLEAR_SIGHAND,
         .pidfd = (uint64_t)pidfd,
         .exit_signal = SIGCHLD,
         .stack = (uint64_t)stack,
@@ -207,7 +207,7 @@ static void begin_with(struct maker *maker, struct nsbox_launch *launch, struct 
     }
     const struct nsbox_step *clone = (struct nsbox_step *)at(page, page->steps) + step;
     long pid = clone_child(&run, clone, maker, &launch->pidfd);
-    if (pid == -EAGAIN && maker->pidfd >= 0) { /* there is room for one of the two */
+    if (pid < 0 && maker_is_there(maker)) { /* there may be room for one of the two */
         maker_give_up(maker);
         pid = clone_child(&run, clone, maker, &launch->pidfd);
     }
@@ -229,7 +229,7 @@ static void begin_with(struct maker *maker, struct nsbox_launch *launch, struct 
 static void begin(struct nsbox_launch *launch, struct page *page)
 {
     struct maker maker;
-    maker.pidfd = -1;
+    maker.pid = 0;
     maker.kinds = 0;
     begin_with(&maker, launch, page);
     maker_end(&maker, launch->pidfd);

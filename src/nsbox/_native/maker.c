@@ -10,8 +10,10 @@
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 
+#include "kept.h"
 #include "steps.h"
 #include "word.h"
 
@@ -40,46 +42,66 @@ static _Noreturn void be_maker(void *argument)
         SYS(__NR_exit_group, 0);
 }
 
-void maker_begin(struct maker *maker, struct page *page, const struct nsbox_step *step)
+/* Not so after unshare(CLONE_NEWPID) or setns(2): the next child would be in another pid namespace, as its
+ * process 1 maybe, and nobody can be in that once we have ended. */
+static int has_children_beside_it(void)
+{
+    struct stat own, childrens;
+    return stat("/proc/thread-self/ns/pid", &own) == 0 &&
+           stat("/proc/thread-self/ns/pid_for_children", &childrens) == 0 &&
+           own.st_ino == childrens.st_ino && own.st_dev == childrens.st_dev;
+}
+
+static long clone_maker(struct maker *maker)
 {
     uint64_t all = ~0ULL, before;
-    int32_t *given = at(page, page->descriptors);
     struct clone_request request = {
         .flags = CLONE_VM | CLONE_FILES | CLONE_PIDFD | CLONE_CLEAR_SIGHAND,
         .pidfd = (uint64_t)&maker->pidfd, /* without an exit_signal: it is nobody else's to wait for */
         .stack = (uint64_t)maker->stack,
         .stack_size = sizeof maker->stack,
     };
-
-    maker->page = page;
-    maker->kinds = (uint64_t)step->operand[0];
-    maker->caller = (int32_t)SYS(__NR_getpid);
     SYS(__NR_rt_sigprocmask, SIG_SETMASK, &all, &before, KERNEL_SIGSET_SIZE);
     long pid = sys_clone3(&request, be_maker, maker);
     SYS(__NR_rt_sigprocmask, SIG_SETMASK, &before, 0, KERNEL_SIGSET_SIZE);
+    return pid;
+}
+
+void maker_begin(struct maker *maker, struct page *page, const struct nsbox_step *step)
+{
+    int32_t *given = at(page, page->descriptors);
+    maker->page = page;
+    maker->kinds = (uint64_t)step->operand[0];
+    maker->caller = (int32_t)SYS(__NR_getpid);
+    long pid = has_children_beside_it() ? clone_maker(maker) : -1;
     if (pid < 0) {
         maker->pidfd = -1; /* the kernel may have written one, and has taken it back */
         page->made = MADE_BY_CLONE;
         return;
     }
+    maker->pid = (int32_t)pid;
+    maker->pidfd = above_standard(maker->pidfd);
     page->making = page->outcome.step;
     given[SLOT_MAKER] = maker->pidfd;
     if (maker->pidfd > page->highest_descriptor)
         page->highest_descriptor = maker->pidfd;
+    if (maker->pidfd < 0)
+        maker_give_up(maker);
 }
 
 void maker_end(struct maker *maker, int box)
 {
     struct pollfd either[] = {{.fd = maker->pidfd, .events = POLLIN}, {.fd = box, .events = POLLIN}};
-    if (maker->pidfd < 0)
+    if (!maker_is_there(maker))
         return;
     while (box >= 0 && SYS(__NR_ppoll, either, 2, 0, 0, KERNEL_SIGSET_SIZE) == -EINTR)
         ;
     set_word(&maker->page->joined, 1);
-    while (SYS(__NR_waitid, 3 /* P_PIDFD */, maker->pidfd, 0, WEXITED | __WALL, 0) == -EINTR)
+    /* By its pid: our stack is its own, whatever another thread does with all descriptors. */
+    while (SYS(__NR_wait4, maker->pid, 0, __WALL, 0) == -EINTR)
         ;
     SYS(__NR_close, maker->pidfd);
-    maker->pidfd = -1;
+    maker->pid = 0;
 }
 
 void maker_give_up(struct maker *maker)

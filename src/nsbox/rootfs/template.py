@@ -59,6 +59,11 @@ def has_template(rootfs: RootFS, site: Site) -> bool:
     )
 
 
+def is_bare(rootfs: RootFS) -> bool:
+    """Whether a box mounts in its copy only what every root has: nothing that its caller chose."""
+    return isinstance(rootfs, SystemRoot) and not rootfs.python and not rootfs.mounts
+
+
 def make(rootfs: RootFS, site: Site) -> Iterator[Step]:
     """Lower the template."""
     yield PRIVATE
