@@ -22,6 +22,19 @@ from nsbox.perform import perform
 from nsbox.plan import Slot, Step
 
 BESIDE = CloneFlag.CLONE_NEWNET | CloneFlag.CLONE_NEWIPC
+STEPS = (
+    Step(Operation.UNSHARE_BESIDE, (BESIDE,)),
+    Step(Operation.CLONE3, (CloneFlag(0),)),
+    Step(Operation.UNSHARE_FILES),
+    Step(Operation.DUP2),
+    Step(Operation.EXECVEAT),
+    Step(Operation.SETNS_MADE, (Slot.MAKER, BESIDE)),
+)
+
+
+def below_here(script: str) -> str:
+    """Have it find this file."""
+    return f"import sys\nsys.path[:0] = {[str(Path(__file__).parent), *sys.path]!r}\n{script}"
 
 
 @pytest.fixture(autouse=True)
@@ -103,15 +116,8 @@ def held_up(fifo: Path) -> Iterator[tuple[int, list[dict[str, str]]]]:
     With the pid of who makes them; and the box's own, in the end.
     """
     found: list[dict[str, str]] = []
-    steps = [
-        Step(Operation.UNSHARE_BESIDE, (BESIDE,)),
-        Step(Operation.WRITE, (str(fifo), b"x")),
-        Step(Operation.CLONE3, (CloneFlag(0),)),
-        Step(Operation.UNSHARE_FILES),
-        Step(Operation.DUP2),
-        Step(Operation.EXECVEAT),
-        Step(Operation.SETNS_MADE, (Slot.MAKER, BESIDE)),
-    ]
+    first, *others = STEPS
+    steps = [first, Step(Operation.WRITE, (str(fifo), b"x")), *others]
 
     def start() -> None:
         launched = perform(steps, stays=True)
@@ -159,7 +165,6 @@ def test_who_makes_them_dies_with_its_caller(tmp_path: Path) -> None:
     fifo = tmp_path / "fifo"
     script = f"""
 import sys
-sys.path[:0] = {[str(Path(__file__).parent), *sys.path]!r}
 from pathlib import Path
 from test_beside import held_up
 with held_up(Path({str(fifo)!r})) as (maker, _):
@@ -167,7 +172,7 @@ with held_up(Path({str(fifo)!r})) as (maker, _):
     sys.stdin.read()
 """
     with subprocess.Popen(
-        [sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        [sys.executable, "-c", below_here(script)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as caller:
         assert caller.stdout is not None
         maker = os.pidfd_open(int(caller.stdout.readline()))
@@ -233,34 +238,25 @@ def test_a_caller_whose_children_are_in_another_pid_namespace_starts_as_it_did()
     assert run_afresh(UNSHARED % "host").split() == ["ran", str(errno.ENOMEM), str(errno.ENOMEM)]
 
 
-OUTSIDE = """
-import ctypes, os, nsbox
-nsbox.run(["true"])
-reading, writing = os.pipe()
-told, telling = os.pipe()
-caller = os.getpid()
-if os.fork() == 0:
-    os.read(reading, 1)
-    for file in ("uid_map", "gid_map"):
-        with open(f"/proc/{caller}/{file}", "w") as map:
-            map.write("0 100000 65536")
-    os.write(telling, b"x")
-    os._exit(0)
-assert ctypes.CDLL(None).unshare(0x10020000) == 0  # CLONE_NEWUSER|CLONE_NEWNS
-os.write(writing, b"x")
-os.read(told, 1)
-os.wait()
-os.setresgid(0, 0, 0)
-os.setresuid(0, 0, 0)
-for init in (True, False):
-    spec = nsbox.BoxSpec(init=init)
-    print("UNSHARE_BESIDE" in [step.operation.name for step in spec.plan()])
-    script = "cat /proc/net/dev; readlink /proc/self/ns/net"
-    done = nsbox.run(["sh", "-c", script], spec, stdout=nsbox.PIPE, text=True, check=True)
-    assert "lo:" in done.stdout and os.readlink("/proc/self/ns/net") not in done.stdout
+UNSEEN = """
+import ctypes, os, struct
+from test_beside import STEPS, namespaces
+from nsbox.perform import perform
+libc = ctypes.CDLL(None, use_errno=True)
+assert libc.prctl(24, 19, 0, 0, 0) == 0  # PR_CAPBSET_DROP, CAP_SYS_PTRACE
+kept = ~(1 << 19) & 0xffffffff
+header = struct.pack("Ii", 0x20080522, 0)
+held = ctypes.create_string_buffer(24)
+assert libc.capget(header, held) == 0
+rights = [right & mask for right, mask in zip(struct.unpack("6I", held), [kept] * 3 + [~0] * 3)]
+assert libc.capset(header, struct.pack("6I", *(right & 0xffffffff for right in rights))) == 0
+assert libc.prctl(4, 0, 0, 0, 0) == 0  # PR_SET_DUMPABLE
+launched = perform(STEPS, stays=True)
+box, own = namespaces(launched.pid), namespaces("self")
+launched.abandon()
+print(*sorted(kind for kind in box if box[kind] != own[kind]))
 """
 
 
-def test_a_caller_that_others_may_not_look_at_starts_a_box() -> None:
-    """Its memory belongs to the user namespace above, in which it has no right to trace."""
-    assert run_afresh(OUTSIDE).split() == ["True"] * 2
+def test_who_may_not_be_looked_at_starts_a_box_that_makes_its_own() -> None:
+    assert run_afresh(below_here(UNSEEN)).split() == ["ipc", "net"]
