@@ -176,16 +176,18 @@ static inline long step_loopback_up(void)
     return result;
 }
 
+enum { NOT_MADE = 2 };
+
 static void make_beside(long kinds)
 {
-    uint64_t joined, one = 1;
+    uint64_t joined, made;
     long result = SYS(close_range, DESCRIPTORS, ~0U, CLOSE_RANGE_UNSHARE);
     if (result == 0)
         result = SYS(unshare, kinds);
     if (result == 0)
         result = step_loopback_up();
-    if (result == 0)
-        SYS(write, MADE, &one, sizeof one);
+    made = result < 0 ? NOT_MADE : 1;
+    SYS(write, MADE, &made, sizeof made);
     SYS(read, JOINED, &joined, sizeof joined);
     for (;;)
         SYS(exit_group, result != 0);
@@ -213,7 +215,7 @@ static inline long step_setns_made(int made_by, long kinds)
     uint64_t made, one = 1;
     (void)made_by;
     SYS(read, MADE, &made, sizeof made);
-    long result = SYS(setns, MAKER, kinds);
+    long result = made == NOT_MADE ? -EINVAL_ : SYS(setns, MAKER, kinds);
     SYS(write, JOINED, &one, sizeof one);
     return result;
 }

@@ -1,6 +1,6 @@
 """Namespaces that are made beside the rest of a box: by another process, on another processor.
 
-A network namespace takes the kernel as long as all else that a box is made of together. So a child
+A network namespace takes the kernel about as long as a box's groups and mounts together. So a child
 of the starter's makes it, and the ipc namespace with it, while groups and mounts are made, and the
 box joins them as late as it can: see ``maker.c``. What a box is does not depend on it.
 """
@@ -56,8 +56,6 @@ _OF_A_ROOT = {
     Operation.MASK,
     Operation.MKDIRAT,
     Operation.MKNODAT,
-    Operation.OPEN_DEVICE,
-    Operation.OPENAT,
     Operation.SYMLINKAT,
     Operation.CHDIR,
 }

@@ -127,6 +127,7 @@ def test_any_spec_is_a_value_and_lowers_to_a_whole_plan(folder, attempt, data):
         return
     assert pickle.loads(pickle.dumps(spec)).plan(ARGS) == plan
     check_order(plan)
+    check_network(plan, spec)
     check_paths(plan)
     check_wishes(plan, spec)
     assert encode(plan.steps).step_count == len(plan)
@@ -147,6 +148,17 @@ def check_order(plan):
     last = order.index("pivot_root") + order[entered:].index("capset")
     assert last < len(order) - 1
     assert all(step.reference for step in plan)
+
+
+def check_network(plan, spec):
+    """A new one has its loopback up before the rights to it go: in the box, or made beside it."""
+    order = [step.operation for step in plan]
+    done = [one for one in order if one in (Operation.LOOPBACK_UP, Operation.SETNS_MADE)]
+    assert len(done) == (spec.namespaces.get(NamespaceType.NET) is Choice.NEW)
+    assert order.count(Operation.UNSHARE_BESIDE) == done.count(Operation.SETNS_MADE)
+    for one in done:
+        clone = [step.name for step in plan].index("clone3")
+        assert clone < order.index(one) < order.index(Operation.CAPSET)
 
 
 def folder_of(step):
@@ -201,7 +213,10 @@ def check_wishes(plan, spec):
 
 
 def test_the_default_box_prints_its_steps_in_the_order_that_the_kernel_asks_for():
-    order = [step.name for step in BoxSpec(hostname="node1").plan(["true"])]
+    spec = BoxSpec(hostname="node1")
+    plan = spec.plan(["true"])
+    check_network(plan, spec)
+    order = [step.name for step in plan]
     places = [
         order.index(name)
         for name in ("clone3", "execveat", "sethostname", "pivot_root", "capset", "execve")

@@ -21,8 +21,7 @@ GENERATED = HERE.parents[2] / "build" / "generated"
 STEPS = [
     "steps.c", "rootfs.c", "walk.c", "mounts.c", "classic.c", "remount.c", "copy.c",
     "copy_file.c", "identity.c", "process.c", "terminal.c", "park.c", "confine.c", "devices.c",
-    "unchanged.c", "joinable.c", "await.c",
-    "beside.c",
+    "unchanged.c", "joinable.c", "await.c", "beside.c",
 ]  # fmt: skip
 CALLER = [
     "launch.c",
