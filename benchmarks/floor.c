@@ -53,17 +53,6 @@ static _Noreturn void fail(long step, long result)
 #include FLOOR_PLAN /* NAMESPACES, HAS_FIRST_PROCESS, HAS_TEMPLATE, INTO_GROUP, make_groups,
                        leave_caller, build_box, become_command, remove_groups, make_template */
 
-/* clone3 as vfork(2) does it: the child runs on our stack, below us, until its exec. */
-static inline long clone_until_exec(uint64_t flags, int *pidfd, int group)
-{
-    struct clone_args request = {.flags = flags | CLONE_VM | CLONE_VFORK,
-                                 .pidfd = (uint64_t)pidfd,
-                                 .exit_signal = SIGCHLD_};
-    if (group >= 0)
-        request.flags |= CLONE_INTO_CGROUP, request.cgroup = (uint64_t)group;
-    return SYS(clone3, &request, sizeof request);
-}
-
 static _Noreturn void run_command(char **argv, char **envp)
 {
     STEP(998, SYS(execve, argv[0], argv, envp));
@@ -76,10 +65,24 @@ static _Noreturn void run_command(char **argv, char **envp)
 #include <linux/signalfd.h>
 #include <linux/wait.h>
 
-static _Noreturn void __attribute__((noinline)) be_command(char **argv, char **envp)
+static char **command_argv, **command_envp;
+
+static void be_command(long unused)
 {
+    (void)unused;
     become_command();
-    run_command(argv, envp);
+    run_command(command_argv, command_envp);
+}
+
+/* In our memory until its exec, and on a stack of its own: we go on meanwhile. */
+static long start_command(void)
+{
+    static char stack[16384] __attribute__((aligned(16)));
+    struct clone_args request = {.flags = CLONE_VM,
+                                 .exit_signal = SIGCHLD_,
+                                 .stack = (uint64_t)stack,
+                                 .stack_size = sizeof stack};
+    return clone_onto(&request, be_command, 0);
 }
 
 /* What is left in the box ends with us, process 1, by itself. */
@@ -121,14 +124,12 @@ static _Noreturn void supervise(long command)
 _Noreturn void first_process(char **stack);
 _Noreturn void first_process(char **stack)
 {
-    char **argv = stack + 2, **envp = argv;
-    while (*envp++)
+    command_argv = command_envp = stack + 2;
+    while (*command_envp++)
         ;
     forget_slots();
     build_box();
-    long command = clone_until_exec(0, 0, -1);
-    if (command == 0)
-        be_command(argv, envp);
+    long command = start_command();
     STEP(997, command);
     supervise(command);
 }
@@ -164,6 +165,17 @@ static _Noreturn void __attribute__((noinline)) be_child(char **argv, int isolat
     STEP(999, SYS(execveat, INIT_IMAGE, "", argv - 1, environ, AT_EMPTY_PATH));
 #endif
     run_command(argv, environ);
+}
+
+/* clone3 as vfork(2) does it: the child runs on our stack, below us, until its exec. */
+static inline long clone_until_exec(uint64_t flags, int *pidfd, int group)
+{
+    struct clone_args request = {.flags = flags | CLONE_VM | CLONE_VFORK,
+                                 .pidfd = (uint64_t)pidfd,
+                                 .exit_signal = SIGCHLD_};
+    if (group >= 0)
+        request.flags |= CLONE_INTO_CGROUP, request.cgroup = (uint64_t)group;
+    return SYS(clone3, &request, sizeof request);
 }
 
 static double microseconds(void)

@@ -71,7 +71,8 @@ def compile_floor(
     with plan.open("wb") as file:
         make = [python, Path(benchmarks, "floor.py"), box]
         subprocess.run(make, check=True, stdout=file, **as_user(user))
-    shared = ["cc", "-O2", f'-DFLOOR_PLAN="{plan}"', f"-DSLOTS={SLOTS}", "-D_GNU_SOURCE"]
+    shared = ["cc", "-O2", f'-DFLOOR_PLAN="{plan}"', f"-DSLOTS={SLOTS}"]
+    shared += [f"-DTEMPLATE_SLOT={Slot.NS_MNT:d}", "-D_GNU_SOURCE"]
     shared += ["-DGUARDED"] if guarded else []
     source = str(HERE / "floor.c")
     subprocess.run([*shared, *STATIC, "-DFIRST_PROCESS", source, "-o", init], check=True)
@@ -93,7 +94,7 @@ def header(plan: list[Step], template: list[Step], spec: nsbox.BoxSpec) -> str:
     into = "CLONE3_INTO" in names
     begin = names.index("CLONE3_INTO" if into else "CLONE3")
     init = names.index("EXECVEAT") if spec.init else len(plan) - 1
-    command = names.index("VFORK") if spec.init else len(plan) - 1
+    command = names.index("CLONE_VM") if spec.init else len(plan) - 1
     flags, *group = plan[begin].arguments
     parts = {
         "make_groups": range(begin),

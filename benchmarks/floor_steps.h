@@ -74,7 +74,7 @@ static inline long clone_onto(struct clone_args *request, void (*run)(long), lon
 
 /* What a box is given beside 0, 1 and 2; and where a plan looks for the template.
  * By two eventfds it is told when what is made beside is there, and tells that it has joined that. */
-enum { INIT_IMAGE = 3, OWNER, TEMPLATE, MADE, JOINED, MAKER, DESCRIPTORS, NS_MNT = 11 };
+enum { INIT_IMAGE = 3, OWNER, TEMPLATE, MADE, JOINED, MAKER, DESCRIPTORS };
 enum { ENOENT_ = 2, EEXIST_ = 17, EINVAL_ = 22, SIGCHLD_ = 17 };
 
 static int slot[SLOTS];
@@ -84,7 +84,7 @@ static void forget_slots(void)
 {
     for (int i = 0; i < SLOTS; i++)
         slot[i] = -1;
-    slot[NS_MNT] = TEMPLATE;
+    slot[TEMPLATE_SLOT] = TEMPLATE;
 }
 
 static inline long keep(int *into, long fd)

@@ -22,6 +22,9 @@ ROOM = 1 << 18
 _PATIENCE = 1.0
 """Seconds for what is killed to be gone, unless it is frozen."""
 
+_MOMENT = 0.05
+"""Seconds for one that has begun to come to the command."""
+
 Later = Callable[[Callable[[], None]], None]
 
 
@@ -61,11 +64,12 @@ class Ahead:
             launched = command.prepared(joined, standard, room=ROOM)
             self._own = command.own(launched)
             self.launched = launched
-            launched.begin(tell_of_exec=True)
+            launched.begin()
         if self.launched.pidfd < 0:
             outcome = self.launched.outcome
             raise command.failure(outcome.step, outcome.error)
         self.lent = self._own.lent()
+        self.run = self.launched.run_parked
 
     def lend(self, strings: _native.Strings, standard: Sequence[int]) -> _native.Launched:
         """Make the launch of a command in it, with its standard descriptors."""
@@ -87,6 +91,10 @@ class Ahead:
             self.leave(self.discard)
             raise OutdatedError(os.strerror(-result))
         return result
+
+    def ripen(self) -> None:
+        """Give it a moment to come so far that it waits."""
+        self.launched.take_command(self.number, _MOMENT)
 
     def discard(self) -> None:
         """End it unused."""
@@ -140,7 +148,7 @@ class _Lent(_native.Launched):
         self._ahead = ahead
         self._given = strings, standard
 
-    def begin(self, *, tell_of_exec: bool) -> None:  # noqa: ARG002 - the box has been told before
+    def begin(self) -> None:
         self.hand(*self._given)
         self._ahead.released(self.release)
 

@@ -125,7 +125,7 @@ class Process:
     async def _start(
         cls, command: Command, args: Args, parked: Parked | None = None, **streams: Any
     ) -> "Process":
-        sync = process.Process(command, args, parked, **streams, tell_of_exec=False)
+        sync = process.Process(command, args, parked, **streams, wait_exec=False)
         try:
             self = cls(sync)
         except BaseException:

@@ -154,11 +154,6 @@ class Parking:
             return False
         return True
 
-    def known(self, spec: "BoxSpec", args: Args) -> Command | None:
-        """Return a command that such a box was given before, if it is found at one look."""
-        found = self.first.known.glance(spec, args)
-        return found[1] if found and found[0] is self.lowered else None
-
     def given(self, spec: "BoxSpec", invocation: Invocation, cgroup: "Cgroup | None") -> Command:
         """Return the command that such a box is given; `anew` it has a box made on demand."""
         key = _key(spec, invocation)

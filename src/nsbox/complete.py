@@ -52,7 +52,7 @@ def complete(
         stdout=stdout,
         stderr=stderr,
         text=Text(encoding, errors) if text or encoding or errors else None,
-        tell_of_exec=False,
+        wait_exec=False,
     ) as running:
         output, error = running.communicate(input, timeout, output_max=most)
     assert running.returncode is not None

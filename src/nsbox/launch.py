@@ -162,6 +162,10 @@ class Parked(Protocol):
     def launched(self) -> _native.Launched:
         """Its own launch."""
 
+    @property
+    def run(self) -> Callable[..., int]:
+        """What runs a command in it, for `released`: see `Launched.run_parked`."""
+
     def released(self, release: Callable[..., int], *given: object) -> int:
         """Have it given its command by `release`; raises `OutdatedError`."""
 

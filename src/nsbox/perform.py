@@ -19,9 +19,9 @@ def perform(
     for the step that failed; nothing of the child is left then.
     """
     given = given_descriptors(descriptors or {})
-    launched = _native.launch(encode(steps), (), (), given, tell_of_exec=stays)
+    launched = _native.launch(encode(steps), (), (), given)
     try:
-        if launched.pidfd >= 0:
+        if stays and launched.pidfd >= 0:
             launched.wait_exec()
         outcome = launched.outcome
         if outcome.error:

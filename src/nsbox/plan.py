@@ -21,7 +21,7 @@ Operand = int | str | bytes | tuple[str, ...]
 class Slot(enum.IntEnum):
     """Where a plan keeps the descriptors that it works with.
 
-    Those from 0 on are given by the caller; the numbers of the first eight are those of ``page.h``.
+    Those from 0 on are given by the caller; the numbers of the first seven are those of ``page.h``.
     The next are the first process of a box, and the namespaces of each kind, to be joined; then a
     socket that takes a terminal to the caller, the user namespaces that mounts are mapped by, a
     socket for a command that comes later, one that takes a filter's listener to the caller, one
@@ -34,28 +34,27 @@ class Slot(enum.IntEnum):
     STDERR = 2
     PAGE = 3
     OWNER = 4
-    STARTED = 5
-    INIT = 6
-    MAKER = 7
-    BOX = 8
-    NS_CGROUP = 9
-    NS_IPC = 10
-    NS_MNT = 11
-    NS_NET = 12
-    NS_PID = 13
-    NS_TIME = 14
-    NS_USER = 15
-    NS_UTS = 16
-    TERMINAL = 17
-    IDMAP_1 = 18
-    IDMAP_2 = 19
-    IDMAP_3 = 20
-    IDMAP_4 = 21
-    PARKED = 22
-    NOTIFY = 23
-    LISTENER = 24
-    WORD = 25
-    PASSED = 26
+    INIT = 5
+    MAKER = 6
+    BOX = 7
+    NS_CGROUP = 8
+    NS_IPC = 9
+    NS_MNT = 10
+    NS_NET = 11
+    NS_PID = 12
+    NS_TIME = 13
+    NS_USER = 14
+    NS_UTS = 15
+    TERMINAL = 16
+    IDMAP_1 = 17
+    IDMAP_2 = 18
+    IDMAP_3 = 19
+    IDMAP_4 = 20
+    PARKED = 21
+    NOTIFY = 22
+    LISTENER = 23
+    WORD = 24
+    PASSED = 25
     HELD_1 = SLOTS - 14
     HELD_2 = SLOTS - 13
     HELD_3 = SLOTS - 12

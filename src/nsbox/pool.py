@@ -94,9 +94,12 @@ class Pool:
         ready: Ahead | None
         check = parameters.pop("check", False)
         if not parameters and not self.stays and (ready := self._stock.take()):
-            command = ready.parking.known(self.spec, args)
-            if command is None:
-                command = ready.parking.given(self.spec, Invocation(args), self._cgroup)
+            parking = ready.parking
+            found = parking.first.known.glance(self.spec, args)
+            if found and found[0] is parking.lowered:
+                command = found[1]
+            else:
+                command = parking.given(self.spec, Invocation(args), self._cgroup)
             return left_alone(command, args, ready, check=check)
         check_names("run", parameters, RunParameters)
         invocation, rest = invoke(args, parameters)
@@ -267,6 +270,8 @@ class _Stock(Generic[Made]):
             self._tell()
 
     def _listen(self) -> None:
+        for made in self.ready.copy():
+            made.ripen()
         self._bell.acquire(timeout=_PAUSE if len(self.ready) < self.size else -1)
         if self.ready and not self._closed:
             self._bell.acquire(timeout=_LULL)

@@ -44,7 +44,7 @@ class Process(Displayed):
         stdout: Stream = None,
         stderr: Stream = None,
         text: pipes.Text | None = None,
-        tell_of_exec: bool = True,
+        wait_exec: bool = True,
     ) -> None:
         self.args = args
         self.pid = -1
@@ -63,7 +63,7 @@ class Process(Displayed):
         try:
             if command.publish is not None:
                 self.published = command.publish()
-            while not self._start(command, parked, streams, text, tell_of_exec=tell_of_exec):
+            while not self._start(command, parked, streams, text, wait_exec=wait_exec):
                 assert command.anew is not None
                 command, parked = command.anew(), None
         except BaseException:
@@ -78,13 +78,13 @@ class Process(Displayed):
         streams: tuple[Stream, Stream, Stream],
         text: pipes.Text | None,
         *,
-        tell_of_exec: bool,
+        wait_exec: bool,
     ) -> bool:
         """Launch it; False where its plan does not hold any longer, and nothing was done."""
         self._command, self._parked = command, parked
         with pipes.ends(*streams) as ends:
             launch = self._launch if command.is_plain else self._launch_with_more
-            if not launch(command, command.joined, ends.child, tell_of_exec=tell_of_exec):
+            if not launch(command, command.joined, ends.child, wait_exec=wait_exec):
                 return False
             self.stdin, self.stdout, self.stderr = ends.take(text)
             return True
@@ -95,7 +95,7 @@ class Process(Displayed):
         joined: Mapping[int, int],
         standard: Sequence[int],
         *,
-        tell_of_exec: bool,
+        wait_exec: bool,
     ) -> bool:
         """`_launch` it with what is only open meanwhile."""
         with (
@@ -104,7 +104,7 @@ class Process(Displayed):
             Listener(command.handler) as listener,
         ):
             given = {**joined, **opened, **channel.given, **listener.given}
-            if not self._launch(command, given, standard, tell_of_exec=tell_of_exec):
+            if not self._launch(command, given, standard, wait_exec=wait_exec):
                 return False
             self.terminal = channel.receive()
             return True
@@ -115,7 +115,7 @@ class Process(Displayed):
         given: Mapping[int, int],
         standard: Sequence[int],
         *,
-        tell_of_exec: bool,
+        wait_exec: bool,
     ) -> bool:
         """Have it started by C, with these descriptors; False as `_start` says."""
         if self._parked is None:
@@ -126,7 +126,7 @@ class Process(Displayed):
             self._own = self._parked.lent
         self._launched = launched
         try:
-            launched.begin(tell_of_exec=tell_of_exec)
+            launched.begin()
         except OutdatedError:
             self._launched = None
             return False
@@ -140,7 +140,7 @@ class Process(Displayed):
                 return False
             self._fail(launched.outcome)
         self.pid = launched.pid
-        if tell_of_exec:
+        if wait_exec:
             self._wait_exec(launched)
         if self.published is not None:
             self.published.serve(launched.pidfd)

@@ -260,7 +260,7 @@ def _command(spec: "BoxSpec", caller: Caller, options: Options) -> Iterator[Step
         yield Step(Operation.TERMINAL, (Slot.TERMINAL,))
         yield from options.terminal_steps()
     if spec.init:
-        yield Step(Operation.VFORK)
+        yield Step(Operation.CLONE_VM)
     if options.terminal:
         yield Step(Operation.SETSID)
         yield Step(Operation.CONTROLLING_TERMINAL)
@@ -273,6 +273,7 @@ def _command(spec: "BoxSpec", caller: Caller, options: Options) -> Iterator[Step
     yield Step(Operation.SIGNALS)
     last = list(spec.security.filter_steps())
     if options.parked:
+        yield Step(Operation.SEND_PIDFD, (Slot.PARKED,))
         park = Step(Operation.PARK, (Slot.PARKED,))
         last.insert(len(last) if spec.security.lets_wait else 0, park)
     yield from last

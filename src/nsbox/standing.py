@@ -33,6 +33,9 @@ class Standing:
             raise
         return self.box
 
+    def ripen(self) -> None:
+        """Do nothing: it is looked at as it is handed over."""
+
     def discard(self) -> None:
         """End it unused."""
         self.box.close()

@@ -36,7 +36,7 @@ def straight_in(parked: Parked, command: Command) -> tuple[int, bytearray] | Non
     """Do that in a box that was made ahead."""
     told = None
     try:
-        code = parked.released(parked.launched.run_parked, command.strings)
+        code = parked.released(parked.run, command.strings.pointer)
         if code == TOLD:
             told = _ended(parked.lend(command.strings, ALL_INHERITED), parked.lent)
             code = told.code

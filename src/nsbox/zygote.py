@@ -119,7 +119,7 @@ class Zygote:
 def _do(plan: Encoded, by_slot: Mapping[int, int]) -> None:
     """Have the calling thread do steps."""
     given = [by_slot.get(slot, -1) for slot in range(max(by_slot) + 1)]
-    outcome = _native.launch(plan, (), (), given, tell_of_exec=False).outcome
+    outcome = _native.launch(plan, (), (), given).outcome
     if outcome.error:
         raise NotDone(outcome.step, outcome.error)
 

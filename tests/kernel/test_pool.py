@@ -3,6 +3,8 @@
 import asyncio
 import ctypes
 import os
+import resource
+import select
 import signal
 import subprocess
 import threading
@@ -26,7 +28,10 @@ from nsbox import (
     Security,
     aio,
 )
+from nsbox.ahead import Ahead
+from nsbox.commands import Invocation
 from nsbox.pool import _Stock
+from nsbox.straight import straight_in
 
 
 @pytest.fixture
@@ -228,6 +233,36 @@ def test_to_look_at_one_that_cannot_end_takes_no_time(root: None) -> None:
         finally:
             os.waitpid(int(command), 0)
         assert process.wait(10) == -signal.SIGKILL
+
+
+def test_the_answer_comes_where_there_is_no_room_for_the_pidfd_of_a_command() -> None:
+    chores: list[Any] = []
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    for room in (False, True):
+        ahead = Ahead(BoxSpec(), None, chores.append)
+        assert select.select([ahead.socket], [], [], 10)[0]  # it has sent that
+        args = ["sh", "-c", "exit 5"]
+        command = ahead.parking.given(BoxSpec(), Invocation(args), None)
+        lowest = os.dup(0)
+        os.close(lowest)
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft if room else lowest, hard))
+            told = straight_in(ahead, command)
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        assert told is not None
+        assert told[0] == 5
+        assert (ahead.launched.command >= 0) is room
+        chores.pop()()
+    assert chores == []
+
+
+def test_one_whose_command_cannot_be_run_ends_by_itself(pool: Pool) -> None:
+    pool.fill(10)
+    for start in (pool.run, pool.popen):
+        with pytest.raises(FileNotFoundError):
+            start(["/no-such-command"])
+    assert pool.run(["true"]).returncode == 0
 
 
 def test_without_a_pid_namespace_of_their_own(root: None) -> None:

@@ -39,6 +39,15 @@ def test_poll_is_none_while_it_runs(popen: Any) -> None:
         assert (process.poll(), process.returncode) == (7, 7)
 
 
+@pytest.mark.parametrize("init", [True, False])
+def test_it_returns_as_the_program_runs_with_a_first_process_or_without(init: bool) -> None:
+    with nsbox.popen(["cat"], BoxSpec(init=init), stdin=PIPE, stdout=PIPE) as process:
+        assert process.poll() is None  # it would have waited for the end of its input
+        assert process.communicate(b"in", timeout=10) == (b"in", None)
+    with pytest.raises(FileNotFoundError):
+        nsbox.popen(["no-such-command"], BoxSpec(init=init))
+
+
 def test_wait_raises_after_its_timeout_and_can_be_asked_again(popen: Any) -> None:
     with popen(["sh", "-c", "read line; exit 3"], stdin=PIPE) as process:
         with pytest.raises(subprocess.TimeoutExpired) as caught:

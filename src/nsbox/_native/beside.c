@@ -14,7 +14,7 @@ static long wait_until_made(struct page *page, int maker)
     struct pollfd ended = {.fd = maker, .events = POLLIN};
     while (!word_of(&page->made)) {
         struct timespec moment = {.tv_nsec = MOMENT}, none = {.tv_sec = 0};
-        long result = wait_at_word(&page->made, &moment);
+        long result = wait_while(&page->made, 0, &moment);
         if (result == -ETIMEDOUT_ && SYS(__NR_ppoll, &ended, 1, &none, 0, KERNEL_SIGSET_SIZE) > 0)
             break;
     }

@@ -15,7 +15,7 @@
 #include "kept.h"
 #include "launch.h"
 #include "memory.h"
-#include "sys.h"
+#include "word.h"
 
 enum { PATIENCE = 5000 }; /* milliseconds for a first process to end its box: see supervise.c */
 
@@ -112,14 +112,14 @@ static void close_figures(struct nsbox_launch *launch)
     kept_close(&launch->kills_file);
 }
 
-static void take_figures(struct nsbox_launch *launch)
+void take_figures(struct nsbox_launch *launch)
 {
     launch->told->group_peak_bytes = read_number(launch, launch->peak, &launch->peak_file, "");
     launch->told->killed = read_kills(launch) > launch->kills_before;
 }
 
 /* While there is nothing else to do: what was read a moment ago is read in less time. */
-void look_at_figures(struct nsbox_launch *launch)
+static void look_at_figures(struct nsbox_launch *launch)
 {
     open_figures(launch);
     take_figures(launch);
@@ -156,17 +156,11 @@ void take_time(struct nsbox_launch *launch)
     launch->began_us = now_us();
 }
 
-static void tell_of_end(struct nsbox_launch *launch)
+void tell_of_end(struct nsbox_launch *launch)
 {
     take_outcome(launch);
     launch->told->wall_us = now_us() - launch->began_us;
     launch->told->ended = NSBOX_ENDED;
-}
-
-void tell_answer(struct nsbox_launch *launch)
-{
-    take_figures(launch);
-    tell_of_end(launch);
 }
 
 void tell_of_nothing(struct nsbox_launch *launch)
@@ -194,11 +188,31 @@ static int64_t remove_groups(const struct nsbox_launch *launch)
     return left;
 }
 
-/* Until the command's exec succeeded or the first process ended without one; -EINTR: ask again. */
-int nsbox_wait_exec(int pidfd, int started)
+void keep_command(struct nsbox_launch *launch, int pidfd)
 {
-    struct pollfd either[] = {{.fd = started, .events = POLLIN}, {.fd = pidfd, .events = POLLIN}};
-    return poll(either, 2, -1) < 0 ? -errno : 0;
+    lock(launch);
+    if (launch->waited)
+        close(pidfd);
+    else
+        launch->command = pidfd;
+    unlock(launch);
+}
+
+/* Until the command's exec succeeded or it is certain that it will not; -EINTR: ask again. A first process
+ * that is killed cannot tell: so we look, now and then. */
+int nsbox_wait_exec(struct nsbox_launch *launch)
+{
+    struct page *page = launch->memory;
+    struct pollfd ended = {.fd = launch->pidfd, .events = POLLIN};
+    while (page && word_of(&page->beginning)) {
+        struct timespec moment = {.tv_nsec = 20 * 1000 * 1000};
+        long result = wait_while(&page->beginning, 1, &moment);
+        if (result == -EINTR)
+            return -EINTR;
+        if (result == -ETIMEDOUT && poll(&ended, 1, 0) != 0)
+            break;
+    }
+    return 0;
 }
 
 /* Let go of what was shared, by `let_go`; what it told is kept. */
@@ -275,15 +289,10 @@ int nsbox_signal(struct nsbox_launch *launch, int signal)
     return (int)result;
 }
 
-void nsbox_close_started(struct nsbox_launch *launch)
-{
-    close_number(&launch->started);
-}
-
 void nsbox_close(struct nsbox_launch *launch)
 {
-    nsbox_close_started(launch);
     close_figures(launch);
+    close_number(&launch->command);
     close_number(&launch->pidfd);
 }
 
@@ -292,11 +301,10 @@ void nsbox_end(struct nsbox_launch *launch)
     const struct page *page = launch->memory;
     int is_done = page && page->outcome.finished; /* it hears nothing any more, and is alone */
     int signal = is_done ? SIGKILL : launch->end_signal;
-    nsbox_close_started(launch);
     if (launch->pidfd >= 0)
         SYS(__NR_pidfd_send_signal, launch->pidfd, signal, 0, 0);
     if (launch->pidfd >= 0 && signal != SIGKILL) {
-        /* It does not hear that before the command's exec, which may wait for ever. */
+        /* It does not hear that before all but the command has begun, which may take for ever. */
         struct pollfd ended = {.fd = launch->pidfd, .events = POLLIN};
         int ready;
         while ((ready = poll(&ended, 1, PATIENCE)) < 0 && errno == EINTR)
@@ -305,8 +313,10 @@ void nsbox_end(struct nsbox_launch *launch)
             SYS(__NR_pidfd_send_signal, launch->pidfd, SIGKILL, 0, 0);
     }
     bury(launch);
-    close_figures(launch);
+    lock(launch);
     launch->waited = 1;
+    nsbox_close(launch);
+    unlock(launch);
 }
 
 void nsbox_release(struct nsbox_launch *launch)

@@ -10,7 +10,7 @@
 #include "operations.h"
 #include "steps.h"
 #include "supervise.h"
-#include "sys.h"
+#include "word.h"
 
 /* A compiler may turn loops and assignments into calls of these. */
 void *memcpy(void *to, const void *from, size_t size);
@@ -52,6 +52,12 @@ size_t strlen(const char *text)
 
 enum { EAGAIN_ = 11 };
 
+static _Noreturn void fail(struct page *page)
+{
+    set_word(&page->beginning, 0);
+    leave(127);
+}
+
 static struct page *map_page(void)
 {
     struct page *page;
@@ -70,17 +76,18 @@ static struct page *map_page(void)
 static _Noreturn void be_command(void *argument)
 {
     struct run *run = argument;
-    SYS(__NR_prctl, PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0); /* where its exec waits, so do we */
+    SYS(__NR_prctl, PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0); /* whatever its exec waits for */
     run_steps(run, (uint32_t)run->page->outcome.step + 1);
     leave(127);
 }
 
-/* The command begins in a process that shares our memory until its exec: so we know, once the call
- * returns, that the exec succeeded or which step failed. */
+/* The command begins in a process that shares our memory until its exec, or its end, which the kernel tells
+ * the caller of: see CLONE_CHILD_CLEARTID in clone(2). We go on meanwhile, on a stack of our own. */
 static long start_command(struct run *run)
 {
     static char stack[16384] __attribute__((aligned(16)));
-    struct clone_request request = {.flags = CLONE_VM | CLONE_VFORK,
+    struct clone_request request = {.flags = CLONE_VM | CLONE_CHILD_CLEARTID,
+                                    .child_tid = (uint64_t)&run->page->beginning,
                                     .exit_signal = SIGCHLD,
                                     .stack = (uint64_t)stack,
                                     .stack_size = sizeof stack};
@@ -124,23 +131,19 @@ _Noreturn void first_process(void)
         int step = run_steps(&run, (uint32_t)run.page->outcome.step + 1);
         if (step < 0) {
             tell_of_failure(&run);
-            leave(127);
+            fail(run.page);
         }
         if (step == (int)run.page->step_count)
             break;
-        if (steps[step].operation == OP_VFORK) {
+        if (steps[step].operation == OP_CLONE_VM) {
             command = start_command(&run);
             break;
         }
         go_on_in_sibling(run.page, step);
         begin_to_supervise(run.page);
     }
-    if (run.page->outcome.error) {
-        /* Left to whoever reaps for our own pid namespace, it would hold up the end of the box's. */
-        if (command > 0)
-            SYS(__NR_wait4, command, 0, __WALL, 0);
-        leave(127);
-    }
+    if (command < 0)
+        fail(run.page);
     supervise(run.page, command);
 }
 

@@ -8,7 +8,6 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -28,6 +27,8 @@ enum { CHILD_STACK = 512 * 1024 };
 enum { CHILD_STACK = 32 * 1024 };
 #define FORGET(memory) ((void)0)
 #endif
+
+enum { USUAL = 8 * 1024 }; /* bytes that most commands take, with their environment */
 
 enum { NUMBERS = 100000000 }; /* that many are there of NSBOX_DIGITS */
 
@@ -71,8 +72,11 @@ static long make_page(const struct nsbox_launch *launch, struct memory *memory)
     struct page *page = memory->start;
     *page = layout;
     page->outcome.descriptor = page->proc = -1;
+    page->beginning = 1;
     memcpy(at(page, page->steps), launch->steps, launch->step_count * sizeof *launch->steps);
     memcpy(at(page, page->data), launch->data, launch->data_size);
+    if (launch->room) /* what comes later is to find its memory there */
+        memset(at(page, page->strings), 0, launch->room < USUAL ? launch->room : USUAL);
     memcpy(at(page, page->strings), launch->strings->text, launch->strings->size);
     return 0;
 }
@@ -89,7 +93,7 @@ int32_t standard(int32_t given)
 
 /* The descriptors of the box: the caller's, with our own at their places. */
 static void give_descriptors(struct page *page, const struct nsbox_launch *launch, int shared,
-                             int owner, int started)
+                             int owner)
 {
     int32_t *given = at(page, page->descriptors);
     memcpy(given, launch->descriptors, launch->descriptor_count * sizeof *given);
@@ -97,7 +101,6 @@ static void give_descriptors(struct page *page, const struct nsbox_launch *launc
         given[number] = standard(given[number]);
     given[SLOT_PAGE] = shared;
     given[SLOT_OWNER] = owner;
-    given[SLOT_STARTED] = started;
     given[SLOT_INIT] = launch->first_process;
 
     page->highest_descriptor = -1;
@@ -141,12 +144,11 @@ static long clone_child(struct run *run, const struct nsbox_step *step, const st
     return pid;
 }
 
-/* Whether the child is to clone a sibling in its stead, once it has joined other namespaces. */
-static int has_second_clone(struct page *page, uint32_t first)
+static int has_step(struct page *page, uint32_t first, enum operation operation)
 {
     const struct nsbox_step *steps = at(page, page->steps);
-    for (uint32_t i = first + 1; i < page->step_count; i++)
-        if (steps[i].operation == OP_CLONE3)
+    for (uint32_t i = first; i < page->step_count; i++)
+        if (steps[i].operation == operation)
             return 1;
     return 0;
 }
@@ -219,8 +221,10 @@ static void begin_with(struct maker *maker, struct nsbox_launch *launch, struct 
     }
     launch->pid = (int32_t)pid;
     raise_pidfd(launch);
-    if (has_second_clone(page, (uint32_t)step))
+    if (has_step(page, (uint32_t)step + 1, OP_CLONE3)) /* of a sibling, in the child's stead */
         follow_sibling(launch, page);
+    if (!has_step(page, (uint32_t)step + 1, OP_EXECVEAT)) /* it was the command itself that we waited for */
+        page->beginning = 0;
     if (page->outcome.error || page->outcome.completed)
         bury(launch);
 }
@@ -248,14 +252,14 @@ static void take_number(struct nsbox_launch *launch)
     }
 }
 
-int nsbox_launch(struct nsbox_launch *launch, int tell_of_exec)
+int nsbox_launch(struct nsbox_launch *launch)
 {
     struct memory memory;
     take_time(launch);
     if (launch->place_count)
         take_number(launch);
     take_figures_before(launch);
-    launch->pid = launch->pidfd = launch->started = launch->descriptor = -1;
+    launch->pid = launch->pidfd = launch->command = launch->descriptor = -1;
     *launch->told = (struct nsbox_told){.peak_bytes = -1, .group_peak_bytes = -1};
     launch->waited = 0; /* it may have been used for another box, which has ended */
     launch->caller = getpid();
@@ -266,11 +270,9 @@ int nsbox_launch(struct nsbox_launch *launch, int tell_of_exec)
     struct page *page = launch->memory = memory.start;
     launch->memory_size = (uint32_t)memory.size;
     int owner = (int)SYS(__NR_pidfd_open, getpid(), 0);
-    if (tell_of_exec)
-        launch->started = above_standard(eventfd(0, EFD_CLOEXEC));
-    error = owner < 0 ? owner : tell_of_exec && launch->started < 0 ? -errno : 0;
+    error = owner < 0 ? owner : 0;
     if (error == 0) {
-        give_descriptors(page, launch, memory.file.fd, owner, launch->started);
+        give_descriptors(page, launch, memory.file.fd, owner);
         begin(launch, page);
     }
     kept_close(&memory.file);
@@ -288,7 +290,7 @@ int nsbox_launch(struct nsbox_launch *launch, int tell_of_exec)
 
 int nsbox_run(struct nsbox_launch *launch)
 {
-    int error = nsbox_launch(launch, 0);
+    int error = nsbox_launch(launch);
     if (error == 0 && launch->pidfd >= 0)
         error = nsbox_wait_end(launch, -1);
     return error < 0 && error != -EINTR ? error : exit_code_alone(launch->told);

@@ -19,11 +19,14 @@ void take_time(struct nsbox_launch *launch);
 
 /* What the groups tell of the box, while they are there; and before, where they are not its own. */
 void open_figures(struct nsbox_launch *launch); /* sooner than they are wanted */
-void look_at_figures(struct nsbox_launch *launch);
 void take_figures_before(struct nsbox_launch *launch);
+void take_figures(struct nsbox_launch *launch);
 
-/* To the caller, of a box that was made ahead and has answered; of a launch without a process. */
-void tell_answer(struct nsbox_launch *launch);
+/* The pidfd of the command of a box that was made ahead, unless that has ended meanwhile. */
+void keep_command(struct nsbox_launch *launch, int pidfd);
+
+/* To the caller: of the end, after the figures; of a launch without a process. */
+void tell_of_end(struct nsbox_launch *launch);
 void tell_of_nothing(struct nsbox_launch *launch);
 
 /* NSBOX_TOLD where there is more to tell. */

@@ -5,7 +5,7 @@ What the child does between clone and exec is in the C files beside this one, as
 
 import functools
 import signal
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from nsbox._native.door import answer, ffi, lib
@@ -26,7 +26,7 @@ NOT_BEGUN: int = lib.NSBOX_NOT_BEGUN
 DIGITS: int = lib.NSBOX_DIGITS
 """How many the number of a box has."""
 
-SLOTS = 66
+SLOTS = 65
 """How many descriptors a plan can hold at once; ``SLOTS`` in page.h."""
 
 _LAUNCH = ffi.typeof("struct nsbox_launch *")
@@ -60,7 +60,7 @@ class Launched:
         """That of the box, where its names have one: it is taken as it begins."""
         return int(self._request.number)
 
-    def begin(self, *, tell_of_exec: bool) -> None:
+    def begin(self) -> None:
         """Carry out the plan: one call, without the GIL.
 
         Raises `OSError` where the launch itself could not be prepared (memory, descriptors); a step
@@ -68,7 +68,7 @@ class Launched:
         here, and what was started is ended.
         """
         try:
-            answer(lib.nsbox_launch(self._request, tell_of_exec))
+            answer(lib.nsbox_launch(self._request))
         except BaseException:
             self.abandon()
             raise
@@ -125,15 +125,10 @@ class Launched:
 
     def wait_exec(self) -> None:
         """Wait until the command's exec succeeded or it is certain that it will not."""
-        if self._request.started < 0:
-            return
-        try:
-            result = -_EINTR
-            while result == -_EINTR:
-                result = lib.nsbox_wait_exec(self.pidfd, self._request.started)
-            answer(result)
-        finally:
-            lib.nsbox_close_started(self._request)
+        result = -_EINTR
+        while result == -_EINTR:
+            result = lib.nsbox_wait_exec(self._request)
+        answer(result)
 
     def hand(self, strings: Strings, descriptors: Sequence[int]) -> None:
         """Have ready what a parked box is to get: a command, with its standard descriptors."""
@@ -149,13 +144,23 @@ class Launched:
         """
         return int(lib.nsbox_release_parked(self._request, socket))
 
-    def run_parked(self, socket: int, strings: Strings) -> int:
-        """Give it a command with the caller's own standard streams, and wait for what it tells.
+    @property
+    def command(self) -> int:
+        """The pidfd of the command of a box that was made ahead, once it was taken; or -1."""
+        return int(self._request.command)
 
-        Return -errno if it was not released; else as `run`.
+    def take_command(self, socket: int, timeout: float) -> None:
+        """Wait until its command's process is there, for a sooner answer; `timeout` s at most."""
+        lib.nsbox_take_command(self._request, socket, _milliseconds(timeout))
+
+    @property
+    def run_parked(self) -> Callable[[int, Any], int]:
+        """What gives it a command with the caller's own standard streams, and waits for the answer.
+
+        It takes a socket and `Strings.pointer`, and returns -errno where the box was not released;
+        else as `run`. No function of Python's: to enter one takes long where it has not just been.
         """
-        result: int = lib.nsbox_run_parked(self._request, socket, strings.pointer)
-        return result
+        return functools.partial(lib.nsbox_run_parked, self._request)
 
     def wait_answer(self, socket: int, timeout: float | None) -> bool | None:
         """Wait for what a parked box tells; None when `timeout` is over, False if it has died."""
@@ -230,7 +235,7 @@ class Ready:
         request.kills = 0 if ending.kills is None else size + ending.kills
         request.first_process = first_process()
         request.end_signal = end_signal
-        request.pid = request.pidfd = request.started = request.descriptor = -1
+        request.pid = request.pidfd = request.command = request.descriptor = -1
         request.peak_file.fd = request.kills_file.fd = -1
 
     def prepared(self, descriptors: Sequence[int], *, room: int = 0) -> Launched:
@@ -257,13 +262,11 @@ def launch(
     argv: Sequence[bytes],
     environment: Sequence[bytes],
     descriptors: Sequence[int],
-    *,
-    tell_of_exec: bool,
 ) -> Launched:
     """Carry out a plan once: see `Ready`."""
     ready = Ready(plan, Strings(argv, environment))
     launched = ready.prepared(descriptors)
-    launched.begin(tell_of_exec=tell_of_exec)
+    launched.begin()
     return launched
 
 

@@ -36,7 +36,7 @@ static _Noreturn void be_maker(void *argument)
         long result = make(maker->kinds);
         set_word(&page->made, result < 0 ? (int32_t)result : MADE_BESIDE);
         while (!word_of(&page->joined))
-            wait_at_word(&page->joined, 0);
+            wait_while(&page->joined, 0, 0);
     }
     for (;;)
         SYS(__NR_exit_group, 0);
@@ -44,12 +44,18 @@ static _Noreturn void be_maker(void *argument)
 
 /* Not so after unshare(CLONE_NEWPID) or setns(2): the next child would be in another pid namespace, as its
  * process 1 maybe, and nobody can be in that once we have ended. */
-static int has_children_beside_it(void)
+static int has_children_beside_it(int32_t caller)
 {
-    struct stat own, childrens;
-    return stat("/proc/thread-self/ns/pid", &own) == 0 &&
-           stat("/proc/thread-self/ns/pid_for_children", &childrens) == 0 &&
-           own.st_ino == childrens.st_ino && own.st_dev == childrens.st_dev;
+    static int32_t whose; /* a process is in the same one for all of its life */
+    static uint64_t own;
+    struct stat found;
+    if (word_of(&whose) != caller) {
+        if (stat("/proc/thread-self/ns/pid", &found) < 0)
+            return 0;
+        own = found.st_ino;
+        __atomic_store_n(&whose, caller, __ATOMIC_RELEASE);
+    }
+    return stat("/proc/thread-self/ns/pid_for_children", &found) == 0 && found.st_ino == own;
 }
 
 static long clone_maker(struct maker *maker)
@@ -73,7 +79,7 @@ void maker_begin(struct maker *maker, struct page *page, const struct nsbox_step
     maker->page = page;
     maker->kinds = (uint64_t)step->operand[0];
     maker->caller = (int32_t)SYS(__NR_getpid);
-    long pid = has_children_beside_it() ? clone_maker(maker) : -1;
+    long pid = has_children_beside_it(maker->caller) ? clone_maker(maker) : -1;
     if (pid < 0) {
         maker->pidfd = -1; /* the kernel may have written one, and has taken it back */
         page->made = MADE_BY_CLONE;

@@ -36,7 +36,7 @@ static long wait_to_go(struct page *page, int socket)
                                {.fd = socket, .events = POLLIN}};
     while (!word_of(&page->go)) {
         struct timespec moment = {.tv_nsec = 20 * 1000 * 1000}, none = {.tv_sec = 0};
-        long result = wait_at_word(&page->go, &moment);
+        long result = wait_while(&page->go, 0, &moment);
         if (result == 0 || result == -EAGAIN_ || result == -EINTR_)
             continue;
         if (result != -ETIMEDOUT_)
@@ -45,6 +45,17 @@ static long wait_to_go(struct page *page, int socket)
             return -ECHILD_;
     }
     return 0;
+}
+
+/* To the owner, who learns from it of our end, by whatever program that comes. */
+long send_own_pidfd(int socket)
+{
+    long pidfd = SYS(__NR_pidfd_open, SYS(__NR_getpid), 0);
+    if (pidfd < 0)
+        return pidfd;
+    long result = send_descriptor(socket, (int)pidfd);
+    SYS(__NR_close, pidfd);
+    return result;
 }
 
 static void close_standard(void)

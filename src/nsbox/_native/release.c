@@ -1,13 +1,17 @@
 /* A box that was made ahead gets its command, from the caller's side: see park.c. */
 #include <errno.h>
 #include <poll.h>
+#include <sched.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <time.h>
 
+#include "kept.h"
 #include "launch.h"
 #include "steps.h"
 #include "word.h"
+
+enum { SPINS = 4000 }; /* some tens of microseconds, as it takes to be woken up by a futex */
 
 static long send_descriptors(int socket, const int32_t *descriptors, unsigned char given)
 {
@@ -68,14 +72,55 @@ int nsbox_release_parked(struct nsbox_launch *launch, int socket)
     return release(launch, socket, 0);
 }
 
-/* One that rings early takes down the rest meanwhile: mostly it has done so once we are awake. Where
- * others in the box take long to end, the caller asks again, and its signal handlers have their turn. */
+static int receive_descriptor(int socket)
+{
+    char byte;
+    union {
+        struct cmsghdr header;
+        char space[CMSG_SPACE(sizeof(int))];
+    } control;
+    struct iovec part = {&byte, 1};
+    struct msghdr message = {.msg_iov = &part,
+                             .msg_iovlen = 1,
+                             .msg_control = &control,
+                             .msg_controllen = sizeof control};
+    int fd = -1;
+    if (recvmsg(socket, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC) > 0 &&
+        message.msg_controllen >= CMSG_LEN(sizeof fd))
+        memcpy(&fd, CMSG_DATA(&control.header), sizeof fd);
+    return fd;
+}
+
+/* Its command's process is there once it has sent its pidfd: see park.c. Where there is no room for one
+ * more descriptor, its answer comes later. Two threads may ask for it, of which one gets it. */
+void nsbox_take_command(struct nsbox_launch *launch, int socket, int64_t timeout_ms)
+{
+    struct pollfd sent = {.fd = socket, .events = POLLIN};
+    if (launch->command >= 0 || poll(&sent, 1, (int)timeout_ms) <= 0)
+        return;
+    int command = above_standard(receive_descriptor(socket));
+    if (command >= 0)
+        keep_command(launch, command);
+}
+
+static void spin(const struct page *page)
+{
+    for (int i = 0; i < SPINS && !word_of(&page->outcome.finished); i++)
+        relax();
+}
+
+/* Its command has ended, and its first process counts: mostly it has done so once we are awake, or is
+ * about to, on another processor. Where others in the box take long to end, the caller asks again, and
+ * its signal handlers have their turn. */
 static int wait_finished(struct nsbox_launch *launch, struct page *page)
 {
     struct pollfd ended = {.fd = launch->pidfd, .events = POLLIN};
     struct timespec moment = {.tv_nsec = 1 << 20};
+    int32_t place = word_of(&page->counting);
+    if (place && place != 1 + sched_getcpu())
+        spin(page);
     while (!word_of(&page->outcome.finished)) {
-        long result = wait_at_word(&page->outcome.finished, &moment);
+        long result = wait_while(&page->outcome.finished, 0, &moment);
         if (result == 0 || result == -EAGAIN)
             continue;
         if (result == -EINTR || moment.tv_nsec >= 1 << 26)
@@ -88,29 +133,35 @@ static int wait_finished(struct nsbox_launch *launch, struct page *page)
     return 0;
 }
 
-/* Until a parked box's command has ended and all is told, which is before the end of its first
- * process; 1 where that comes without a word. -ETIMEDOUT, -EINTR: not yet. */
-int nsbox_wait_answer(struct nsbox_launch *launch, int socket, int64_t timeout_ms)
+/* Until the answer; sooner by `command`, the pidfd of that, where nobody waits for anything else. */
+static int wait_answer(struct nsbox_launch *launch, int socket, int command, int64_t timeout_ms)
 {
     struct page *page = launch->memory;
-    if (!page) /* waited for, and lost on a caller whose signal handler raised */
-        return launch->outcome.finished ? 0 : 1;
-    if (timeout_ms != 0)
-        look_at_figures(launch);
     /* By its own end too: a fork of the caller's may hold the other side of the socket open. */
-    struct pollfd ended[] = {{.fd = socket, .events = POLLIN},
-                             {.fd = launch->pidfd, .events = POLLIN}};
-    int ready = poll(ended, 2, timeout_ms < 0 ? -1 : (int)timeout_ms);
+    struct pollfd ended[] = {{.fd = socket, .events = POLLRDHUP},
+                             {.fd = launch->pidfd, .events = POLLIN},
+                             {.fd = command, .events = POLLIN}};
+    int ready = poll(ended, 3, timeout_ms < 0 ? -1 : (int)timeout_ms);
     if (ready <= 0)
         return ready < 0 ? -errno : -ETIMEDOUT;
-    int rings_early = page->parked == PARKED_AND_ENDED && !page->outcome.error;
-    if (rings_early && !ended[1].revents && wait_finished(launch, page) < 0)
+    take_figures(launch);
+    int is_counting = ended[2].revents && !ended[1].revents && !page->outcome.error;
+    if (is_counting && wait_finished(launch, page) < 0)
         return -EINTR;
     launch->outcome = page->outcome;
     if (!launch->outcome.finished)
         return 1;
-    tell_answer(launch);
+    tell_of_end(launch);
     return 0;
+}
+
+/* Until a parked box's command has ended and all is told, which is before the end of its first
+ * process; 1 where that comes without a word. -ETIMEDOUT, -EINTR: not yet. */
+int nsbox_wait_answer(struct nsbox_launch *launch, int socket, int64_t timeout_ms)
+{
+    if (!launch->memory) /* waited for, and lost on a caller whose signal handler raised */
+        return launch->outcome.finished ? 0 : 1;
+    return wait_answer(launch, socket, -1, timeout_ms);
 }
 
 int nsbox_run_parked(struct nsbox_launch *launch, int socket, const struct nsbox_strings *strings)
@@ -121,6 +172,7 @@ int nsbox_run_parked(struct nsbox_launch *launch, int socket, const struct nsbox
     int error = release(launch, socket, AND_ENDED);
     if (error < 0)
         return error;
-    nsbox_wait_answer(launch, socket, -1);
+    nsbox_take_command(launch, socket, 0);
+    wait_answer(launch, socket, launch->command, -1);
     return exit_code_alone(launch->told);
 }

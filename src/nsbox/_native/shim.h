@@ -76,7 +76,8 @@ struct nsbox_launch {
     int64_t began_us; /* when, by CLOCK_MONOTONIC */
 
     uint32_t number;             /* of the box, where its names have one */
-    int32_t pid, pidfd, started; /* started: an eventfd that tells of the exec, or -1 */
+    int32_t pid, pidfd;          /* of the first process, or -1 */
+    int32_t command;             /* the pidfd of the one of a box that was made ahead, or -1 */
     int32_t descriptor;          /* what a step has opened for the caller, or -1 */
     int32_t caller;              /* whose all this is: a fork's copy is not the caller */
     int32_t locked;              /* 1 while the pidfd is being used or closed: ending.c */
@@ -89,20 +90,20 @@ struct nsbox_launch {
 };
 
 /* Each gives 0, or -errno where it could not do its own part; a step that failed is in the outcome. */
-int nsbox_launch(struct nsbox_launch *launch, int tell_of_exec);
+int nsbox_launch(struct nsbox_launch *launch);
 /* And wait for the end, in the same call: what it has exited with, if that is all there is to tell. */
 enum { NSBOX_TOLD = 256 }; /* there is more, or it has not ended yet: see `told` */
 int nsbox_run(struct nsbox_launch *launch);
 int nsbox_release_parked(struct nsbox_launch *launch, int socket); /* -E2BIG: no room, -ESTALE */
 int nsbox_run_parked(struct nsbox_launch *launch, int socket,
                      const struct nsbox_strings *strings); /* as nsbox_run, with our own streams */
+void nsbox_take_command(struct nsbox_launch *launch, int socket, int64_t timeout_ms);
 int nsbox_wait_answer(struct nsbox_launch *launch, int socket, int64_t timeout_ms);
-int nsbox_wait_exec(int pidfd, int started);
+int nsbox_wait_exec(struct nsbox_launch *launch);
 int nsbox_wait_end(struct nsbox_launch *launch, int64_t timeout_ms); /* and let go of all of it */
 int nsbox_signal(struct nsbox_launch *launch, int signal); /* -ESRCH once that is so */
 
 /* Each in one call, so that nothing that the caller's signal handlers do comes in between. */
-void nsbox_close_started(struct nsbox_launch *launch);
 void nsbox_close(struct nsbox_launch *launch);   /* of one that was waited for, or of none */
 void nsbox_end(struct nsbox_launch *launch);     /* the process, if it has not */
 void nsbox_release(struct nsbox_launch *launch); /* end and close whatever is left, and all that is

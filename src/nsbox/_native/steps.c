@@ -66,7 +66,7 @@ static long do_step(struct run *run, const struct nsbox_step *step)
     case OP_UNSHARE_BESIDE:
     case OP_CLONE3:
     case OP_CLONE3_INTO:
-    case OP_VFORK:
+    case OP_CLONE_VM:
         return 0; /* these begin another process: run_steps stops before them */
 
     case OP_SAME_CALLER:
@@ -216,6 +216,8 @@ static long do_step(struct run *run, const struct nsbox_step *step)
         return set_capabilities((uint64_t)NUMBER(0));
     case OP_NO_NEW_PRIVS:
         return SYS(__NR_prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+    case OP_SEND_PIDFD:
+        return send_own_pidfd(FD(0));
     case OP_PARK:
         return park(page, FD(0));
     case OP_SETSID:
@@ -274,7 +276,7 @@ long check_steps(struct run *run, uint32_t count)
 static int begins_another(const struct nsbox_step *step)
 {
     return step->operation == OP_UNSHARE_BESIDE || step->operation == OP_CLONE3 ||
-           step->operation == OP_CLONE3_INTO || step->operation == OP_VFORK;
+           step->operation == OP_CLONE3_INTO || step->operation == OP_CLONE_VM;
 }
 
 int run_steps(struct run *run, uint32_t first)

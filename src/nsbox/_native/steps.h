@@ -78,6 +78,7 @@ long close_at_exec(unsigned first, unsigned flags);
 long pass_descriptors(const char *numbers, int count, int *kept);
 long open_terminal(int socket);
 long send_descriptor(int socket, int fd);
+long send_own_pidfd(int socket);
 long set_window_size(int64_t rows, int64_t columns);
 long hand_over(struct page *page, const char *path);
 long hand_over_socket(struct page *page, long domain, long type, long protocol);

@@ -1,4 +1,4 @@
-/* The first process after the command's exec: it passes signals on, reaps what is orphaned, and
+/* The first process once the command has begun: it passes signals on, reaps what is orphaned, and
  * ends the box when the command ends, the owner dies or the owner says so.
  *
  * As process 1 of a pid namespace its own end is the end of all others in it, see
@@ -7,7 +7,6 @@
  */
 #include "supervise.h"
 
-#include <linux/futex.h>
 #include <linux/poll.h>
 #include <linux/resource.h>
 #include <linux/signal.h>
@@ -15,7 +14,7 @@
 #include <linux/time.h>
 #include <linux/wait.h>
 
-#include "sys.h"
+#include "word.h"
 
 enum {
     END_BOX = 64, /* SIGRTMAX: the owner's word, where SIGKILL would leave descendants */
@@ -96,15 +95,12 @@ struct supervisor {
     int ending; /* all in the box were asked to end, and it does once they have */
 };
 
-/* An owner who waits for just that wakes up while we take down what there is to tell. */
-static void announce(const struct supervisor *box)
+/* To an owner who looks whether we have counted, as long as we do that on another processor than his. */
+static void tell_place(const struct supervisor *box)
 {
-    siginfo_t ended = {.si_pid = 0};
-    if (box->page->parked != PARKED_AND_ENDED)
-        return;
-    SYS(__NR_waitid, 1 /* P_PID */, box->command, &ended, WEXITED | WNOHANG | WNOWAIT, 0);
-    if (ended.si_pid)
-        SYS(__NR_shutdown, box->parked, 2 /* SHUT_RDWR */);
+    uint32_t place = 0;
+    if (box->page->parked == PARKED_AND_ENDED && SYS(__NR_getcpu, &place, 0, 0) == 0)
+        __atomic_store_n(&box->page->counting, 1 + (int32_t)place, __ATOMIC_RELEASE);
 }
 
 /* Tell the owner of a box that was made ahead that the answer is there: whatever copies of its socket
@@ -113,10 +109,13 @@ static void announce(const struct supervisor *box)
 static void answer(const struct supervisor *box)
 {
     struct pollfd owner = {.fd = SLOT_OWNER, .events = POLLIN};
-    struct timespec patience = {.tv_sec = 1};
-    SYS(__NR_futex, &box->page->outcome.finished, FUTEX_WAKE, 1);
+    struct timespec moment = {.tv_nsec = 1000 * 1000}, patience = {.tv_sec = 1};
+    int is_awaited = box->page->parked == PARKED_AND_ENDED;
+    set_word(&box->page->outcome.finished, 1);
+    if (is_awaited) /* let the one who waits go on first */
+        SYS(__NR_ppoll, &owner, 1, &moment, 0, KERNEL_SIGSET_SIZE);
     SYS(__NR_shutdown, box->parked, 2 /* SHUT_RDWR */);
-    if (box->page->parked != PARKED_AND_ENDED)
+    if (!is_awaited)
         return;
     if (is_first())
         SYS(__NR_kill, -1, SIGKILL); /* what has joined us from outside; the answer need not wait for it */
@@ -136,9 +135,10 @@ static _Noreturn void end_box(const struct supervisor *box, int status)
         outcome->peak_kib = usage.ru_maxrss;
     }
     outcome->status = status;
-    __atomic_store_n(&outcome->finished, 1, __ATOMIC_RELEASE);
     if (box->page->parked)
         answer(box);
+    else
+        __atomic_store_n(&outcome->finished, 1, __ATOMIC_RELEASE);
     leave(status & 0x7f ? 128 + (status & 0x7f) : status >> 8 & 0xff);
 }
 
@@ -147,7 +147,9 @@ static void reap(const struct supervisor *box)
     int status;
     long pid;
     while ((pid = SYS(__NR_wait4, -1, &status, WNOHANG | __WALL, 0)) > 0)
-        if (pid == box->command)
+        if (pid == box->command && box->page->outcome.error)
+            leave(127); /* before its exec */
+        else if (pid == box->command)
             end_box(box, status);
 }
 
@@ -178,21 +180,21 @@ static void take_signal(struct supervisor *box)
         ask_all_to_end(box);
 }
 
-/* Hold nothing open that the command or the caller waits for the end of; then tell the caller. */
+/* Hold nothing open that the command or the caller waits for the end of. */
 static void settle(struct supervisor *box)
 {
-    enum { PROC = SLOT_STARTED + 1 };
-    int last = SLOT_STARTED;
-    uint64_t all = ~0ULL, one = 1;
+    enum { PROC = SLOT_OWNER + 1 };
+    int last = SLOT_OWNER;
+    uint64_t all = ~0ULL;
 
     if (box->proc >= 0)
         box->proc = last = (int)SYS(__NR_dup3, box->proc, PROC, 0);
-    if (box->page->parked)
+    if (box->page->room)
         box->parked = last = (int)SYS(__NR_dup3, SLOT_PARKED, last + 1, 0);
     SYS(__NR_close_range, 0, SLOT_OWNER - 1, 0);
     SYS(__NR_close_range, last + 1, ~0U, 0);
-    SYS(__NR_write, SLOT_STARTED, &one, sizeof one); /* fails where nobody asked to be told */
-    SYS(__NR_close, SLOT_STARTED);
+    if (!box->command)
+        set_word(&box->page->beginning, 0);
     box->signals = (int)SYS(__NR_signalfd4, -1, &all, KERNEL_SIGSET_SIZE, O_CLOEXEC);
 }
 
@@ -211,7 +213,7 @@ _Noreturn void supervise(struct page *page, long command)
         if (watched[0].revents)
             end_box(&box, SIGKILL); /* the owner is dead */
         if (watched[1].revents) {
-            announce(&box);
+            tell_place(&box);
             reap(&box); /* first: mostly that is all that it tells, and somebody waits for that */
             take_signal(&box);
         }

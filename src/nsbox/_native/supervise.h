@@ -7,7 +7,7 @@
 /* Before the plan: what it takes to end all that the command will start. */
 void begin_to_supervise(struct page *page);
 
-/* From the command's exec to the end of the box; `command` is 0 where there is none. */
+/* From the command's first steps to the end of the box; `command` is 0 where there is none. */
 _Noreturn void supervise(struct page *page, long command);
 
 /* The folder that lists us and what we start, whatever pid namespaces that is in; or -1. */

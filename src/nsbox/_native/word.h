@@ -8,6 +8,16 @@
 
 #include "sys.h"
 
+/* Of a loop that looks at a word. */
+static inline void relax(void)
+{
+#if defined(__x86_64__)
+    __asm__ volatile("pause");
+#elif defined(__aarch64__)
+    __asm__ volatile("yield");
+#endif
+}
+
 static inline int32_t word_of(const int32_t *word)
 {
     return __atomic_load_n(word, __ATOMIC_ACQUIRE);
@@ -19,10 +29,10 @@ static inline void set_word(int32_t *word, int32_t value)
     SYS(__NR_futex, word, FUTEX_WAKE, 1);
 }
 
-/* While it is 0, and for `most`, a struct timespec, or 0; it may return early. */
-static inline long wait_at_word(int32_t *word, const void *most)
+/* While it has this value, and for `most`, a struct timespec, or 0; it may return early. */
+static inline long wait_while(int32_t *word, int32_t value, const void *most)
 {
-    return SYS(__NR_futex, word, FUTEX_WAIT, 0, most);
+    return SYS(__NR_futex, word, FUTEX_WAIT, value, most);
 }
 
 #endif

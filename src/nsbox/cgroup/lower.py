@@ -49,8 +49,8 @@ def lower(
     """Lower limits for the calling process. Looks at its hierarchies, changes nothing.
 
     `within` are the folders of a live group: the box joins it or, with limits of its own, is made
-    a group below it. With `controlled` the box has a group also in the hierarchy that stops and
-    ends tasks, where that is another.
+    a group below it. With `controlled` the box has a group also in the hierarchies that stop and
+    end tasks, and that count for its limits, where those are others: who has a handle of it asks.
 
     Raises `UnsupportedError` for a limit whose subsystem is in no hierarchy here and, if `checked`,
     where the caller may not make the groups.

@@ -31,11 +31,16 @@ class Place:
 
 
 def homes(
-    subsystems: Iterable[str] | None, wish: Resources, found: Iterable[Hierarchy]
+    subsystems: Iterable[str] | None,
+    wish: Resources,
+    found: Iterable[Hierarchy],
+    *,
+    counted: bool = True,
 ) -> dict[Hierarchy, frozenset[str]]:
     """Return the hierarchies that a group needs, and for which of their subsystems.
 
-    These are the subsystems given and those that the limits need.
+    These are the subsystems given, those that the limits need and, if `counted`, those that count
+    for them.
 
     Raises `UnsupportedError` for a subsystem that is in no hierarchy here.
     """
@@ -50,7 +55,7 @@ def homes(
     taken = {hierarchy: frozenset(names) for hierarchy, names in wanted.items() if names}
     # What counts for a subsystem of v1 may have a hierarchy of its own, away from the subsystem's.
     asked = [name for one, names in taken.items() if one.version == 1 for name in names]
-    counters = v1.with_counters(asked)
+    counters = v1.with_counters(asked) if counted else frozenset[str]()
     for hierarchy in found:
         if hierarchy.version == 1 and counters & hierarchy.subsystems:
             taken[hierarchy] = taken.get(hierarchy, frozenset()) | counters & hierarchy.subsystems
@@ -99,11 +104,15 @@ def own_places(
     """Return where a group is to be made for the calling process, below its `own` groups.
 
     With neither subsystems nor limits it is for all subsystems that the caller may use. The
-    hierarchy that stops and ends tasks is among its places, too, unless it is not `controlled`.
+    hierarchies that stop and end tasks, and that count, are among its places, too, unless it is not
+    `controlled`.
     """
     if not own:
         raise UnsupportedError("cgroups: no hierarchy is mounted where the caller's group is seen")
-    wanted = homes(subsystems, wish, own) if subsystems is not None or wish.given else _all(own)
+    if subsystems is not None or wish.given:
+        wanted = homes(subsystems, wish, own, counted=controlled)
+    else:
+        wanted = _all(own)
     extra = control(own) if controlled else None
     chosen = places(wanted, own)
     if extra is not None and extra not in wanted and _allows(extra, own[extra]):
@@ -118,10 +127,13 @@ def unchecked_places(
     wish: Resources,
     own: Mapping[Hierarchy, str],
     *,
-    controlled: bool,  # noqa: ARG001 - as for `own_places`; what is for control asks for rights
+    controlled: bool,
 ) -> tuple[Place, ...]:
-    """Return where a group with these limits would be, whatever the caller's rights."""
-    wanted = homes(subsystems, wish, own)
+    """Return where a group with these limits would be, whatever the caller's rights.
+
+    None is for control alone: that asks for rights.
+    """
+    wanted = homes(subsystems, wish, own, counted=controlled)
     return tuple(Place(hierarchy, own[hierarchy], names) for hierarchy, names in wanted.items())
 
 

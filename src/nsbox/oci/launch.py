@@ -68,7 +68,6 @@ def create(
             encode(steps),
             *_strings(said),
             given_descriptors({**joined, **maps, **given}, tuple(standard)),
-            tell_of_exec=False,
         )
     if launched.pidfd < 0:
         outcome = launched.outcome
@@ -136,7 +135,7 @@ def detached(
     with ours, theirs, Channel(wanted=bool(said.options.terminal)) as channel:
         given = {Slot.BOX: first_process, Slot.WORD: theirs.fileno(), **channel.given}
         launched = command.prepared(given, tuple(standard))
-        launched.begin(tell_of_exec=False)
+        launched.begin()
         try:
             theirs.close()
             terminal = channel.receive()

@@ -22,7 +22,7 @@ def created(steps: Iterable[Step]) -> Iterator[Step]:
     """Have the process wait twice: before it enters its root, and before it becomes the command."""
     led = False
     for step in steps:
-        if step.operation in (Operation.VFORK, Operation.SETPGID):
+        if step.operation in (Operation.CLONE_VM, Operation.SETPGID):
             continue  # it leads a session, and so its group
         if step.operation is Operation.SETSID:
             if led:
@@ -38,7 +38,7 @@ def created(steps: Iterable[Step]) -> Iterator[Step]:
 def detached(steps: Iterable[Step]) -> Iterator[Step]:
     """Have a command that joins be a child of whoever starts it, in the pid namespace it joins."""
     for step in steps:
-        if step.operation is Operation.VFORK:
+        if step.operation is Operation.CLONE_VM:
             yield Step(Operation.CLONE3, (CloneFlag(0),))
         elif step.operation is Operation.SETPGID:
             yield Step(Operation.SETSID)

@@ -72,6 +72,15 @@ def test_on_a_hybrid_host_v2_is_for_stopping_and_cpuacct_counts_for_cpu(layout):
     ]
 
 
+def test_what_only_counts_is_for_those_whom_somebody_can_ask(layout):
+    steps = printed(layout("hybrid"), WISH, controlled=False)
+    assert [step for step in steps if step.startswith("mkdir")] == [
+        'mkdir("/pids/new", 0755)',
+        'mkdir("/memory/machine/6f1b0c/new", 0755)',
+        'mkdir("/cpu/new", 0755)',
+    ]
+
+
 def test_a_cpuset_of_v1_is_seeded_from_the_group_above(layout):
     root = layout("v1")
     for file, text in (("cpuset.cpus", "0-3\n"), ("cpuset.mems", "0\n")):
