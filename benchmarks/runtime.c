@@ -19,14 +19,16 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
-enum { SLICES = 4, PAGE = 4096, COPIED = 16 << 20, SENT = 16 << 20, CHUNK = 64 << 10 };
+enum { SLICES = 4, PAGE = 4096, COPIED = 16 << 20, SENT = 16 << 20, CHUNK = 64 << 10,
+       WHOLE = 64 << 10 };
 
-static char *source, *target, path[4096];
+static char *source, *target, path[4096], whole_path[4096];
 static int opened, connection;
 
 static void check(int holds, const char *what)
@@ -100,6 +102,19 @@ static void read_page(long count)
         check(pread(opened, page, PAGE, i % 256 * PAGE) == PAGE, "pread");
 }
 
+/* As a program reads a file: what it says of its size, all of it, and that there is no more. */
+static void read_whole(long count)
+{
+    static char content[WHOLE];
+    struct stat status;
+    for (long i = 0; i < count; i++) {
+        int file = open(whole_path, O_RDONLY);
+        check(file >= 0 && fstat(file, &status) == 0 && status.st_size == WHOLE, whole_path);
+        check(read(file, content, WHOLE) == WHOLE && read(file, content, WHOLE) == 0, "read");
+        close(file);
+    }
+}
+
 static void round_trip(long count)
 {
     char byte = 0;
@@ -124,7 +139,8 @@ static const struct work {
 } works[] = {
     {"compute", compute, 500000}, {"copy", copy, 1},           {"call", call, 20000},
     {"fault", fault, 1024},       {"fork", fork_and_wait, 10}, {"open", open_and_close, 3000},
-    {"read", read_page, 6000},    {"round-trip", round_trip, 200}, {"send", send_much, 1},
+    {"read", read_page, 6000},    {"whole", read_whole, 1000}, {"round-trip", round_trip, 200},
+    {"send", send_much, 1},
 };
 
 static long now(void)
@@ -208,6 +224,7 @@ int main(int argc, char **argv)
     if (argc != 3)
         errx(2, "usage: runtime ADDRESS FOLDER");
     snprintf(path, sizeof path, "%s/file", argv[2]);
+    snprintf(whole_path, sizeof whole_path, "%s/whole", argv[2]);
     close(listen_at(argv[1]));
     check((opened = open(path, O_RDONLY)) >= 0, path);
     take_memory();

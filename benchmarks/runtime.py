@@ -31,11 +31,12 @@ WORKS = {
     "fork": "fork, exit and wait, µs",
     "open": "open and close a file, ns",
     "read": "read 4 KiB of a file, ns",
+    "whole": "read a file of 64 KiB whole, µs",
     "round-trip": "TCP round trip, loopback, µs",
     "send": "TCP, 16 MiB, loopback, µs",
 }
 NETWORK = ("round-trip", "send")
-FILES = ("open", "read")
+FILES = ("open", "read", "whole")
 OUTSIDE, AGAIN, BOX, LIMITS = "outside", "outside again", "a box", "with limits"
 UNFILTERED, OVERLAY, BRIDGE = "no seccomp", "on an overlay", "over a bridge"
 GOALS = {
@@ -43,6 +44,7 @@ GOALS = {
     "copy": ("memory in a box against outside", 1.01),
     "open": ("opening a file on a bind against outside", 1.03),
     "read": ("reading a file on a bind against outside", 1.03),
+    "whole": ("reading whole files on a bind against outside", 1.03),
     "round-trip": ("round trips on a box's loopback against the host's", 1.03),
     "send": ("throughput of a box's loopback against the host's", 1.03),
 }
@@ -70,6 +72,7 @@ def main() -> None:
         folder.chmod(0o755)
         program = compiled(folder)
         (folder / "file").write_bytes(os.urandom(1 << 20))
+        (folder / "whole").write_bytes(os.urandom(1 << 16))
         with contextlib.ExitStack() as stack:
             places = all_places(folder, program, stack, report)
             times = measure(places, options.rounds)

@@ -51,7 +51,7 @@ class Pool:
     with CAP_SYS_ADMIN, unless its root shows the interpreter.
 
     Each box that waits holds one process or two, of some 100 KB, its namespaces and groups, and
-    two to five descriptors of the caller's. It begins in the group `cgroup`, where one is given;
+    three to six descriptors of the caller's. It begins in the group `cgroup`, where one is given;
     with limits of its own, below. Those that wait end with the pool: at `close`, at the end of a
     ``with`` block, or when their owner dies; those that were taken go on. In a fork of the owner a
     pool makes all on demand.

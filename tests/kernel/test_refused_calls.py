@@ -92,7 +92,7 @@ INNER = {
 }
 """Calls that a step of another name is made of."""
 
-BEFORE = ("memfd_create", "pidfd_open", "eventfd2", "ftruncate")
+BEFORE = ("memfd_create", "pidfd_open", "ftruncate")
 """Calls by which a launch is prepared; no step is at fault."""
 
 PRCTL = {"PR_SET_DUMPABLE": 4, "PR_CAPBSET_DROP": 24, "PR_SET_NO_NEW_PRIVS": 38}

@@ -193,9 +193,9 @@ static void settle(struct supervisor *box)
         box->parked = last = (int)SYS(__NR_dup3, SLOT_PARKED, last + 1, 0);
     SYS(__NR_close_range, 0, SLOT_OWNER - 1, 0);
     SYS(__NR_close_range, last + 1, ~0U, 0);
+    box->signals = (int)SYS(__NR_signalfd4, -1, &all, KERNEL_SIGSET_SIZE, O_CLOEXEC);
     if (!box->command)
         set_word(&box->page->beginning, 0);
-    box->signals = (int)SYS(__NR_signalfd4, -1, &all, KERNEL_SIGSET_SIZE, O_CLOEXEC);
 }
 
 _Noreturn void supervise(struct page *page, long command)
