@@ -34,7 +34,7 @@ class Ahead:
     def __init__(self, spec: BoxSpec, cgroup: "Cgroup | None", later: Later) -> None:
         self._later = later
         self._maker = os.getpid()
-        self._leaving = self._leaves = False
+        self._leaving = self._leaves = self._ripe = False
         self.parking = commands.parking(spec, cgroup)
         self.socket, theirs = socket.socketpair()
         if self.socket.fileno() <= 2:  # the caller may give that number to something else
@@ -93,8 +93,10 @@ class Ahead:
         return result
 
     def ripen(self) -> None:
-        """Give it a moment to come so far that it waits."""
-        self.launched.take_command(self.number, _MOMENT)
+        """Give it a moment, once, to come so far that it waits."""
+        if not self._ripe:
+            self._ripe = True
+            self.launched.take_command(self.number, _MOMENT)
 
     def discard(self) -> None:
         """End it unused."""

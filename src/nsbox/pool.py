@@ -271,7 +271,8 @@ class _Stock(Generic[Made]):
 
     def _listen(self) -> None:
         for made in self.ready.copy():
-            made.ripen()
+            if not self._closed:
+                made.ripen()
         self._bell.acquire(timeout=_PAUSE if len(self.ready) < self.size else -1)
         if self.ready and not self._closed:
             self._bell.acquire(timeout=_LULL)

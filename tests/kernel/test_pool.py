@@ -257,6 +257,19 @@ def test_the_answer_comes_where_there_is_no_room_for_the_pidfd_of_a_command() ->
     assert chores == []
 
 
+@pytest.mark.parametrize("most", [3, 4, 8])
+def test_a_command_that_may_have_few_descriptors_waits_all_the_same(most: int) -> None:
+    chores: list[Any] = []
+    spec = BoxSpec(security=Security(rlimits={"nofile": most}))
+    ahead = Ahead(spec, None, chores.append)
+    assert select.select([ahead.socket], [], [], 10)[0]
+    command = ahead.parking.given(spec, Invocation(["sh", "-c", "exit 5"]), None)
+    told = straight_in(ahead, command)
+    assert told is not None
+    assert told[0] == 5
+    chores.pop()()
+
+
 def test_one_whose_command_cannot_be_run_ends_by_itself(pool: Pool) -> None:
     pool.fill(10)
     for start in (pool.run, pool.popen):

@@ -1,6 +1,13 @@
 """What is done in C: launches, reads of many files, system calls. cffi stays in here."""
 
-from nsbox._native.calls import ask, capabilities, make_beneath, open_beneath, syscalls
+from nsbox._native.calls import (
+    ask,
+    capabilities,
+    make_beneath,
+    open_beneath,
+    syscalls,
+    write_text,
+)
 from nsbox._native.launched import (
     ALL_INHERITED,
     DIGITS,
@@ -36,4 +43,5 @@ __all__ = [
     "make_beneath",
     "open_beneath",
     "syscalls",
+    "write_text",
 ]

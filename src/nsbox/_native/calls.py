@@ -1,6 +1,7 @@
 """What C asks the kernel for Python: calls that `os` has not."""
 
 import functools
+import os
 
 from nsbox._native.door import answer, ffi, lib
 
@@ -26,6 +27,12 @@ def ask(call: str) -> int:
     -ENOSYS means that this kernel has no such call, -EPERM that a filter keeps it from us.
     """
     return int(lib.nsbox_ask(call.encode()))
+
+
+def write_text(path: str, text: bytes) -> None:
+    """Write to a file that is there, in one write(2). Raises `OSError` with the path."""
+    name = os.fsencode(path)
+    answer(lib.nsbox_write_text(name, text, len(text)), name)
 
 
 def open_beneath(

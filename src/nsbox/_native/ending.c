@@ -144,7 +144,7 @@ static void take_outcome(struct nsbox_launch *launch)
     launch->told->peak_bytes = outcome->peak_kib * 1024;
 }
 
-static int64_t now_us(void)
+int64_t now_us(void)
 {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
@@ -313,6 +313,8 @@ void nsbox_end(struct nsbox_launch *launch)
             SYS(__NR_pidfd_send_signal, launch->pidfd, SIGKILL, 0, 0);
     }
     bury(launch);
+    if (!launch->waited)
+        remove_groups(launch); /* for whoever was kept from that by a signal handler */
     lock(launch);
     launch->waited = 1;
     nsbox_close(launch);

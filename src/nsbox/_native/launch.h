@@ -14,6 +14,8 @@ int32_t standard(int32_t given);
 /* A child that does not become the box's first process ends, and nobody but us knows of it. */
 void bury(struct nsbox_launch *launch);
 
+int64_t now_us(void); /* by CLOCK_MONOTONIC */
+
 /* Take notice that it begins now; its end tells how long it took. */
 void take_time(struct nsbox_launch *launch);
 

@@ -53,6 +53,7 @@ struct page {
     int32_t joined; /* a futex: 1 once nobody needs their maker any longer */
     int32_t parked; /* one of these where it has waited for its command: the socket tells that its owner may
                        look for the answer */
+    int32_t others;   /* 1 where the command left some that had to be ended */
     int32_t counting; /* 1 and the processor where the first process is awake, as a command has ended */
     int32_t proc; /* the first process's: the folder that lists it and what it starts, or -1 */
 };

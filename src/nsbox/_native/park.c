@@ -47,15 +47,17 @@ static long wait_to_go(struct page *page, int socket)
     return 0;
 }
 
-/* To the owner, who learns from it of our end, by whatever program that comes. */
+/* To the owner, who learns from it of our end, by whatever program that comes; or a byte alone, where there is
+ * no room for a descriptor, or too many are on their way: then the first process tells of it, a moment later. */
 long send_own_pidfd(int socket)
 {
+    char byte = 0;
     long pidfd = SYS(__NR_pidfd_open, SYS(__NR_getpid), 0);
-    if (pidfd < 0)
-        return pidfd;
-    long result = send_descriptor(socket, (int)pidfd);
-    SYS(__NR_close, pidfd);
-    return result;
+    if (pidfd < 0 || send_descriptor(socket, (int)pidfd) < 0)
+        SYS(__NR_sendto, socket, &byte, 1, 0x4000 /* MSG_NOSIGNAL */, 0, 0);
+    if (pidfd >= 0)
+        SYS(__NR_close, pidfd);
+    return 0;
 }
 
 static void close_standard(void)

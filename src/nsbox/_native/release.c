@@ -11,7 +11,7 @@
 #include "steps.h"
 #include "word.h"
 
-enum { SPINS = 4000 }; /* some tens of microseconds, as it takes to be woken up by a futex */
+enum { SPIN = 50 }; /* microseconds, as it takes to be woken up by a futex */
 
 static long send_descriptors(int socket, const int32_t *descriptors, unsigned char given)
 {
@@ -105,7 +105,8 @@ void nsbox_take_command(struct nsbox_launch *launch, int socket, int64_t timeout
 
 static void spin(const struct page *page)
 {
-    for (int i = 0; i < SPINS && !word_of(&page->outcome.finished); i++)
+    int64_t until = now_us() + SPIN;
+    while (!word_of(&page->outcome.finished) && now_us() < until)
         relax();
 }
 
@@ -148,6 +149,8 @@ static int wait_answer(struct nsbox_launch *launch, int socket, int command, int
     int is_counting = ended[2].revents && !ended[1].revents && !page->outcome.error;
     if (is_counting && wait_finished(launch, page) < 0)
         return -EINTR;
+    if (is_counting && page->others)
+        take_figures(launch); /* of these as well */
     launch->outcome = page->outcome;
     if (!launch->outcome.finished)
         return 1;

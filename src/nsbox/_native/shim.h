@@ -125,6 +125,8 @@ int nsbox_open_beneath(int root, const char *path, int flags, int mode, int64_t 
 int nsbox_make_beneath(int folder, const char *name, const char *link, int mode, int64_t uid,
                        int64_t gid); /* a folder, or what links to `link` */
 
+int nsbox_write_text(const char *path, const char *text, uint64_t size);
+
 /* The keys of a flat keyed file; an empty one is that of a number alone. */
 struct nsbox_form {
     uint32_t keys, count; /* where they begin, one after the other, each NUL-terminated */

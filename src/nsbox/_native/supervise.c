@@ -70,8 +70,6 @@ static int has_children(void)
 
 static void end_all_others(int proc)
 {
-    if (!has_children()) /* what is in a pid namespace and no child of its process 1 ends with it */
-        return;
     if (is_first()) { /* only here does -1 mean no more than the box */
         SYS(__NR_kill, -1, SIGKILL);
         while (SYS(__NR_wait4, -1, 0, __WALL, 0) > 0)
@@ -128,7 +126,9 @@ static _Noreturn void end_box(const struct supervisor *box, int status)
     struct nsbox_outcome *outcome = &box->page->outcome;
     struct rusage usage;
 
-    end_all_others(box->proc);
+    box->page->others = has_children();
+    if (box->page->others) /* else what is in a pid namespace, and no child of its process 1, ends with it */
+        end_all_others(box->proc);
     if (SYS(__NR_getrusage, RUSAGE_CHILDREN, &usage) == 0) {
         outcome->user_us = usage.ru_utime.tv_sec * 1000000L + usage.ru_utime.tv_usec;
         outcome->system_us = usage.ru_stime.tv_sec * 1000000L + usage.ru_stime.tv_usec;

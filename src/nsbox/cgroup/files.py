@@ -3,6 +3,7 @@
 import errno
 import os
 
+from nsbox import _native
 from nsbox.procfs import decode
 
 ABSENT = frozenset(
@@ -66,14 +67,7 @@ def numbers(path: str) -> tuple[int, ...]:
 
 def write(path: str, value: str) -> None:
     """Write a value in one write(2). Raises `OSError` with the path."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
-    try:
-        os.write(descriptor, value.encode())
-    except OSError as error:
-        assert error.errno is not None
-        raise OSError(error.errno, os.strerror(error.errno), path) from None
-    finally:
-        os.close(descriptor)
+    _native.write_text(path, value.encode())
 
 
 def below(folder: str) -> list[str]:
