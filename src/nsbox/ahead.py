@@ -5,7 +5,7 @@ import os
 import signal
 import socket
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from nsbox import _native, commands
 from nsbox.launch import OutdatedError
@@ -69,11 +69,19 @@ class Ahead:
             outcome = self.launched.outcome
             raise command.failure(outcome.step, outcome.error)
         self.lent = self._own.lent()
-        self.run = self.launched.run_parked
+        self._run = self.launched.run_parked
 
     def lend(self, strings: _native.Strings, standard: Sequence[int]) -> _native.Launched:
         """Make the launch of a command in it, with its standard descriptors."""
         return _Lent(self, self.launched, strings, standard)
+
+    def run(self, strings: Any) -> int:
+        """Have it run a command, and wait for the answer: `released` by that."""
+        if not self.parking.origin.is_looked_at:  # mostly, and then it is said in one call
+            result = self._run(self.number, strings)
+            if result >= 0:
+                return result
+        return self.released(self._run, strings)
 
     def released(self, release: Callable[..., int], *given: object) -> int:
         """Have it given its command by `release`, at the socket where it waits for that.

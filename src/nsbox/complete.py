@@ -67,12 +67,12 @@ def left_alone(
 ) -> CompletedProcess:
     """Take it from its start to its end, where nothing is asked about its streams and its time."""
     while command.is_straight:
-        told = straight(command) if parked is None else straight_in(parked, command)
-        if told is not None:
-            code, figures = told
-            if check and code:
-                raise subprocess.CalledProcessError(code, args)
-            return CompletedProcess(args, code, None, None, figures)
+        if parked is None:
+            done = straight(command, args, check)
+        else:
+            done = straight_in(parked, command, args, check)
+        if done is not None:
+            return done
         assert command.anew is not None
         command, parked = command.anew(), None
     return complete(command, args, parked, check=check)

@@ -4,7 +4,7 @@ import collections
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import Protocol
+from typing import Any, Protocol
 
 import attrs
 
@@ -162,9 +162,8 @@ class Parked(Protocol):
     def launched(self) -> _native.Launched:
         """Its own launch."""
 
-    @property
-    def run(self) -> Callable[..., int]:
-        """What runs a command in it, for `released`: see `Launched.run_parked`."""
+    def run(self, strings: Any) -> int:
+        """`released` by `Launched.run_parked`, with these."""
 
     def released(self, release: Callable[..., int], *given: object) -> int:
         """Have it given its command by `release`; raises `OutdatedError`."""

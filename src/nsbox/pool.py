@@ -22,6 +22,7 @@ from nsbox.options import NO_OPTIONS
 from nsbox.parameters import PopenParameters, RunParameters, check_names, invoke
 from nsbox.process import Process
 from nsbox.spec import BoxSpec
+from nsbox.straight import straight_in
 from nsbox.usage import CompletedProcess
 
 if TYPE_CHECKING:
@@ -100,7 +101,11 @@ class Pool:
                 command = found[1]
             else:
                 command = parking.given(self.spec, Invocation(args), self._cgroup)
-            return left_alone(command, args, ready, check=check)
+            done = straight_in(ready, command, args, check)
+            if done is not None:
+                return done
+            assert command.anew is not None
+            return left_alone(command.anew(), args, check=check)
         check_names("run", parameters, RunParameters)
         invocation, rest = invoke(args, parameters)
         command, ready = self.starting(invocation)
@@ -205,8 +210,11 @@ class _Stock(Generic[Made]):
         self._chores.append(chore)
         if self._done:  # said before the thread looked for the last time
             self._do_chores()
-        else:
-            self._ring()
+            return
+        try:  # noqa: SIM105 - as `_ring`: whoever has just got an answer is in a hurry
+            self._bell.release()
+        except RuntimeError:
+            pass
 
     def fill(self, timeout: float | None) -> bool:
         if os.getpid() != self.owner:
@@ -232,7 +240,7 @@ class _Stock(Generic[Made]):
             self._thread.join()
 
     def _ring(self) -> None:
-        try:  # noqa: SIM105 - whoever has just got an answer rings, and is in a hurry
+        try:  # noqa: SIM105 - whoever takes a box is in a hurry
             self._bell.release()
         except RuntimeError:  # it has been rung
             pass

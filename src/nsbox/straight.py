@@ -1,17 +1,20 @@
 """A command from its start to its end in one call: nothing is written, read or timed meanwhile."""
 
 import os
+import subprocess
+from typing import Any
 
 from nsbox._native import ALL_INHERITED, NOT_BEGUN, TOLD, Launched
 from nsbox._native.values import Told
 from nsbox.launch import Command, OutdatedError, Own, Parked
+from nsbox.usage import CompletedProcess
 
 
-def straight(command: Command) -> tuple[int, bytearray] | None:
-    """Run it with the caller's own standard streams; return its code and `Launched.figures`.
+def straight(command: Command, args: Any, check: bool) -> CompletedProcess | None:
+    """Run it with the caller's own standard streams.
 
     None where its plan does not hold any longer, and nothing was done. Whatever a signal handler
-    raises ends it. Raises `OSError` and `StepError` as a start does.
+    raises ends it. Raises `OSError` and `StepError` as a start does, and what `check` asks for.
     """
     launched = command.prepared_again()
     told = None
@@ -29,14 +32,21 @@ def straight(command: Command) -> tuple[int, bytearray] | None:
         raise command.failure(told.step, told.error)
     figures = launched.figures.copy()
     command.used.append(launched)
-    return code, figures
+    if check and code:
+        raise subprocess.CalledProcessError(code, args)
+    return CompletedProcess(args, code, None, None, figures)
 
 
-def straight_in(parked: Parked, command: Command) -> tuple[int, bytearray] | None:
+def straight_in(
+    parked: Parked,
+    command: Command,
+    args: Any,
+    check: bool,
+) -> CompletedProcess | None:
     """Do that in a box that was made ahead."""
     told = None
     try:
-        code = parked.released(parked.run, command.strings.pointer)
+        code = parked.run(command.strings.pointer)
         if code == TOLD:
             told = _ended(parked.lend(command.strings, ALL_INHERITED), parked.lent)
             code = told.code
@@ -48,7 +58,9 @@ def straight_in(parked: Parked, command: Command) -> tuple[int, bytearray] | Non
         raise
     if told is not None and told.error:
         raise command.failure(told.step, told.error)
-    return code, parked.launched.figures
+    if check and code:
+        raise subprocess.CalledProcessError(code, args)
+    return CompletedProcess(args, code, None, None, parked.launched.figures)
 
 
 def _ended(launched: Launched, own: Own) -> Told:

@@ -247,11 +247,11 @@ def test_the_answer_comes_where_there_is_no_room_for_the_pidfd_of_a_command() ->
         os.close(lowest)
         try:
             resource.setrlimit(resource.RLIMIT_NOFILE, (soft if room else lowest, hard))
-            told = straight_in(ahead, command)
+            done = straight_in(ahead, command, ["sh"], False)
         finally:
             resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-        assert told is not None
-        assert told[0] == 5
+        assert done is not None
+        assert done.returncode == 5
         assert (ahead.launched.command >= 0) is room
         chores.pop()()
     assert chores == []
@@ -264,9 +264,9 @@ def test_a_command_that_may_have_few_descriptors_waits_all_the_same(most: int) -
     ahead = Ahead(spec, None, chores.append)
     assert select.select([ahead.socket], [], [], 10)[0]
     command = ahead.parking.given(spec, Invocation(["sh", "-c", "exit 5"]), None)
-    told = straight_in(ahead, command)
-    assert told is not None
-    assert told[0] == 5
+    done = straight_in(ahead, command, ["sh"], False)
+    assert done is not None
+    assert done.returncode == 5
     chores.pop()()
 
 
