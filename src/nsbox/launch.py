@@ -163,10 +163,10 @@ class Parked(Protocol):
         """Its own launch."""
 
     def run(self, strings: Any) -> int:
-        """`released` by `Launched.run_parked`, with these."""
+        """Run a command in it, by its `Strings.pointer`, and wait for the answer.
 
-    def released(self, release: Callable[..., int], *given: object) -> int:
-        """Have it given its command by `release`; raises `OutdatedError`."""
+        Returns as `Launched.run` does; raises `OutdatedError`.
+        """
 
     def leave(self) -> None:
         """Take notice that it has told all, and that nothing more is asked of it."""

@@ -1,5 +1,6 @@
 """What C asks the kernel for Python: calls that `os` has not."""
 
+import errno
 import functools
 import os
 
@@ -31,8 +32,10 @@ def ask(call: str) -> int:
 
 def write_text(path: str, text: bytes) -> None:
     """Write to a file that is there, in one write(2). Raises `OSError` with the path."""
-    name = os.fsencode(path)
-    answer(lib.nsbox_write_text(name, text, len(text)), name)
+    name, result = os.fsencode(path), -errno.EINTR
+    while result == -errno.EINTR:  # as `os.write` goes on after a signal, its handler called
+        result = lib.nsbox_write_text(name, text, len(text))
+    answer(result, name)
 
 
 def open_beneath(
