@@ -286,7 +286,8 @@ def _readonly_target(step: Step) -> str:
 def _masked_proc(step: Step) -> str:
     return (
         "hint: in a user namespace /proc can be mounted only where the host's own is wholly "
-        "visible and the pid namespace is new; inside a container, its /proc must not be masked"
+        "visible and the pid namespace is new; inside a container, its /proc must not be masked; "
+        'with the pids of the caller, bind its own: Mount.bind("/proc", "/proc")'
     )
 
 

@@ -3,6 +3,7 @@
 import contextlib
 import ctypes
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -58,9 +59,19 @@ def test_one_that_waits_for_any_child_leaves_the_handle_in_order(init: bool) -> 
     process.close()
 
 
+def waiting_without_a_pid_namespace() -> Ahead:
+    """Make a box that has come to where it waits; /proc of the host's pids is root's to mount."""
+    rootfs = RootFS.system().with_mounts(Mount.bind("/proc", "/proc"))
+    spec = BoxSpec(namespaces=HOST_PIDS, rootfs=rootfs)
+    ahead = Ahead(spec, None, lambda chore: chore())
+    assert select.select([ahead.socket], [], [], 60)[0]
+    assert ahead.launched.outcome.error == 0
+    return ahead
+
+
 def test_one_without_a_pid_namespace_may_give_up_a_box_that_waits() -> None:
     """Its first process hears nothing until the exec of a command that never comes."""
-    ahead = Ahead(BoxSpec(namespaces=HOST_PIDS), None, lambda chore: chore())
+    ahead = waiting_without_a_pid_namespace()
     began = time.monotonic()
     ahead.launched.abandon()
     assert time.monotonic() - began < 60
@@ -69,7 +80,7 @@ def test_one_without_a_pid_namespace_may_give_up_a_box_that_waits() -> None:
 
 
 def test_signals_meanwhile_do_not_make_that_wait_for_ever() -> None:
-    ahead = Ahead(BoxSpec(namespaces=HOST_PIDS), None, lambda chore: chore())
+    ahead = waiting_without_a_pid_namespace()
     before = signal.signal(signal.SIGALRM, lambda *_: None)
     timer = threading.Timer(1, lambda: signal.pthread_kill(threading.main_thread().ident, 14))
     timer.start()

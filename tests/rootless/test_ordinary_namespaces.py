@@ -9,7 +9,17 @@ import textwrap
 import pytest
 
 import nsbox
-from nsbox import BoxSpec, Choice, IDMap, Namespace, NamespaceType, StepError, UnsupportedError
+from nsbox import (
+    BoxSpec,
+    Choice,
+    IDMap,
+    Mount,
+    Namespace,
+    NamespaceType,
+    RootFS,
+    StepError,
+    UnsupportedError,
+)
 
 pytestmark = pytest.mark.usefixtures("ordinary_user")
 NET, PID, USER, UTS = (NamespaceType[name] for name in ("NET", "PID", "USER", "UTS"))
@@ -46,6 +56,15 @@ def test_every_kind_is_joined_by_handle_and_by_path(kind):
             assert sh("echo $$; ls -d /proc/[0-9]* | wc -l", chosen)
         assert sh(script, chosen) == f"{made}\n"
         assert sh(script, {kind: f"/proc/{os.getpid()}/fd/{made.fileno()}"}) == f"{made}\n"
+
+
+def test_with_the_callers_pids_its_proc_is_bound_as_the_hint_says():
+    namespaces = nsbox.ISOLATED | {PID: Choice.HOST}
+    with pytest.raises(StepError, match=r'pids of the caller, bind its own: Mount\.bind\("/proc"'):
+        nsbox.run(["true"], BoxSpec(namespaces=namespaces))
+    bound = RootFS.system().with_mounts(Mount.bind("/proc", "/proc"))
+    shown = sh(f"cat /proc/{os.getpid()}/stat", {PID: Choice.HOST}, rootfs=bound)
+    assert shown.startswith(f"{os.getpid()} (")
 
 
 def test_all_namespaces_of_a_box_are_joined_from_outside():
