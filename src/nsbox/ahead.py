@@ -4,6 +4,7 @@ import errno
 import os
 import signal
 import socket
+import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -126,10 +127,10 @@ class Ahead:
 
     def _end(self) -> None:
         self.launched.send_signal(signal.SIGKILL)
-        if not self.launched.wait_end(_PATIENCE) and self._own.groups is not None:
-            self._own.groups.thaw()  # a frozen one would never end
-        while not self.launched.wait_end(None):
-            pass
+        patience = time.monotonic() + _PATIENCE
+        while not self.launched.wait_end(_PATIENCE):
+            if self._own.groups is not None and time.monotonic() >= patience:
+                self._own.groups.thaw()  # a frozen one would never end
         self.launched.settle()
 
     def leave(self, chore: Callable[[], None] | None = None) -> None:

@@ -65,7 +65,7 @@ def straight_in(
 
 def _ended(launched: Launched, own: Own) -> Told:
     """Return what it has come to, once it has; what C has left of it is removed."""
-    while not (told := launched.told).ended:  # a signal came in between
+    while not (told := launched.told).ended:  # it takes longer, or a signal came in between
         launched.wait_end(None)
     if told.ended == NOT_BEGUN:
         own.remove()

@@ -3,6 +3,7 @@
 import contextlib
 import ctypes
 import os
+import random
 import select
 import signal
 import subprocess
@@ -254,6 +255,39 @@ def test_an_os_error_of_a_signal_handlers_ends_a_run_and_does_not_begin_another(
     finally:
         signal.signal(signal.SIGALRM, before)
     assert capfd.readouterr().out == "ran\n"
+
+
+@pytest.mark.parametrize("by_pool", [False, True])
+def test_a_signal_that_comes_while_a_command_is_begun_is_not_heard_at_its_end_alone(
+    by_pool: bool,
+) -> None:
+    """It interrupts nothing that the call waits for, if it comes before that."""
+
+    class RungError(Exception):
+        pass
+
+    def ring(*_: object) -> None:
+        raise RungError
+
+    moments = random.Random(1)
+    for _ in range(3):  # the host is looked at before the kernel has a signal to be heard
+        nsbox.run(["true"])
+    before = signal.signal(signal.SIGALRM, ring)
+    try:
+        with Pool(size=1) as pool:
+
+            def be_interrupted(command: list[str]) -> None:
+                signal.setitimer(signal.ITIMER_REAL, moments.uniform(1e-4, 4e-3))
+                pool.run(command) if by_pool else nsbox.run(command)
+
+            for _ in range(100):
+                assert pool.fill(60)
+                began = time.monotonic()
+                with pytest.raises(RungError):
+                    be_interrupted(["sleep", "60"])
+                assert time.monotonic() - began < 50
+    finally:
+        signal.signal(signal.SIGALRM, before)
 
 
 @pytest.mark.parametrize("later", [0.0001, 0.0005, 0.002])

@@ -125,6 +125,15 @@ static void look_at_figures(struct nsbox_launch *launch)
     take_figures(launch);
 }
 
+static int64_t do_meanwhile(struct nsbox_launch *launch, int64_t timeout_ms)
+{
+    launch->awaited = 1;
+    if (!launch->told->ended) /* not by an answer either */
+        look_at_figures(launch);
+    memory_while_waiting();
+    return timeout_ms < 0 || timeout_ms > WAIT_AT_ONCE ? WAIT_AT_ONCE : timeout_ms;
+}
+
 static int64_t exit_code(int status)
 {
     return status & 0x7f ? -(status & 0x7f) : status >> 8 & 0xff;
@@ -245,11 +254,8 @@ int nsbox_wait_end(struct nsbox_launch *launch, int64_t timeout_ms)
     if (launch->waited) /* it is told once, and was lost on a caller whose signal handler raised */
         return 0;
     int is_told = launch->told->ended != 0; /* by an answer, and the caller may have kept it */
-    if (timeout_ms != 0) { /* there is time for it */
-        if (!is_told)
-            look_at_figures(launch);
-        memory_while_waiting();
-    }
+    if (timeout_ms != 0 && !launch->awaited) /* there is time for it */
+        timeout_ms = do_meanwhile(launch, timeout_ms);
     if (timeout_ms >= 0) {
         struct pollfd ended = {.fd = launch->pidfd, .events = POLLIN};
         int ready = poll(&ended, 1, (int)timeout_ms);

@@ -261,7 +261,7 @@ int nsbox_launch(struct nsbox_launch *launch)
     take_figures_before(launch);
     launch->pid = launch->pidfd = launch->command = launch->descriptor = -1;
     *launch->told = (struct nsbox_told){.peak_bytes = -1, .group_peak_bytes = -1};
-    launch->waited = 0; /* it may have been used for another box, which has ended */
+    launch->awaited = launch->waited = 0; /* it may have been used for another box, which has ended */
     launch->caller = getpid();
 
     long error = make_page(launch, &memory);
@@ -293,5 +293,6 @@ int nsbox_run(struct nsbox_launch *launch)
     int error = nsbox_launch(launch);
     if (error == 0 && launch->pidfd >= 0)
         error = nsbox_wait_end(launch, -1);
-    return error < 0 && error != -EINTR ? error : exit_code_alone(launch->told);
+    int goes_on = error == -EINTR || error == -ETIMEDOUT;
+    return error < 0 && !goes_on ? error : exit_code_alone(launch->told);
 }

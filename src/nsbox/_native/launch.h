@@ -31,6 +31,10 @@ void keep_command(struct nsbox_launch *launch, int pidfd);
 void tell_of_end(struct nsbox_launch *launch);
 void tell_of_nothing(struct nsbox_launch *launch);
 
+/* Milliseconds that a wait takes at most in a call that has done something else before: a signal that
+ * came meanwhile has interrupted nothing, and the caller is to hear of it. */
+enum { WAIT_AT_ONCE = 20 };
+
 /* NSBOX_TOLD where there is more to tell. */
 int exit_code_alone(const struct nsbox_told *told);
 

@@ -76,8 +76,9 @@ class Launched:
     def run(self) -> int:
         """Do that and wait for the end, in the same call; return what it has exited with.
 
-        That is 0 to 255, and else `TOLD`: it has come to something else, or a signal has ended the
-        wait. What a signal handler raises is raised with the process as it is.
+        That is 0 to 255, and else `TOLD`: it has come to something else, or has not ended yet,
+        after some milliseconds or at a signal. What a signal handler raises is raised with the
+        process as it is.
         """
         result: int = lib.nsbox_run(self._request)
         return result if result >= 0 else answer(result)

@@ -176,6 +176,6 @@ int nsbox_run_parked(struct nsbox_launch *launch, int socket, const struct nsbox
     if (error < 0)
         return error;
     nsbox_take_command(launch, socket, 0);
-    wait_answer(launch, socket, launch->command, -1);
+    wait_answer(launch, socket, launch->command, WAIT_AT_ONCE);
     return exit_code_alone(launch->told);
 }

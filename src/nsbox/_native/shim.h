@@ -82,7 +82,7 @@ struct nsbox_launch {
     int32_t caller;              /* whose all this is: a fork's copy is not the caller */
     int32_t locked;              /* 1 while the pidfd is being used or closed: ending.c */
     int32_t handed;              /* 1 once a box that was made ahead has its descriptors */
-    int32_t waited;              /* 1 once the first process's end is known */
+    int32_t awaited, waited;     /* 1 once the first process's end is waited for, and once it is known */
     void *memory; /* what is shared, and begins with a struct nsbox_outcome; or NULL */
     uint32_t memory_size;
     struct nsbox_outcome outcome; /* once it has ended: what was told there */
@@ -92,7 +92,7 @@ struct nsbox_launch {
 /* Each gives 0, or -errno where it could not do its own part; a step that failed is in the outcome. */
 int nsbox_launch(struct nsbox_launch *launch);
 /* And wait for the end, in the same call: what it has exited with, if that is all there is to tell. */
-enum { NSBOX_TOLD = 256 }; /* there is more, or it has not ended yet: see `told` */
+enum { NSBOX_TOLD = 256 }; /* there is more, or it has not ended for some time: see `told` */
 int nsbox_run(struct nsbox_launch *launch);
 int nsbox_release_parked(struct nsbox_launch *launch, int socket); /* -E2BIG: no room, -ESTALE */
 int nsbox_run_parked(struct nsbox_launch *launch, int socket,
