@@ -103,7 +103,7 @@ import os, nsbox
 spec = nsbox.BoxSpec(init={init})
 nsbox.run(["true"], spec, check=True)
 own = os.readlink("/proc/self/ns/net")
-with nsbox.Cgroup.create("nsbox-few", subsystems=["pids"]) as group:
+with nsbox.Cgroup.create(f"nsbox-{{os.getpid()}}-few", subsystems=["pids"]) as group:
     group.attach(os.getpid())
     group.set(nsbox.Resources(pids_max={2 + init}))
     for _ in range(20):

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from groups import groups_named
 
 import nsbox
 from nsbox import Cgroup, Resources
@@ -51,23 +52,21 @@ def commands_with(word: str) -> list[str]:
 
 def running(word: str, count: int) -> bool:
     """Whether there are so many; what a command is called is told a moment after its exec."""
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 60
     while len(commands_with(word)) != count and time.monotonic() < deadline:
         time.sleep(0.01)
     return len(commands_with(word)) == count
 
 
 def settled(word: str) -> bool:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while commands_with(word) and time.monotonic() < deadline:
         time.sleep(0.01)
     return not commands_with(word)
 
 
 def groups_of(pid: int) -> list[Path]:
-    return [
-        path for top in nsbox.hierarchies() for path in Path(top.mountpoint).rglob(f"nsbox-{pid}-*")
-    ]
+    return groups_named(f"nsbox-{pid}-*")
 
 
 def folders_of(pid: int) -> list[Path]:
@@ -156,8 +155,9 @@ EXITS = {
     "os._exit": "kept = start()\nready()\nos._exit(3)\n",
     "in a cycle": "kept = [start()]\nkept.append(kept)\nready()\n",
     "in a thread": (
-        "def hold():\n    kept = start()\n    ready()\n    kept[2].wait()\n"
-        "threading.Thread(target=hold, daemon=True).start()\ntime.sleep(0.5)\n"
+        "holds = threading.Event()\n"
+        "def hold():\n    kept = start()\n    ready()\n    holds.set()\n    kept[2].wait()\n"
+        "threading.Thread(target=hold, daemon=True).start()\nholds.wait()\n"
     ),
     "at exit": "kept = start()\natexit.register(lambda: kept[0].run(['true']))\nready()\n",
     "an executor": (
@@ -295,7 +295,8 @@ def test_reap_takes_the_dead_owners_and_leaves_the_living_alone(word: str) -> No
 def test_reap_follows_no_link_and_takes_no_folder_of_anybody_elses(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("kept")
     top = Path(tempfile.gettempdir())
-    link, open_to_all = top / "nsbox-1-1-hosts-link", top / "nsbox-1-1-hosts-open"
+    name = f"nsbox-1-{os.getpid()}-hosts"  # as of process 1, with a number of its own
+    link, open_to_all = top / f"{name}-link", top / f"{name}-open"
     link.symlink_to(tmp_path)
     open_to_all.mkdir()
     open_to_all.chmod(0o777)

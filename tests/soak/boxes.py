@@ -108,9 +108,9 @@ def look() -> dict[str, int]:
         "memory": int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE"),
         "files of the host": int(Path("/proc/sys/fs/file-nr").read_text().split()[0]),
         "groups": sum(
-            1
+            os.path.basename(folder).startswith(f"nsbox-{os.getpid()}-")
             for top in nsbox.hierarchies()
-            for _ in Path(top.mountpoint).rglob(f"nsbox-{os.getpid()}-*")
+            for folder, _, _ in os.walk(top.mountpoint)
         ),
     }
     for line in Path("/proc/meminfo").read_text().splitlines():
