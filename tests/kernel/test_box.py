@@ -15,6 +15,7 @@ from typing import Any
 
 import attrs
 import pytest
+from groups import groups_named
 from living import LOOK, living
 
 import nsbox
@@ -62,14 +63,16 @@ def test_commands_share_the_machine(box: Box) -> None:
         named = "until cat /proc/[0-9]*/comm | grep -x sleep; do :; done"
         assert "sleep" in out(box, named)
         sleeper.kill()
-        assert sleeper.wait(timeout=10) == -9
+        assert sleeper.wait(timeout=60) == -9
 
 
 def test_what_a_command_is_just_starting_ends_with_it() -> None:
+    # A caller that is kept from its processor meanwhile has no more than these to end.
+    many = "i=0; while [ $((i += 1)) -le 2000 ]; do sleep 1000 & done; exec sleep 1000"
     with BoxSpec().start() as box:
         for _ in range(20):
             with pytest.raises(subprocess.TimeoutExpired):
-                box.run(["sh", "-c", "while :; do sleep 1000 & done"], timeout=0.02)
+                box.run(["sh", "-c", many], timeout=0.02)
             left = living(box.run(LOOK, capture_output=True, text=True).stdout)
             assert sorted(left) == ["nsbox-init", "sh"]  # whose cat begins after it has looked
 
@@ -152,14 +155,15 @@ def test_orphans_are_reaped_and_detached_ones_stay(box: Box) -> None:
         box,
         "for i in 1 2 3 4 5; do (setsid sleep 0.05 &) ; done; (setsid sleep 1000 >/dev/null 2>&1 &)",
     )
-    deadline = time.monotonic() + 10
-    while (
-        ") Z " in (states := out(box, "cat /proc/[0-9]*/stat; :")) and time.monotonic() < deadline
-    ):
-        time.sleep(0.05)
-    if box.spec.namespaces[NamespaceType.PID] is Choice.NEW:
+    if box.spec.namespaces[NamespaceType.PID] is Choice.NEW:  # else others are seen as well
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            states = out(box, "cat /proc/[0-9]*/stat; :")
+            if ") Z " not in states and states.count("(sleep)") == 1:
+                break
+            time.sleep(0.05)
         assert ") Z " not in states
-        assert "(sleep)" in states
+        assert states.count("(sleep)") == 1
 
 
 def test_a_timeout_ends_the_command_and_not_the_box(box: Box) -> None:
@@ -204,7 +208,7 @@ def test_what_a_command_makes_a_child_of_its_starter_ends_with_it(
     with nsbox.popen(staying, spec) as command:
         time.sleep(0.2)
         command.kill()
-        command.wait(timeout=20)
+        command.wait(timeout=60)
         assert not _commands_with(word)
 
 
@@ -222,7 +226,7 @@ def test_a_box_that_has_just_ended_takes_no_command() -> None:
     with BoxSpec().start() as box:
         assert box.run(["true"]).returncode == 0
         os.kill(box.pid, signal.SIGKILL)
-        assert select.select([box], [], [], 20)[0]
+        assert select.select([box], [], [], 60)[0]
         for _ in range(2):  # it has not been waited for
             with pytest.raises(ProcessLookupError, match="has ended"):
                 box.run(["true"])
@@ -240,7 +244,7 @@ def test_a_command_that_fails_to_start_leaves_nothing_in_it(box: Box) -> None:
     if box.spec.namespaces[NamespaceType.PID] is Choice.NEW:
         assert out(box, "ls -d /proc/[0-9]* | wc -l").strip() in ("4", "3")
     box.kill()
-    box.wait(timeout=10)
+    box.wait(timeout=60)
 
 
 @pytest.mark.parametrize("state", ["idle", "busy", "stubborn", "stopped", "frozen", "ended"])
@@ -261,7 +265,7 @@ def test_every_end_is_an_end(state: str, end: str) -> None:
         box.freeze()
     if state == "ended":
         box.kill()
-        box.wait(timeout=10)
+        box.wait(timeout=60)
     ending = {
         "stop": lambda: box.stop(timeout=0.3),
         "kill": box.kill,
@@ -271,13 +275,13 @@ def test_every_end_is_an_end(state: str, end: str) -> None:
     began = time.monotonic()
     ending[end]()
     if end in ("stop", "kill"):
-        assert box.wait(timeout=20) is not None
-    assert time.monotonic() - began < 20
+        assert box.wait(timeout=60) is not None
+    assert time.monotonic() - began < 60
     assert not Path(f"/proc/{box.pid}/exe").exists()
     box.close()
     box.close()
     for command in commands:
-        assert command.wait(timeout=10) != 0
+        assert command.wait(timeout=60) != 0
         command.close()
     with pytest.raises(ProcessLookupError):
         box.run(["true"])
@@ -305,8 +309,8 @@ def test_stop_lets_commands_end_by_themselves() -> None:
         box.popen(["sh", "-c", script], stdout=nsbox.PIPE, text=True) as command,
     ):
         assert command.stdout.readline() == "r\n"
-        assert box.stop(timeout=20) == 0
-        assert command.wait(timeout=10) == 3
+        assert box.stop(timeout=60) == 0
+        assert command.wait(timeout=60) == 3
         assert command.stdout.read() == "bye\n"
 
 
@@ -322,13 +326,13 @@ def test_a_box_ends_when_its_owner_is_killed(sig: signal.Signals) -> None:
         assert owner.stdout is not None
         pids = owner.stdout.readline().split()
         owner.send_signal(sig)
-        owner.wait(timeout=10)
-    deadline = time.monotonic() + 10
+        owner.wait(timeout=60)
+    deadline = time.monotonic() + 60
     while any(_runs(pid) for pid in pids) and time.monotonic() < deadline:
         time.sleep(0.01)
     assert not any(_runs(pid) for pid in pids)
     nsbox.reap()  # the dead owner's groups
-    assert not list(Path("/sys/fs/cgroup").glob(f"**/nsbox-{owner.pid}-*"))
+    assert groups_named(f"nsbox-{owner.pid}-*") == []
 
 
 def _runs(pid: str) -> bool:

@@ -27,7 +27,7 @@ pytestmark = [
 
 CALLS = 1000
 SETTINGS = {
-    "DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL": "10s",
+    "DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL": "60s",
     "DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT": "30s",
     "DASK_DISTRIBUTED__WORKER__PROFILE__ENABLED": "False",
     "DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "10",
@@ -153,7 +153,7 @@ def test_a_thousand_calls_survive_a_workers_machine(stack):
     assert len(inside) > 5  # the worker, and boxes in boxes
     victim.kill()
     told = json.loads(client.stdout.readline())
-    assert client.wait(30) == 0
+    assert client.wait(60) == 0
     assert [square for square, _, _ in told["results"]] == [n * n for n in range(CALLS)]
     assert {name for _, name, _ in told["results"]} == {"a-box"}
     assert told["left"] == 3
@@ -162,7 +162,7 @@ def test_a_thousand_calls_survive_a_workers_machine(stack):
     assert sum(by_worker.values()) >= CALLS
     assert {json.dumps(one) for one in told["limits"]} == {'{"memory_max": "1G"}'}
     assert sum(told["cpu"]) > 0
-    assert victim.wait(10) != 0
+    assert victim.wait(60) != 0
     until(lambda: not any(task.alive for task in inside))
     for task in inside:
         task.close()
@@ -191,12 +191,12 @@ def test_a_call_that_is_cancelled_ends_its_box_and_the_worker_goes_on(stack):
     client.stdin.flush()
     assert client.stdout.readline() == "cancelled\n"
     assert client.stdout.readline() == "(49, 'a-box')\n"
-    assert client.wait(30) == 0
+    assert client.wait(60) == 0
     until(lambda: not before & boxes(worker))
 
 
 def until(true):
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while not true():
         assert time.monotonic() < deadline
         time.sleep(0.05)

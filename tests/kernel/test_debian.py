@@ -46,7 +46,7 @@ def test_nginx_serves_a_folder_of_the_box_on_its_loopback(tmp_path: Path) -> Non
     script = """
 import subprocess, time, urllib.request
 server = subprocess.Popen(["nginx", "-c", "/etc/nginx/box.conf"])
-for _ in range(200):
+for _ in range(1200):
     try:
         print(urllib.request.urlopen("http://127.0.0.1/", timeout=2).read().decode(), end="")
         break
@@ -63,5 +63,5 @@ print(server.wait())
             Mount.tmpfs("/var/log/nginx"),
         )
     )
-    done = nsbox.run(["python3", "-c", script], spec, capture_output=True, text=True, timeout=60)
+    done = nsbox.run(["python3", "-c", script], spec, capture_output=True, text=True, timeout=120)
     assert done.stdout == "served from a box\n0\n", done.stderr

@@ -1,5 +1,6 @@
 """What notebooks show, drawn from real boxes and groups: well formed, escaped, and readable."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from below import until
 
 import nsbox
 from nsbox import BoxSpec, Cgroup, IDMap, Mount, NamespaceType, Resources, RootFS, Security, Task
@@ -42,7 +44,7 @@ def box() -> Iterator[nsbox.Box]:
 
 @pytest.fixture
 def lab(writable_cgroups: None) -> Iterator[Cgroup]:
-    with Cgroup.create("nsbox-test-display") as lab:
+    with Cgroup.create(f"nsbox-{os.getpid()}-display") as lab:
         lab.child("small", Resources(pids_max=50))
         lab.child("<b>")
         yield lab
@@ -200,17 +202,16 @@ def test_usage_over_time_is_watched_until_the_end(writable_cgroups: None) -> Non
     limits = Resources(memory_max="64M", pids_max=20, cpu_max=1)
     with BoxSpec(hostname=NAME, resources=limits).start() as box:
         with nsbox.watch(box, interval=0.02) as watch:
-            box.run(["sh", "-c", "sleep 0.3"], check=True)
+            until(lambda: len(watch.samples) > 3)
             html = shown(watch)
             assert "watching" in html
-            assert len(watch.samples) > 3
             assert watch.samples[-1].memory_max == 64 << 20
             assert watch.samples[-1].pids_max == 20
         assert not watch.running
         curves = xml.dom.minidom.parseString(watch._repr_svg_()).getElementsByTagName("path")
         assert [one.getAttribute("class") for one in curves].count("line") == 3
         other = nsbox.watch(box, interval=0.02)
-    other._thread.join(10)
+    other._thread.join(60)
     assert not other.running
     assert "ended" in shown(other)
 
@@ -230,7 +231,7 @@ def test_nonsense_for_an_interval_is_refused(box: nsbox.Box) -> None:
 
 
 def test_a_group_that_is_gone_shows_itself_all_the_same(writable_cgroups: None) -> None:
-    with Cgroup.create("nsbox-test-display") as lab:
+    with Cgroup.create(f"nsbox-{os.getpid()}-display") as lab:
         pass
     assert lab.name in shown(lab)
 

@@ -20,6 +20,7 @@ from rights import FIELDS
 import nsbox
 from nsbox import BoxExecutor, BoxSpec, Choice, Mount, NamespaceType, Resources, RootFS, Security
 from nsbox.constants import Capability
+from nsbox.executor import worker as worker_module
 
 cloudpickle = pytest.importorskip("cloudpickle")
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
@@ -268,15 +269,22 @@ def sleep_and_tell() -> None:
 
 @pytest.mark.parametrize("by", ["kill_workers", "timeout"])
 def test_a_call_of_another_user_ends_though_nobody_beside_it_may_kill_it(
-    by: str, tmp_path: Path
+    by: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    def user() -> int | None:
+        try:
+            return executor.submit(os.getuid).result()
+        except TimeoutError:  # the machine has stalled
+            return None
+
+    monkeypatch.setattr(worker_module, "PATIENCE", 1000.0)  # what does not end would be seen
     spec = attrs.evolve(SPEC, user=1234, security=Security(capabilities=Capability(0)))
     timeout = 1 if by == "timeout" else None
     with (
         open(tmp_path / "told", "w+b") as told,
         BoxExecutor(spec, max_workers=1, timeout=timeout, stdout=told) as executor,
     ):
-        assert executor.submit(os.getuid).result(timeout=60) == 1234
+        until(lambda: user() == 1234)
         future = executor.submit(sleep_and_tell)
         began = time.monotonic()
         if by == "kill_workers":
@@ -284,7 +292,7 @@ def test_a_call_of_another_user_ends_though_nobody_beside_it_may_kill_it(
             executor.kill_workers()
         expected = nsbox.WorkerDied if by == "kill_workers" else TimeoutError
         assert isinstance(future.exception(timeout=60), expected)
-    assert time.monotonic() - began < 8
+    assert time.monotonic() - began < 60
 
 
 def test_clocks_of_the_spec_are_every_calls() -> None:

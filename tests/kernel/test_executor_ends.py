@@ -12,11 +12,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 from below import processes_below, until
 
 import nsbox
-from nsbox import BoxExecutor, BoxSpec, RootFS
+from nsbox import BoxExecutor, BoxSpec, Mount, RootFS
 from nsbox.executor import worker as worker_module
 
 cloudpickle = pytest.importorskip("cloudpickle")
@@ -26,6 +27,19 @@ SPEC = BoxSpec(rootfs=RootFS.system(python=True))
 IN_ONE_BOX: dict[str, Any] = {"python": sys.executable}
 """What has calls share the box of their worker, and so its zygote within reach."""
 ZYGOTE = 2
+
+
+@pytest.fixture
+def shared(tmp_path: Path) -> BoxSpec:
+    """What a call can be told in, by a file `go` in the test's folder."""
+    return attrs.evolve(SPEC, rootfs=SPEC.rootfs.with_mounts(Mount.bind(tmp_path, "/shared")))
+
+
+def wait_for_go() -> None:
+    for _ in range(6000):
+        if os.path.exists("/shared/go"):
+            break
+        time.sleep(0.01)
 
 
 def leave_all() -> None:
@@ -156,10 +170,12 @@ def test_after_shutdown_nothing_is_taken_and_all_that_was_is_done() -> None:
         executor.submit(pow, 2, 2)
 
 
-def test_shutdown_can_cancel_what_waits() -> None:
-    executor = BoxExecutor(SPEC, max_workers=1)
-    futures = [executor.submit(time.sleep, 0.3) for _ in range(5)]
+def test_shutdown_can_cancel_what_waits(shared: BoxSpec, tmp_path: Path) -> None:
+    executor = BoxExecutor(shared, max_workers=1)
+    futures = [executor.submit(wait_for_go) for _ in range(5)]
     until(futures[0].running)
+    # The first runs until the last is cancelled: none of them can have begun before.
+    futures[-1].add_done_callback(lambda _: (tmp_path / "go").touch())
     executor.shutdown(cancel_futures=True)
     assert futures[0].result(timeout=0) is None
     assert all(future.cancelled() for future in futures[1:])
@@ -230,13 +246,15 @@ def test_a_thread_that_cannot_be_started_is_told_and_the_next_call_is_done(
 
 
 def test_a_call_for_which_no_thread_can_be_started_is_done_by_another(
-    no_more_threads: Callable[[], Any],
+    no_more_threads: Callable[[], Any], shared: BoxSpec, tmp_path: Path
 ) -> None:
-    with BoxExecutor(SPEC, max_workers=2) as executor:
-        first = executor.submit(time.sleep, 0.5)
+    with BoxExecutor(shared, max_workers=2) as executor:
+        first = executor.submit(wait_for_go)
         until(first.running)
         no_more_threads()
-        assert executor.submit(pow, 2, 5).result(timeout=60) == 32
+        second = executor.submit(pow, 2, 5)
+        (tmp_path / "go").touch()
+        assert second.result(timeout=60) == 32
 
 
 REFUSED = "cannot schedule new futures after shutdown"
@@ -245,19 +263,27 @@ REFUSED = "cannot schedule new futures after shutdown"
 @pytest.mark.parametrize(
     ("end", "where", "told"),
     [
-        ("kill_workers()", "start", REFUSED),
-        ("shutdown()", "put", REFUSED),
-        ("shutdown()", "start", "32"),  # which waits for the call as well
+        ("executor.kill_workers()", "start", REFUSED),
+        ("go(), executor.shutdown()", "put", REFUSED),
+        ("go(), executor.shutdown()", "start", "32"),  # which waits for the call as well
     ],
 )
 def test_a_handler_can_end_an_executor_that_just_takes_a_call(
-    end: str, where: str, told: str
+    end: str, where: str, told: str, tmp_path: Path
 ) -> None:
-    """The signal comes where `submit` calls a function of the name `where`."""
+    """The signal comes where `submit` calls a function of the name `where`.
+
+    The first call runs at least until then, or its thread would be free for the second.
+    """
     with script(
-        "executor = nsbox.BoxExecutor(max_workers=2)\n"
-        "first = executor.submit(time.sleep, 0.5)\n"
-        f"signal.signal(signal.SIGUSR1, lambda *_: executor.{end})\n"
+        f"def go(): os.mknod('{tmp_path}/go')\n"
+        "def wait():\n"
+        "    while not os.path.exists('/shared/go'): time.sleep(0.01)\n"
+        f"mount = nsbox.Mount.bind('{tmp_path}', '/shared')\n"
+        "spec = nsbox.BoxSpec(rootfs=nsbox.RootFS.system(python=True).with_mounts(mount))\n"
+        "executor = nsbox.BoxExecutor(spec, max_workers=2)\n"
+        "first = executor.submit(wait)\n"
+        f"signal.signal(signal.SIGUSR1, lambda *_: ({end}))\n"
         "def watch(frame, event, about):\n"
         "    name = about.__name__ if event == 'c_call' else frame.f_code.co_name\n"
         f"    if event in ('call', 'c_call') and name == {where!r}:\n"
@@ -266,12 +292,12 @@ def test_a_handler_can_end_an_executor_that_just_takes_a_call(
         "sys.setprofile(watch)\n"
         "try: second = executor.submit(pow, 2, 5)\n"
         "except RuntimeError as error: print(error)\n"
-        "else: print(second.cancelled() or second.exception(timeout=30) or second.result())\n"
+        "else: print(second.cancelled() or second.exception(timeout=60) or second.result())\n"
         "executor.shutdown()\n"
         "print(first.done())\n"
     ) as process:
         try:
-            out, _ = process.communicate(timeout=30)
+            out, _ = process.communicate(timeout=60)
         finally:
             process.kill()
     assert out.splitlines() == [told, "True"]

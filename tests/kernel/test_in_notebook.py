@@ -47,8 +47,8 @@ print("done")
 
 WATCHED = [
     'import nsbox, time\nbox = nsbox.BoxSpec(hostname="seen").start()',
-    "nsbox.watch(box, interval=0.05)",
-    "time.sleep(0.5)\nbox.close()\ntime.sleep(0.5)",
+    "watched = nsbox.watch(box, interval=0.05)\nwatched",
+    "time.sleep(0.5)\nbox.close()\nwatched._thread.join(60)",  # after the last refresh
 ]
 
 

@@ -111,7 +111,7 @@ def test_the_namespaces_of_a_box_are_joined_from_outside_all_at_once():
 def test_another_process_of_the_hosts_is_joined():
     with subprocess.Popen(["unshare", "--uts", "--net", "sleep", "60"]) as process:
         try:
-            deadline = time.monotonic() + 10
+            deadline = time.monotonic() + 60
             while str(Namespace.of(process, NET)) == HERE[NET]:
                 assert time.monotonic() < deadline
                 time.sleep(0.005)
@@ -163,7 +163,7 @@ nsbox.run(["sh", "-c", "echo ready; sleep 60 & sleep 60"], nsbox.BoxSpec(namespa
     with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE) as owner:
         assert owner.stdout.readline() == b"ready\n"
         owner.kill()
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while made[PID].pids() != before:
         assert time.monotonic() < deadline
         time.sleep(0.01)
@@ -181,8 +181,10 @@ def test_a_mount_namespace_without_a_proc_of_this_pid_namespace_is_joined():
 
 def test_clocks_are_joined_with_their_offsets():
     with Namespace.create(TIME, boottime=86400 * 365) as clocks:
+        before = time.clock_gettime(time.CLOCK_BOOTTIME)
         uptime = float(sh(nsbox.ISOLATED | {TIME: clocks}, "cut -d' ' -f1 /proc/uptime"))
-    assert uptime - time.clock_gettime(time.CLOCK_BOOTTIME) == pytest.approx(86400 * 365, abs=10)
+        after = time.clock_gettime(time.CLOCK_BOOTTIME)
+    assert before - 0.01 <= uptime - 86400 * 365 <= after  # of which it tells the hundredths
 
 
 def test_ranges_make_a_user_namespace_for_the_box():

@@ -9,6 +9,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from below import until
 
 from nsbox.cgroup.hierarchy import hierarchies
 
@@ -106,6 +107,7 @@ def server(podman):
     options = run_options("--detach", "--name", "server", "--hostname", "inside", "--memory", "64m")
     done = podman(*options, "nsbox-test:1", "sh", "-c", SERVER)
     assert done.returncode == 0, done.stderr
+    until(lambda: podman("logs", "server").stdout == "up\n")  # process 1 listens to signals
     yield "server"
     podman("rm", "--force", "--time", "0", "server")
 
@@ -153,7 +155,7 @@ def test_a_container_is_in_the_group_that_podman_names(podman, server):
 
 
 def test_a_container_is_stopped_and_its_log_is_read(podman, server):
-    assert podman("stop", "--time", "10", server).returncode == 0
+    assert podman("stop", "--time", "60", server).returncode == 0
     assert podman("logs", server).stdout == "up\nended\n"
     state = json.loads(podman("inspect", server).stdout)[0]["State"]
     assert (state["Status"], state["ExitCode"]) == ("exited", 0)

@@ -145,7 +145,7 @@ STREAMS: Any = {"stdin": nsbox.PIPE, "stdout": nsbox.PIPE, "text": True}
 def check(spec: BoxSpec) -> None:
     nsbox.run(["true"], spec)  # the first box of a spec makes its own root, the others copy one
     with Pool(spec, size=1) as pool:
-        assert pool.fill(10)
+        assert pool.fill(60)
         (waiting,) = pool._stock.ready
         with (
             pool.popen(SHOW, **STREAMS) as ahead,
@@ -158,7 +158,7 @@ def check(spec: BoxSpec) -> None:
 def check_start(spec: BoxSpec) -> None:
     spec.start().close()
     with Pool(spec, size=1, stays=True) as pool:
-        assert pool.fill(10)
+        assert pool.fill(60)
         (waiting,) = pool._stock.ready
         with (
             pool.start() as ahead,

@@ -23,7 +23,7 @@ both_kinds = pytest.mark.parametrize("stays", [False, True], ids=["commands", "s
 
 def pids(pool: Pool) -> list[int]:
     """Tell the boxes that wait, by their first processes."""
-    assert pool.fill(10)
+    assert pool.fill(60)
     return [each.box.pid if pool.stays else each.launched.pid for each in pool._stock.ready]  # type: ignore[union-attr]
 
 
@@ -51,7 +51,7 @@ def test_a_box_is_not_used_once_its_sources_have_changed(stays: bool, tmp_path: 
     shown.write_text("old")
     spec = BoxSpec(rootfs=RootFS.system().with_mounts(Mount.bind(shown, "/tmp/shown")))
     with Pool(spec, size=1, stays=stays) as pool:
-        pool.fill(10)
+        assert pool.fill(60)
         shown.unlink()
         with pytest.raises(FileNotFoundError):
             used(pool, ["cat", "/tmp/shown"])
@@ -65,7 +65,7 @@ def test_a_folder_that_was_replaced_is_shown_anew(stays: bool, tmp_path: Path) -
     shown.mkdir()
     spec = BoxSpec(rootfs=RootFS.system().with_mounts(Mount.bind(shown, "/tmp/shown")))
     with Pool(spec, size=1, stays=stays) as pool:
-        pool.fill(10)
+        assert pool.fill(60)
         shown.rmdir()
         shown.mkdir()
         (shown / "new").touch()
@@ -76,7 +76,7 @@ def test_a_folder_that_was_replaced_is_shown_anew(stays: bool, tmp_path: Path) -
 def test_none_of_those_that_wait_is_used_once_a_mount_has_changed(stays: bool, root: None) -> None:
     def change() -> list[str]:
         with Pool(size=4, stays=stays) as pool:
-            assert pool.fill(10)
+            assert pool.fill(60)
             subprocess.run(["mount", "-t", "tmpfs", "none", "/usr/local"], check=True)
             Path("/usr/local/new").touch()
             return [used(pool, ["ls", "/usr/local"])[1] for _ in range(5)]
@@ -141,12 +141,12 @@ def test_one_that_is_refused_keeps_none_of_the_callers_descriptors(
                 assert used(pool)[0] not in waiting
                 pool.run(["true"], stdout=writing)
 
-            pool.fill(10)
+            assert pool.fill(60)
             thread = threading.Thread(target=run)
             thread.start()
             thread.join()
             os.close(writing)
-            assert select.select([reading], [], [], 10)[0]
+            assert select.select([reading], [], [], 60)[0]
             assert os.read(reading, 1) == b""
     finally:
         os.close(reading)
@@ -238,12 +238,12 @@ def test_a_fork_makes_its_own(stays: bool) -> None:
 OWNER = """
 import nsbox, os, sys
 pool = nsbox.Pool(size=3, stays={stays})
-pool.fill(10)
+assert pool.fill(60)
 print(*(box.box.pid if {stays} else box.launched.pid for box in pool._stock.ready), flush=True)
 if {forks} and os.fork() == 0:
     sys.stdout.close()
     os.close(1)
-    import time; time.sleep(30)
+    import time; time.sleep(1000)
 sys.stdin.read()
 """
 
@@ -283,7 +283,7 @@ def test_those_that_wait_end_with_their_owner(owners: Any, end: str, stays: bool
         owner.stdin.close()
     else:
         owner.kill()
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while any(map(alive, waiting)) and time.monotonic() < deadline:
         time.sleep(0.01)
     assert not any(map(alive, waiting))
@@ -299,9 +299,9 @@ def alive(pid: int) -> bool:
 
 def test_one_that_was_frozen_while_it_waited_ends_with_its_pool(root: None) -> None:
     limits = BoxSpec(resources=Resources(pids_max=20))
-    with Cgroup.create("nsbox-pool-frozen", subsystems=["pids", "freezer"]) as group:
+    with Cgroup.create(f"nsbox-{os.getpid()}-pool-frozen", subsystems=["pids", "freezer"]) as group:
         with Pool(limits, size=1, cgroup=group) as pool:
-            assert pool.fill(10)
+            assert pool.fill(60)
             (boxes,) = group.children
             boxes.freeze()
             pidfd = os.pidfd_open(pool._stock.ready[0].launched.pid)

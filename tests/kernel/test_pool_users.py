@@ -16,7 +16,7 @@ PYTHON = BoxSpec(rootfs=RootFS.system(python=True))
 
 def waiting(pool: Pool) -> list[int]:
     """Tell the boxes that wait, by their first processes."""
-    assert pool.fill(10)
+    assert pool.fill(60)
     return [each.box.pid if pool.stays else each.launched.pid for each in pool._stock.ready]  # type: ignore[union-attr]
 
 
@@ -47,7 +47,7 @@ def test_each_that_stays_is_given_once() -> None:
         boxes = []
         try:
             for _ in range(6):
-                pool.fill(10)
+                assert pool.fill(60)
                 boxes.append(pool.start())
                 done = boxes[-1].run(["sh", "-c", "ls /tmp; touch /tmp/left"], capture_output=True)
                 assert done.stdout == b""
@@ -72,7 +72,7 @@ def test_a_pool_of_the_other_kind_makes_a_box_on_demand() -> None:
 def test_those_that_wait_to_start_have_their_limits_in_the_group_of_the_pool(root: None) -> None:
     spec = BoxSpec(resources=Resources(pids_max=20))
     with (
-        Cgroup.create("nsbox-pool-test", subsystems=["pids"]) as group,
+        Cgroup.create(f"nsbox-{os.getpid()}-pool-test", subsystems=["pids"]) as group,
         Pool(spec, size=1, stays=True, cgroup=group) as pool,
     ):
         ready = waiting(pool)
@@ -114,24 +114,28 @@ def test_a_pool_has_its_own_group_where_it_is_awaited() -> None:
 def test_what_is_awaited_no_longer_ends_with_all_that_it_started(end: str, tmp_path: Path) -> None:
     spec = BoxSpec(rootfs=RootFS.system().with_mounts(nsbox.Mount.bind(tmp_path, "/shared")))
     script = "sleep 1000 & setsid sleep 1000 & echo >/shared/begun; sleep 1000"
+    begun = tmp_path / "begun"
 
     async def main() -> None:
         with Pool(spec, size=1) as pool:
-            (first,) = waiting(pool)
-            late = 1 if end == "late" else None
-            running = asyncio.create_task(aio.run(["sh", "-c", script], pool, timeout=late))
-            while not (tmp_path / "begun").exists():
-                await asyncio.sleep(0.01)
-            if end == "cancelled":
-                running.cancel()
-            error = asyncio.CancelledError if end == "cancelled" else subprocess.TimeoutExpired
-            with pytest.raises(error):
-                await running
-            namespace = f"/proc/{first}/ns/pid"
-            assert not os.path.exists(namespace)  # it is the last to go there
+            for late in (1, 10, 100) if end == "late" else (None,):
+                (first,) = waiting(pool)
+                running = asyncio.create_task(aio.run(["sh", "-c", script], pool, timeout=late))
+                while not begun.exists() and not running.done():
+                    await asyncio.sleep(0.01)
+                if end == "cancelled":
+                    running.cancel()
+                error = asyncio.CancelledError if end == "cancelled" else subprocess.TimeoutExpired
+                with pytest.raises(error):
+                    await running
+                namespace = f"/proc/{first}/ns/pid"
+                assert not os.path.exists(namespace)  # it is the last to go there
+                if begun.exists():
+                    break  # else its time was over before it had started them
+            assert begun.exists()
             assert (await aio.run(["echo", "x"], pool, capture_output=True)).stdout == b"x\n"
 
-    asyncio.run(asyncio.wait_for(main(), 60))
+    asyncio.run(asyncio.wait_for(main(), 200))
 
 
 WHERE = "(__import__('os').stat('/proc/self/ns/pid').st_ino, __import__('sys').stdin.read())"
@@ -149,7 +153,7 @@ def test_workers_are_started_in_boxes_of_a_pool(isolation: Any) -> None:
             assert namespace in ready
             assert read == ""
             assert list(executor.map(abs, range(-5, 0))) == [5, 4, 3, 2, 1]
-        assert pool.fill(10)
+        assert pool.fill(60)
         assert pool.run(["true"]).returncode == 0  # it is left open
 
 

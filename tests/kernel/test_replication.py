@@ -39,8 +39,8 @@ port 26379
 dir /tmp
 protected-mode no
 sentinel monitor main {primary} 6379 2
-sentinel down-after-milliseconds main 500
-sentinel failover-timeout main 4000
+sentinel down-after-milliseconds main 60000
+sentinel failover-timeout main 10000
 """
 # Sentinel is patient by default: it looks at roles every 10 s, lets an old primary alone for 8, and
 # does nothing for 30 after a machine as busy as this one has kept it waiting for 2.
@@ -120,6 +120,12 @@ class Cluster:
     def replicas_known(self, watcher: Box) -> int:
         return ask(watcher, "sentinel replicas main", port=WATCH).splitlines().count("name")
 
+    def presume_dead_after(self, milliseconds: int) -> None:
+        """Little for who is cut off; else much, or who merely stalls is replaced."""
+        for watcher in self.watchers:
+            words = f"sentinel set main down-after-milliseconds {milliseconds}"
+            assert ask(watcher, words, port=WATCH) == "OK"
+
     def primary(self) -> str:
         shown = ask(self.watchers[0], "sentinel get-master-addr-by-name main", port=WATCH)
         return shown.partition("\n")[0]
@@ -190,6 +196,7 @@ def test_a_cut_off_primary_is_replaced_and_comes_back_and_no_acknowledged_write_
         writer.until(lambda number, _: number >= 50)
         others = [machine for machine in cluster.machines if machine is not old]
         cluster.lan.partition([old], others)
+        cluster.presume_dead_after(500)
 
         # The side of the few: what is written there is not acknowledged, and soon not even taken.
         alone = old.run(
@@ -200,6 +207,7 @@ def test_a_cut_off_primary_is_replaced_and_comes_back_and_no_acknowledged_write_
 
         # The side of the many: another is the primary, and takes writes.
         writer.until(lambda _, host: host != old.address)
+        cluster.presume_dead_after(60_000)
         new = next(machine for machine in cluster.redis if machine.address == cluster.primary())
         assert new is not old
         assert told(new, "role") == "master"

@@ -4,7 +4,7 @@ import glob
 import os
 import pwd
 import shutil
-import subprocess
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -49,8 +49,8 @@ def test_redis_serves_on_the_boxs_loopback_and_stops_cleanly() -> None:
             time.sleep(0.2)
             box.thaw()
         assert ask("get", "key") == "value"
-        assert box.stop(timeout=30) == 0
-        assert server.wait(timeout=10) == 0
+        assert box.stop(timeout=60) == 0
+        assert server.wait(timeout=60) == 0
         assert "ready to exit, bye bye" in server.stdout.read()
         server.close()
 
@@ -125,35 +125,31 @@ def test_postgresql_serves_on_the_boxs_loopback_and_stops_cleanly(database: Data
             box.thaw()
         assert database.ask(box, "select sum(n) from t") == "500500\n"
         assert box.stop(timeout=60) == 0
-        assert server.wait(timeout=10) == 0
+        assert server.wait(timeout=60) == 0
         assert "database system is shut down" in server.stderr.read()
         server.close()
 
 
 @needs_postgres
 def test_what_postgresql_has_committed_outlives_a_kill(database: Database) -> None:
-    insert = "\\set ECHO none\n" + "".join(
-        f"insert into t values ({n});\n\\echo {n}\n" for n in range(20_000)
-    )
-    with database.spec.start() as box:
+    count = 40_000  # more than a pipe takes: until it is read to the end, not all are written
+    with tempfile.TemporaryFile("w+") as insert, database.spec.start() as box:
+        insert.write("\\set ECHO none\n")
+        insert.writelines(f"insert into t values ({n});\n\\echo {n}\n" for n in range(count))
+        insert.seek(0)
         server = database.start(box)
         database.ask(box, "create table t (n int primary key)")
         writer = box.popen(
-            database.psql(), stdin=nsbox.PIPE, stdout=nsbox.PIPE, text=True, **database.who
+            database.psql(), stdin=insert, stdout=nsbox.PIPE, text=True, **database.who
         )
-        try:
-            writer.communicate(insert, timeout=1.0)
-        except subprocess.TimeoutExpired as expired:
-            said = (expired.stdout or b"").decode()
-        else:
-            pytest.fail("all was written before the kill")
+        said = "".join(writer.stdout.readline() for _ in range(500))
         box.kill()
-        assert box.wait(timeout=30) is not None
-        said += writer.communicate()[0].removeprefix(said)
+        assert box.wait(timeout=60) is not None
+        said += writer.stdout.read()
         for command in (writer, server):
             command.close()
     committed = [int(line) for line in said.split("\n")[:-1] if line]
-    assert committed
+    assert 0 < len(committed) < count
     with database.spec.start() as box:
         server = database.start(box)
         found = [int(n) for n in database.ask(box, "select n from t order by n").split()]

@@ -29,7 +29,7 @@ def popen(request: pytest.FixtureRequest) -> Iterator[Any]:
         yield box.popen
 
 
-def read(process: Any, until: bytes, seconds: float = 20) -> bytes:
+def read(process: Any, until: bytes, seconds: float = 60) -> bytes:
     found = b""
     deadline = time.monotonic() + seconds
     while until not in found and time.monotonic() < deadline:
@@ -63,26 +63,26 @@ def test_a_new_size_is_told_to_the_command(popen: Any) -> None:
         read(process, b"ready")
         process.terminal.resize(50, 132)
         read(process, b"50 132")
-        assert process.wait(timeout=10) == 0
+        assert process.wait(timeout=60) == 0
 
 
 def test_control_c_is_an_interrupt_for_the_foreground(popen: Any) -> None:
     with popen(["sh", "-c", "echo ready; exec sleep 1000"], pty=True) as process:
         read(process, b"ready")
         process.terminal.write(b"\x03")
-        assert process.wait(timeout=10) == -signal.SIGINT
+        assert process.wait(timeout=60) == -signal.SIGINT
 
 
 def test_closing_it_hangs_up(popen: Any) -> None:
     with popen(["sh", "-c", "echo ready; exec sleep 1000"], pty=True) as process:
         read(process, b"ready")
         process.terminal.close()
-        assert process.wait(timeout=10) == -signal.SIGHUP
+        assert process.wait(timeout=60) == -signal.SIGHUP
 
 
 def test_an_end_without_a_word_is_an_empty_read(popen: Any) -> None:
     with popen(["true"], pty=True) as process:
-        assert process.wait(timeout=10) == 0
+        assert process.wait(timeout=60) == 0
         assert process.terminal.read(10) == b""
         assert process.terminal.read() == b""
         assert process.terminal.isatty()
@@ -99,7 +99,7 @@ def test_it_is_not_the_callers_terminal(popen: Any) -> None:
         if not os.path.exists("/usr/bin/python3"):
             pytest.skip("needs /usr/bin/python3")
         with popen(["/usr/bin/python3", "-c", script], stdin=theirs, stderr=nsbox.DEVNULL) as one:
-            assert one.wait(timeout=30) == 1
+            assert one.wait(timeout=60) == 1
         assert select.select([theirs], [], [], 0)[0] == []
     finally:
         os.close(ours)
@@ -115,7 +115,7 @@ def test_nonsense_is_no_size(popen: Any, wrong: Any) -> None:
 
 
 def spawn(process: Any) -> Any:
-    return pexpect.fdpexpect.fdspawn(process.terminal.fileno(), timeout=30, encoding="utf-8")
+    return pexpect.fdpexpect.fdspawn(process.terminal.fileno(), timeout=60, encoding="utf-8")
 
 
 def test_a_shell_is_driven_by_pexpect(popen: Any) -> None:
@@ -132,7 +132,7 @@ def test_a_shell_is_driven_by_pexpect(popen: Any) -> None:
         shell.expect_exact("40 120\r\n")
         shell.sendline("exit 7")
         shell.expect(pexpect.EOF)
-        assert process.wait(timeout=10) == 7
+        assert process.wait(timeout=60) == 7
 
 
 def test_a_python_prompt_is_driven_by_pexpect() -> None:
@@ -156,4 +156,4 @@ def test_a_python_prompt_is_driven_by_pexpect() -> None:
         prompt.sendline("exit(3)")
         with contextlib.suppress(pexpect.EOF):
             prompt.expect(pexpect.EOF)
-        assert process.wait(timeout=10) == 3
+        assert process.wait(timeout=60) == 3

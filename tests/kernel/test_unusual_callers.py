@@ -10,9 +10,11 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from below import until
 from fresh import run_afresh
 
 import nsbox
@@ -31,6 +33,7 @@ from nsbox import (
 from nsbox.ahead import Ahead
 from nsbox.constants import Capability
 
+pytestmark = pytest.mark.timeout(method="thread")  # alarms are the tests' own
 PR_GET_DUMPABLE = 3
 HOST_PIDS = nsbox.ISOLATED | {NamespaceType.PID: Choice.HOST}
 
@@ -208,6 +211,25 @@ def test_a_pool_can_be_closed_by_a_handler_wherever_it_comes() -> None:
         pool.close()
 
 
+@contextlib.contextmanager
+def rung(begun: Callable[[], object]) -> Iterator[None]:
+    """Have SIGALRM come to this thread, the main one, as soon as something has begun."""
+    given_up = threading.Event()
+
+    def ring() -> None:
+        until(lambda: begun() or given_up.is_set())
+        if not given_up.is_set():
+            signal.pthread_kill(threading.main_thread().ident, signal.SIGALRM)
+
+    thread = threading.Thread(target=ring)
+    thread.start()
+    try:
+        yield
+    finally:
+        given_up.set()
+        thread.join()
+
+
 def test_one_that_is_interrupted_ends_all_that_a_box_of_a_pool_has_started(
     root: None, tmp_path: Path
 ) -> None:
@@ -228,8 +250,8 @@ def test_one_that_is_interrupted_ends_all_that_a_box_of_a_pool_has_started(
     before = signal.signal(signal.SIGALRM, ring)
     try:
         with Pool(box, size=1) as pool:
-            signal.setitimer(signal.ITIMER_REAL, 0.5)
-            with pytest.raises(RungError):
+            both = rung(lambda: started.read_text().count("\n") == 2)
+            with pytest.raises(RungError), both:
                 pool.run(["sh", "-c", f"exec >/mnt/started; {script}"])
             pids = started.read_text().split()
             assert len(pids) == 2
@@ -249,8 +271,8 @@ def test_an_os_error_of_a_signal_handlers_ends_a_run_and_does_not_begin_another(
     before = signal.signal(signal.SIGALRM, ring)
     try:
         with Pool(size=1) as pool:
-            signal.setitimer(signal.ITIMER_REAL, 0.5)
-            with pytest.raises(TimeoutError):
+            said = rung(lambda: os.fstat(1).st_size)  # a file, where it is captured
+            with pytest.raises(TimeoutError), said:
                 pool.run(command) if by_pool else nsbox.run(command)
     finally:
         signal.signal(signal.SIGALRM, before)
@@ -306,9 +328,9 @@ def test_a_second_signal_while_a_box_is_ended_leaves_no_group(later: float) -> N
 
     spec = BoxSpec(resources=Resources(pids_max=32))
     before = signal.signal(signal.SIGALRM, ring)
-    signal.setitimer(signal.ITIMER_REAL, 0.3)
     try:
         with contextlib.suppress(KeyboardInterrupt):
+            signal.setitimer(signal.ITIMER_REAL, 0.3)
             nsbox.run(["sleep", "1000"], spec)
         time.sleep(0.2)
     except KeyboardInterrupt:
@@ -332,9 +354,13 @@ def test_one_that_is_interrupted_has_no_file_of_a_group_open(by_pool: bool) -> N
     before = signal.signal(signal.SIGALRM, ring)
     try:
         with Pool(spec, size=1) as pool:
-            signal.setitimer(signal.ITIMER_REAL, 0.3)
+
+            def be_interrupted(command: list[str]) -> None:
+                signal.setitimer(signal.ITIMER_REAL, 0.3)
+                pool.run(command) if by_pool else nsbox.run(command, spec)
+
             with pytest.raises(KeyboardInterrupt):
-                pool.run(["sleep", "1000"]) if by_pool else nsbox.run(["sleep", "1000"], spec)
+                be_interrupted(["sleep", "1000"])
     finally:
         signal.signal(signal.SIGALRM, before)
 
@@ -350,7 +376,7 @@ import nsbox
 for _ in range(3):
     assert nsbox.run(["true"]).returncode == 0
 with nsbox.Pool(size=1) as pool:
-    assert pool.fill(10)
+    assert pool.fill(60)
     taken = [number for number in range(3) if os.path.lexists(f"/proc/self/fd/{number}")]
     listed = [f"{number} {os.readlink(f'/proc/self/fd/{number}')}" for number in taken]
 os.write(report, ", ".join(listed).encode())
@@ -364,7 +390,7 @@ def test_one_whose_group_takes_no_more_tasks_is_told_so(root: None) -> None:
 import errno, os
 import nsbox
 nsbox.run(["true"])
-with nsbox.Cgroup.create("nsbox-full", subsystems=["pids"]) as group:
+with nsbox.Cgroup.create(f"nsbox-{os.getpid()}-full", subsystems=["pids"]) as group:
     group.attach(os.getpid())
     group.set(nsbox.Resources(pids_max=1))
     before = set(os.listdir("/proc/self/fd"))

@@ -26,5 +26,5 @@ def test_a_container_is_created_joined_started_and_deleted(tmp_path):
         )
         assert done.stdout.split()[1:] == [b"inside"]
         Container.load("nsbox-test", root=tmp_path / "state").start()
-        assert made.wait(10) == 4
+        assert made.wait(60) == 4
     assert list((tmp_path / "state").iterdir()) == []

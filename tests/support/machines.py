@@ -44,13 +44,13 @@ def serve(
         assert server.stdout.readline() == "ready\n"
 
 
-def ask(machine: nsbox.Box, *names: str, timeout: float = 3, port: int = 80) -> list[str]:
+def ask(machine: nsbox.Box, *names: str, timeout: float = 30, port: int = 80) -> list[str]:
     """Return what each server tells, ``"-"`` for one that was not reached."""
     command = asking(*names, timeout=timeout, port=port)
     done = machine.run(command, capture_output=True, text=True, check=True)
     return str(done.stdout).split()
 
 
-def asking(*names: str, timeout: float = 3, port: int = 80) -> list[str]:
+def asking(*names: str, timeout: float = 30, port: int = 80) -> list[str]:
     """Return the command of `ask`."""
     return [*PYTHON, ASK, str(timeout), str(port), *names]

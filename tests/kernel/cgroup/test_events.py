@@ -14,7 +14,7 @@ from nsbox.cgroup.events import Events
 pytestmark = pytest.mark.cgroups
 
 MiB = 1 << 20
-SECONDS = 30.0
+SECONDS = 60.0
 
 
 def until(events, *wanted):
@@ -121,6 +121,12 @@ def test_a_fork_refused(lab, start):
 
 
 def test_iteration_ends_with_the_group(lab, start):
+    def until_seen(value):
+        deadline = time.monotonic() + SECONDS
+        while not any((e.name, e.value) == ("populated", value) for e in seen):
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+
     web = lab.child("web")
     seen = []
     events = web.events()
@@ -129,9 +135,9 @@ def test_iteration_ends_with_the_group(lab, start):
     try:
         process = start("sleep 60")
         web.attach(process.pid)
-        time.sleep(0.3)
+        until_seen(1)
         web.kill()
-        time.sleep(0.3)
+        until_seen(0)
         web.remove()
     finally:
         thread.join(SECONDS)

@@ -29,7 +29,7 @@ def test_frozen_tasks_stand_still(lab, start):
     assert ticks(process.pid) == before
     lab.thaw()
     assert not lab.frozen
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while ticks(process.pid) == before and time.monotonic() < deadline:
         time.sleep(0.02)
     assert ticks(process.pid) > before
@@ -41,7 +41,7 @@ def test_frozen_tasks_are_ended(lab, start):
     web.attach(process.pid)
     web.freeze()
     web.kill()
-    assert process.wait(timeout=5) == -9
+    assert process.wait(timeout=60) == -9
     web.thaw()
 
 
@@ -77,12 +77,12 @@ def test_a_fork_bomb_is_ended(lab, start):
     process = start("f() { f | f & }; while :; do f; done")
     web.attach(process.pid)
     process.stdin.close()
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while not web.stats().pids.max_hits and time.monotonic() < deadline:
         time.sleep(0.02)
     assert web.stats().pids.max_hits
     lab.kill()
-    assert process.wait(timeout=5) in (-9, 2)  # 2: a shell that could not fork has left
+    assert process.wait(timeout=60) in (-9, 2)  # 2: a shell that could not fork has left
     for _ in range(5):  # none is left that could go on
         assert not lab.pids | web.pids
         time.sleep(0.02)
@@ -95,7 +95,7 @@ def test_all_of_the_tree_is_ended_and_nothing_else(lab, start):
     for process in inside:
         deep.attach(process.pid)
     lab.kill()
-    assert [process.wait(timeout=5) for process in inside] == [-9, -9, -9]
+    assert [process.wait(timeout=60) for process in inside] == [-9, -9, -9]
     assert outside.poll() is None
 
 
@@ -107,7 +107,7 @@ def test_tasks_in_one_hierarchy_alone_are_ended_too(lab, start):
     process = start("sleep 60")
     lab.attach(process.pid, subsystems={"pids"})
     lab.kill()
-    assert process.wait(timeout=5) == -9
+    assert process.wait(timeout=60) == -9
 
 
 def test_groups_that_are_gone_can_be_ended_and_removed_again(lab):
