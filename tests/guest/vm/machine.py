@@ -74,7 +74,7 @@ class Guest:
             if not ended or not status:
                 what = "the guest failed" if ended else f"the guest ran for more than {timeout:g} s"
                 console = (folder / "console").read_text(errors="replace")
-                raise GuestError(f"{what}; its console's last lines:\n{console[-3000:]}")
+                raise GuestError(f"{what}; its console's last lines:\n{console[-8000:]}")
             return int(status)
 
     def _prepare(self, folder: Path, command: Sequence[str], env: Mapping[str, str]) -> None:

@@ -9,14 +9,20 @@ from vm.needs import QEMU
 CHANNELS = ("stdout", "stderr", "report", "status")
 """Ways out of the guest, each a named pipe of the host; see start.sh."""
 
-ACCELERATOR = os.environ.get("NSBOX_GUEST_ACCELERATOR", "tcg,thread=multi")
-"""``kvm`` is many times faster, where the machine has it in good order."""
+ACCELERATOR = os.environ.get("NSBOX_GUEST_ACCELERATOR", "tcg,thread=single")
+"""``kvm`` is many times faster, where the machine has it in good order.
+
+With a thread for each processor (``thread=multi``) a suite takes as long, for it seldom has work for
+two; and there kernels have hung, rarely, with soft lockups of both processors at once.
+"""
 
 # With cmpxchg16b, the emulation of qemu 7.2 corrupts flags, and some kernels panic.
 CPU = "max,-cx16"
 
 KERNEL_PARAMETERS = (
-    *("console=ttyS0", "quiet", "panic=-1"),
+    *("console=ttyS0", "loglevel=5", "panic=-1"),
+    # One that hangs says where, after two minutes.
+    *("watchdog_thresh=60", "softlockup_panic=1", "softlockup_all_cpu_backtrace=1"),
     *("tsc=reliable", "mitigations=off", "init_on_alloc=0", "random.trust_cpu=on"),
 )
 
