@@ -65,7 +65,6 @@ def test_a_thousand_rounds_from_eight_threads_leave_nothing_and_nobody_elsewhere
         assert str(namespace) in here.values() or not mine & set(namespace.pids())
 
 
-@pytest.mark.timeout(method="thread")  # the alarm is its own
 def test_signals_with_a_handler_interrupt_nothing():
     heard = []
     before = signal.signal(signal.SIGALRM, lambda *_: heard.append(1))

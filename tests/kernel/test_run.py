@@ -345,7 +345,6 @@ def test_what_is_asked_of_output_is_read_without_any() -> None:
         nsbox.run(["true"], output_max="zz")
 
 
-@pytest.mark.timeout(method="thread")  # the alarm is its own
 @pytest.mark.parametrize("streams", [{}, {"capture_output": True}])
 def test_a_fork_in_a_signal_handler_leaves_its_parents_box_alone(streams: dict[str, Any]) -> None:
     parent = os.getpid()

@@ -33,7 +33,6 @@ from nsbox import (
 from nsbox.ahead import Ahead
 from nsbox.constants import Capability
 
-pytestmark = pytest.mark.timeout(method="thread")  # alarms are the tests' own
 PR_GET_DUMPABLE = 3
 HOST_PIDS = nsbox.ISOLATED | {NamespaceType.PID: Choice.HOST}
 

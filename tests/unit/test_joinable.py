@@ -41,7 +41,6 @@ def test_a_process_is_alive_until_it_has_ended_waited_for_or_not():
         os.close(pidfd)
 
 
-@pytest.mark.timeout(method="thread")  # the alarm is its own
 def test_signals_of_the_callers_are_no_answer():
     rung = 0
 

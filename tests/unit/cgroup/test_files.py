@@ -8,7 +8,6 @@ import pytest
 from nsbox.cgroup import files
 
 
-@pytest.mark.timeout(method="thread")  # the alarm is its own
 def test_a_signal_while_it_is_written_is_handled_and_the_write_goes_on(tmp_path):
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
