@@ -91,7 +91,7 @@ def _nothing_is_left() -> Iterator[None]:
     yield
     KEPT.forget()  # what is kept for the next boxes, a descriptor or two among it
     _collect()
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 2
     while (after := Traces.now()) != before and time.monotonic() < deadline:
         time.sleep(0.01)  # a thread that was joined is still seen for a moment
     for field in Traces._fields:

@@ -23,7 +23,7 @@ def sleeping(spec: BoxSpec = BoxSpec(), seconds: int = 1000) -> Process:
     return nsbox.popen(["sleep", str(seconds)], spec)
 
 
-def gone(pid: int, seconds: float = 60) -> bool:
+def gone(pid: int, seconds: float = 5) -> bool:
     deadline = time.monotonic() + seconds
     while Path(f"/proc/{pid}").exists() and time.monotonic() < deadline:
         time.sleep(0.01)

@@ -52,14 +52,14 @@ def commands_with(word: str) -> list[str]:
 
 def running(word: str, count: int) -> bool:
     """Whether there are so many; what a command is called is told a moment after its exec."""
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 5
     while len(commands_with(word)) != count and time.monotonic() < deadline:
         time.sleep(0.01)
     return len(commands_with(word)) == count
 
 
 def settled(word: str) -> bool:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 10
     while commands_with(word) and time.monotonic() < deadline:
         time.sleep(0.01)
     return not commands_with(word)

@@ -191,7 +191,8 @@ class Launched:
     def wait_end(self, timeout: float | None) -> bool:
         """Wait for the first process's end and reap it; False when `timeout` (s) is over first.
 
-        All that the launch held is let go then.
+        It may be False sooner, for signal handlers to have their turn: who has time asks again.
+        All that the launch held is let go at the end.
         """
         result = lib.nsbox_wait_end(self._request, _milliseconds(timeout))
         if result in (-_ETIMEDOUT, -_EINTR):

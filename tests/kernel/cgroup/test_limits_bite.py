@@ -41,23 +41,18 @@ def test_cpu_time_within_ten_percent(lab, start):
     web.attach(process.pid)
     process.stdin.close()
     time.sleep(0.3)
-
-    def is_as_wished():
-        times = [time.monotonic()]
-        before = web.stats().cpu
-        times.append(time.monotonic())
-        time.sleep(seconds)
-        times.append(time.monotonic())
-        after = web.stats().cpu
-        times.append(time.monotonic())
-        assert (after.nr_throttled or 0) > (before.nr_throttled or 0)
-        used = after.usage_seconds - before.usage_seconds
-        least, most = times[2] - times[1], times[3] - times[0]  # reading takes time as well
-        period = 0.1 * share  # what is under way at either end
-        return 0.9 * share * least - period <= used <= 1.1 * share * most + period
-
-    # A moment in which a guest has no CPU counts as used, or as lost: in one look, not in each.
-    assert any(is_as_wished() for _ in range(3))
+    times = [time.monotonic()]
+    before = web.stats().cpu
+    times.append(time.monotonic())
+    time.sleep(seconds)
+    times.append(time.monotonic())
+    after = web.stats().cpu
+    times.append(time.monotonic())
+    used = after.usage_seconds - before.usage_seconds
+    least, most = times[2] - times[1], times[3] - times[0]  # reading takes time as well
+    period = 0.1 * share  # what is under way at either end
+    assert 0.9 * share * least - period <= used <= 1.1 * share * most + period
+    assert (after.nr_throttled or 0) > (before.nr_throttled or 0)
 
 
 def test_tasks(lab, start):
@@ -65,7 +60,7 @@ def test_tasks(lab, start):
     process = start("for i in 1 2 3 4 5 6 7 8; do sleep 20 & done; wait")
     web.attach(process.pid)
     process.stdin.close()
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 10
     while not web.stats().pids.max_hits and time.monotonic() < deadline:
         time.sleep(0.02)
     stats = web.stats().pids
@@ -95,7 +90,7 @@ def test_devices_are_refused(start):
         process = start("echo x > /dev/null && ! cat /dev/zero | head -c 1 | grep -q .")
         group.attach(process.pid)
         process.stdin.close()
-        assert process.wait(timeout=60) == 0
+        assert process.wait(timeout=20) == 0
         read = group.resources.devices  # a program, on v2, is no list of rules any more
         on_v1 = any("devices" in hierarchy.subsystems for hierarchy in group.directories)
         assert [str(rule) for rule in read or ()] == (["c 1:3 rwm"] if on_v1 else [])
